@@ -1,0 +1,1 @@
+//! For servers that are started by socket activation.

@@ -1,0 +1,1 @@
+//! What must happen: the state machines of sockets, services, groups and jobs. Pure: no I/O, no clock.

@@ -1,0 +1,2 @@
+//! The `sockmgr` command.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The `sockmgrd` command.
+fn main() {}

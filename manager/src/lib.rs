@@ -1,0 +1,1 @@
+//! The manager: keeper, driver, loader, control and command line.

@@ -1,0 +1,1 @@
+//! What unit files say: names, values, directives, both syntaxes. Pure: no I/O.
