@@ -1,1 +1,33 @@
-//! What must happen: the state machines of sockets, services, groups and jobs. Pure: no I/O, no clock.
+//! What must happen: the state machines of sockets, services, groups and jobs.
+//!
+//! Pure: no I/O, no clock, no logging. The driver feeds [`Event`]s and performs the [`Action`]s that come back; time is an
+//! argument and file descriptors are tokens. Invariant: every fallible action is answered by exactly one event, so any
+//! ordering of the world can be replayed from a list.
+
+mod command;
+mod engine;
+mod event;
+mod group;
+mod ids;
+mod job;
+mod limit;
+mod node;
+mod saved;
+mod service;
+mod slots;
+mod socket;
+mod target;
+mod view;
+
+pub use command::{Command, JobMode, KillWho, RequestError, Verb};
+pub use engine::Engine;
+pub use event::{
+    Action, Connection, Event, ExecList, ExitStatus, KillScope, Level, Notice, Notification, PassedFd, Peer, Port, SpawnError,
+};
+pub use ids::{FdId, JobId, ProcessId, Time};
+pub use job::{JobKind, JobResult};
+pub use node::{ActiveState, Stamps};
+pub use saved::{SavedProcess, SavedUnit};
+pub use service::ServiceResult;
+pub use socket::SocketResult;
+pub use view::{GroupView, JobView, MachineView, ServiceView, SlotView, SocketView, UnitView};

@@ -1,0 +1,430 @@
+//! The engine itself: its tables, its front door, and the loop that lets every consequence settle before a call returns.
+//!
+//! Invariant between calls: nothing is left to decide; whatever can still happen needs an event, a timer or a command.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use sockmgr_unit::{Library, Settings, Unit, UnitKind, UnitName};
+
+use crate::command::{Command, KillWho, RequestError};
+use crate::event::{Action, Event, KillScope, Level, Notice};
+use crate::group::Group;
+use crate::ids::{FdId, JobId, ProcessId, Time};
+use crate::job::Job;
+use crate::node::{ActiveState, Links, Machine, Node};
+use crate::service::Service;
+use crate::socket::Socket;
+use crate::target::Target;
+
+/// All units, their states, and the jobs under way.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) library: Library,
+    pub(crate) settings: Settings,
+    pub(crate) nodes: BTreeMap<UnitName, Node>,
+    pub(crate) links: BTreeMap<UnitName, Links>,
+    /// What `Instances=auto` means.
+    pub(crate) cpus: u32,
+    pub(crate) jobs: BTreeMap<JobId, Job>,
+    /// Jobs that may be able to begin.
+    pub(crate) queue: VecDeque<JobId>,
+    timers: BTreeSet<(Time, UnitName)>,
+    /// Which socket a listener belongs to.
+    pub(crate) listeners: BTreeMap<FdId, UnitName>,
+    /// Which unit a process belongs to, until its end was reported.
+    pub(crate) processes: BTreeMap<ProcessId, UnitName>,
+    pub(crate) pids: BTreeMap<u32, ProcessId>,
+    /// Units whose change others have yet to react to.
+    stirred: BTreeSet<UnitName>,
+    /// Units that clients and the keeper have yet to be told of.
+    changed: BTreeSet<UnitName>,
+    pub(crate) next_fd: u64,
+    pub(crate) next_process: u64,
+    next_job: u32,
+    pub(crate) now: Time,
+    pub(crate) out: Vec<Action>,
+}
+
+impl Engine {
+    /// An engine with every unit of `library`, all of them down, on a machine with so many CPUs (`Instances=auto`).
+    pub fn new(library: Library, settings: Settings, cpus: u32) -> Self {
+        let mut engine = Self {
+            library,
+            settings,
+            nodes: BTreeMap::new(),
+            links: BTreeMap::new(),
+            cpus,
+            jobs: BTreeMap::new(),
+            queue: VecDeque::new(),
+            timers: BTreeSet::new(),
+            listeners: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            pids: BTreeMap::new(),
+            stirred: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            next_fd: 1,
+            next_process: 1,
+            next_job: 1,
+            now: Time::default(),
+            out: Vec::new(),
+        };
+        engine.ensure_all();
+        engine
+    }
+
+    /// Applies one event. Never blocks, never fails: bad luck is a state or a result.
+    pub fn handle(&mut self, now: Time, event: Event, actions: &mut Vec<Action>) {
+        self.now = now;
+        match event {
+            Event::Opened { socket, result } => self.socket_opened(&socket, result),
+            Event::Incoming { fd } => self.socket_incoming(fd),
+            Event::Accepted { fd, connections, failure } => self.socket_accepted(fd, connections, failure),
+            Event::Spawned { process, pid } => self.service_spawned(process, pid),
+            Event::SpawnFailed { process, error } => self.service_spawn_failed(process, error),
+            Event::Exited { process, status } => self.service_exited(process, status),
+            Event::Notified { pid, session, message } => self.service_notified(pid, session, message),
+        }
+        self.settle(actions);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) next has work. May change after every other call.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.first().map(|(time, _)| *time)
+    }
+
+    /// Fires every timer that is due at `now`.
+    pub fn handle_timeout(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.now = now;
+        while let Some((time, name)) = self.timers.first().cloned() {
+            if time > now {
+                break;
+            }
+            self.set_deadline(&name, None);
+            match self.nodes.get(&name).map(|node| &node.machine) {
+                Some(Machine::Socket(_)) => self.socket_timeout(&name),
+                Some(Machine::Service(_)) => self.service_timeout(&name),
+                Some(Machine::Group(_) | Machine::Target(_)) | None => {}
+            }
+        }
+        self.settle(actions);
+    }
+
+    /// Queues the job that a client asks for; `None` when there is nothing to do.
+    ///
+    /// # Errors
+    /// The unit does not exist, cannot be used, or has no such function.
+    pub fn request(
+        &mut self,
+        now: Time,
+        command: &Command,
+        actions: &mut Vec<Action>,
+    ) -> Result<Option<JobId>, RequestError> {
+        self.now = now;
+        let result = self.request_job(command);
+        self.settle(actions);
+        result
+    }
+
+    /// Sends a signal to processes of a unit; in a group, of each instance.
+    ///
+    /// # Errors
+    /// There is no such unit, or it has no such process.
+    pub fn kill(
+        &mut self,
+        now: Time,
+        name: &UnitName,
+        who: KillWho,
+        signal: i32,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), RequestError> {
+        self.now = now;
+        let Some(node) = self.nodes.get(name) else { return Err(RequestError::NotLoaded(name.clone())) };
+        let members = node.group().map_or_else(|| vec![name.clone()], |group| group.slots.clone());
+        let before = self.out.len();
+        for member in members {
+            self.kill_processes(&member, who, signal);
+        }
+        if self.out.len() == before {
+            return Err(RequestError::NoProcess(name.clone()));
+        }
+        self.settle(actions);
+        Ok(())
+    }
+
+    /// Forgets failures and start counts, of one unit or of all (systemctl(1), `reset-failed`).
+    ///
+    /// # Errors
+    /// There is no such unit.
+    pub fn reset_failed(
+        &mut self,
+        now: Time,
+        name: Option<&UnitName>,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), RequestError> {
+        self.now = now;
+        let names = match name {
+            Some(name) if !self.nodes.contains_key(name) => return Err(RequestError::NotLoaded(name.clone())),
+            Some(name) => self.nodes[name].group().map_or_else(|| vec![name.clone()], |group| group.slots.clone()),
+            None => self.nodes.keys().cloned().collect(),
+        };
+        for name in names {
+            match self.nodes.get(&name).map(|node| &node.machine) {
+                Some(Machine::Socket(_)) => self.socket_reset(&name),
+                Some(Machine::Service(_)) => self.service_reset(&name),
+                Some(Machine::Group(_) | Machine::Target(_)) | None => {}
+            }
+        }
+        self.settle(actions);
+        Ok(())
+    }
+
+    /// Takes new unit files and settings into use (`daemon-reload`). What runs goes on running; open listeners stay open.
+    pub fn reload(&mut self, now: Time, library: Library, settings: Settings, actions: &mut Vec<Action>) {
+        self.now = now;
+        self.library = library;
+        self.settings = settings;
+        self.links.clear();
+        let names: Vec<UnitName> = self.nodes.keys().cloned().collect();
+        for name in names {
+            self.refresh(&name);
+        }
+        self.ensure_all();
+        self.settle(actions);
+    }
+
+    /// The unit files as they were last read.
+    pub fn library_mut(&mut self) -> &mut Library {
+        &mut self.library
+    }
+
+    /// Settings in use.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Makes `name` known if there is a file for it that came after the last reload.
+    pub fn ensure_unit(&mut self, name: &UnitName) {
+        self.ensure(name);
+    }
+
+    // --- the loop ---
+
+    pub(crate) fn settle(&mut self, actions: &mut Vec<Action>) {
+        loop {
+            if let Some(job) = self.queue.pop_front() {
+                self.run_job(job);
+            } else if let Some(name) = self.stirred.pop_first() {
+                self.react(&name);
+            } else {
+                break;
+            }
+        }
+        for name in std::mem::take(&mut self.changed) {
+            self.out.push(Action::Notice(Notice::UnitChanged(name)));
+        }
+        actions.append(&mut self.out);
+    }
+
+    /// Lets those that depend on the state of `name` look at it: its sockets, its group, and whether it is still needed at all.
+    fn react(&mut self, name: &UnitName) {
+        let Some(node) = self.nodes.get(name) else { return };
+        if let Some(group) = node.service().and_then(Service::group).cloned() {
+            self.group_react(&group);
+            self.stir(&group);
+        }
+        for socket in self.links(name).triggered_by.clone() {
+            self.socket_react(&socket, name);
+        }
+        self.collect(name);
+    }
+
+    /// Removes an instance that has served its connection, well or badly: a flood of failures must not pile up here.
+    fn collect(&mut self, name: &UnitName) {
+        let Some(node) = self.nodes.get(name) else { return };
+        let Some(service) = node.service() else { return };
+        if service.is_per_connection() && service.active_state().is_down() && node.job.is_none() {
+            self.nodes.remove(name);
+            self.changed.remove(name);
+            self.out.push(Action::Notice(Notice::UnitRemoved(name.clone())));
+        }
+    }
+
+    // --- tables ---
+
+    /// The one door for state changes: stamps, announces, drops the timer of the state that was left, advances the job.
+    pub(crate) fn change(&mut self, name: &UnitName, set: impl FnOnce(&mut Machine)) {
+        let old = self.active_state(name);
+        let now = self.now;
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        set(&mut node.machine);
+        let new = node_active_state(&self.nodes[name], &self.nodes);
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.stamps.record(now, old, new);
+        }
+        self.set_deadline(name, None);
+        self.stir(name);
+        self.advance_job(name, new);
+    }
+
+    /// Marks a unit as changed without a change of state.
+    pub(crate) fn stir(&mut self, name: &UnitName) {
+        self.stirred.insert(name.clone());
+        self.changed.insert(name.clone());
+    }
+
+    pub(crate) fn set_deadline(&mut self, name: &UnitName, deadline: Option<Time>) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        if let Some(old) = std::mem::replace(&mut node.deadline, deadline) {
+            self.timers.remove(&(old, name.clone()));
+        }
+        if let Some(new) = deadline {
+            self.timers.insert((new, name.clone()));
+        }
+    }
+
+    pub(crate) fn active_state(&self, name: &UnitName) -> ActiveState {
+        self.nodes.get(name).map_or(ActiveState::Inactive, |node| node_active_state(node, &self.nodes))
+    }
+
+    pub(crate) fn new_job_id(&mut self) -> JobId {
+        let id = JobId(self.next_job);
+        self.next_job = self.next_job.wrapping_add(1).max(1);
+        id
+    }
+
+    pub(crate) fn new_fd(&mut self) -> FdId {
+        self.next_fd += 1;
+        FdId(self.next_fd)
+    }
+
+    pub(crate) fn new_process(&mut self, unit: &UnitName) -> ProcessId {
+        self.next_process += 1;
+        let id = ProcessId(self.next_process);
+        self.processes.insert(id, unit.clone());
+        id
+    }
+
+    /// A name for a descriptor that the driver is about to own (an accepted connection).
+    pub fn name_fd(&mut self) -> FdId {
+        self.new_fd()
+    }
+
+    pub(crate) fn kill_scope(&mut self, process: ProcessId, signal: i32, scope: KillScope) {
+        self.out.push(Action::Kill { process, signal, scope });
+    }
+
+    pub(crate) fn log(&mut self, unit: &UnitName, level: Level, message: String) {
+        self.out.push(Action::Notice(Notice::Log { unit: unit.clone(), level, message }));
+    }
+
+    pub(crate) fn log_error(&mut self, unit: &UnitName, message: String) {
+        self.log(unit, Level::Error, message);
+    }
+
+    pub(crate) fn log_warning(&mut self, unit: &UnitName, message: String) {
+        self.log(unit, Level::Warning, message);
+    }
+
+    pub(crate) fn log_info(&mut self, unit: &UnitName, message: String) {
+        self.log(unit, Level::Info, message);
+    }
+
+    pub(crate) fn log_debug(&mut self, unit: &UnitName, message: String) {
+        self.log(unit, Level::Debug, message);
+    }
+
+    // --- units coming and going ---
+
+    fn ensure_all(&mut self) {
+        let names: Vec<UnitName> = self.library.names().filter(|name| !name.is_template()).cloned().collect();
+        for name in names {
+            self.ensure(&name);
+        }
+    }
+
+    /// Makes a node for `name` if the library has a unit for it.
+    pub(crate) fn ensure(&mut self, name: &UnitName) {
+        if self.nodes.contains_key(name) || name.is_template() {
+            return;
+        }
+        let unit = self.library.unit(name);
+        if unit.name != *name {
+            // An alias: the unit goes by its own name.
+            self.ensure(&unit.name.clone());
+            return;
+        }
+        if unit.load_state == sockmgr_unit::LoadState::NotFound {
+            return;
+        }
+        let Some(machine) = machine_for(&unit) else { return };
+        self.insert(unit, machine);
+    }
+
+    pub(crate) fn insert(&mut self, unit: Arc<Unit>, machine: Machine) {
+        let name = unit.name.clone();
+        self.insert_unlinked(unit, machine);
+        self.link(&name);
+    }
+
+    /// A unit that no other unit can name: an instance that serves one connection.
+    pub(crate) fn insert_unlinked(&mut self, unit: Arc<Unit>, machine: Machine) {
+        let name = unit.name.clone();
+        self.nodes.insert(name.clone(), Node::new(unit, machine));
+        self.changed.insert(name.clone());
+        self.out.push(Action::Notice(Notice::UnitNew(name)));
+    }
+
+    /// The unit's file may have changed: takes over its settings; forgets a unit that is down and has no file any more.
+    fn refresh(&mut self, name: &UnitName) {
+        let Some(node) = self.nodes.get(name) else { return };
+        if node.group().is_some() {
+            // Made of its socket and its template: linking the socket makes or refreshes it.
+            return;
+        }
+        let unit = self.library.unit(name);
+        let same_kind = machine_for(&unit).is_some_and(|machine| {
+            std::mem::discriminant(&machine) == std::mem::discriminant(&self.nodes[name].machine)
+        });
+        if same_kind {
+            if let Some(node) = self.nodes.get_mut(name) {
+                node.unit = unit;
+            }
+            self.link(name);
+            self.stir(name);
+        } else if self.active_state(name).is_down() && self.nodes[name].job.is_none() {
+            self.nodes.remove(name);
+            self.out.push(Action::Notice(Notice::UnitRemoved(name.clone())));
+        } else {
+            self.orphan(name);
+        }
+    }
+
+    /// The file of a unit that is up is gone: the unit stays as it is until it is stopped, and says so.
+    fn orphan(&mut self, name: &UnitName) {
+        if let Some(node) = self.nodes.get_mut(name) {
+            let mut unit = (*node.unit).clone();
+            unit.load_state = sockmgr_unit::LoadState::NotFound;
+            node.unit = Arc::new(unit);
+        }
+        self.stir(name);
+    }
+}
+
+fn machine_for(unit: &Unit) -> Option<Machine> {
+    match unit.kind {
+        UnitKind::Socket(_) => Some(Machine::Socket(Box::default())),
+        UnitKind::Service(_) => Some(Machine::Service(Box::default())),
+        UnitKind::Target => Some(Machine::Target(Target::default())),
+        UnitKind::Other => None,
+    }
+}
+
+fn node_active_state(node: &Node, nodes: &BTreeMap<UnitName, Node>) -> ActiveState {
+    match &node.machine {
+        Machine::Socket(socket) => Socket::active_state(socket),
+        Machine::Service(service) => Service::active_state(service),
+        Machine::Group(group) => Group::active_state(group, nodes),
+        Machine::Target(target) => target.active_state(),
+    }
+}

@@ -1,0 +1,161 @@
+//! Groups: all instances of a service under one name. A job on a group is jobs on its instances: all at once to start, stop and
+//! reload, one after the other to restart, so that the others serve meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use sockmgr_unit::UnitName;
+
+use crate::engine::Engine;
+use crate::ids::JobId;
+use crate::job::{Begun, JobKind, JobResult};
+use crate::node::{ActiveState, Machine, Node};
+use crate::service::Activity;
+
+/// What the group's job is doing.
+#[derive(Clone, Debug)]
+enum Operation {
+    /// Jobs on all instances at once.
+    Together { pending: BTreeSet<JobId>, failed: bool },
+    /// A restart, slot by slot.
+    Rolling { next: usize, current: Option<JobId> },
+}
+
+/// The state of a group: which instances it has, and what is being done to them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Group {
+    /// The instance in each slot.
+    pub(crate) slots: Vec<UnitName>,
+    /// Jobs do not outlive the manager, so what they were doing does not either.
+    #[serde(skip)]
+    operation: Option<Operation>,
+}
+
+impl Group {
+    fn states<'a>(&'a self, nodes: &'a BTreeMap<UnitName, Node>) -> impl Iterator<Item = ActiveState> {
+        self.slots.iter().filter_map(|slot| Some(nodes.get(slot)?.service()?.active_state()))
+    }
+
+    /// The state that says most: up as long as one instance is up.
+    pub(crate) fn active_state(&self, nodes: &BTreeMap<UnitName, Node>) -> ActiveState {
+        let order = [
+            ActiveState::Active,
+            ActiveState::Reloading,
+            ActiveState::Activating,
+            ActiveState::Deactivating,
+            ActiveState::Failed,
+        ];
+        order.into_iter().find(|state| self.states(nodes).any(|other| other == *state)).unwrap_or(ActiveState::Inactive)
+    }
+
+    /// How many instances are up.
+    pub(crate) fn up(&self, nodes: &BTreeMap<UnitName, Node>) -> usize {
+        self.states(nodes).filter(|state| state.is_up()).count()
+    }
+
+    pub(crate) fn activity(&self, nodes: &BTreeMap<UnitName, Node>) -> Activity {
+        let of = |slot: &UnitName| nodes.get(slot).and_then(|node| node.service()).map(|service| service.activity());
+        let any = |activity| self.slots.iter().any(|slot| of(slot) == Some(activity));
+        if any(Activity::Busy) {
+            Activity::Busy
+        } else if any(Activity::Waiting) {
+            Activity::Waiting
+        } else {
+            Activity::Idle
+        }
+    }
+}
+
+impl Engine {
+    pub(crate) fn group_begin(&mut self, name: &UnitName, kind: JobKind) -> Begun {
+        if kind == JobKind::Restart && !self.active_state(name).is_down() {
+            self.set_operation(name, Some(Operation::Rolling { next: 0, current: None }));
+            return self.roll(name);
+        }
+        let kind = if kind == JobKind::Restart { JobKind::Start } else { kind };
+        let mut pending = BTreeSet::new();
+        for slot in self.slots(name) {
+            if self.concerns(&slot, kind) {
+                pending.insert(self.queue_job(&slot, kind, false));
+            }
+        }
+        if pending.is_empty() {
+            return Begun::Done;
+        }
+        self.set_operation(name, Some(Operation::Together { pending, failed: false }));
+        Begun::Pending
+    }
+
+    fn concerns(&self, slot: &UnitName, kind: JobKind) -> bool {
+        let state = self.active_state(slot);
+        match kind {
+            JobKind::Start => !state.is_up(),
+            JobKind::Stop => !state.is_down(),
+            JobKind::Restart => true,
+            JobKind::Reload => state.is_up(),
+        }
+    }
+
+    /// Restarts the next slot; done after the last one.
+    fn roll(&mut self, name: &UnitName) -> Begun {
+        let Some(Operation::Rolling { next, .. }) = self.operation(name) else { return Begun::Refused };
+        let next = *next;
+        let Some(slot) = self.slots(name).get(next).cloned() else {
+            self.set_operation(name, None);
+            return Begun::Done;
+        };
+        let current = Some(self.queue_job(&slot, JobKind::Restart, false));
+        self.set_operation(name, Some(Operation::Rolling { next: next + 1, current }));
+        Begun::Pending
+    }
+
+    /// A job of `instance` ended: moves the group's job on.
+    pub(crate) fn group_job_ended(&mut self, instance: &UnitName, id: JobId, result: JobResult) {
+        let Some(group) = self.nodes.get(instance).and_then(|node| node.service()?.group().cloned()) else { return };
+        let ok = result == JobResult::Done;
+        let ended = match self.operation_mut(&group) {
+            Some(Operation::Together { pending, failed }) if pending.remove(&id) => {
+                *failed |= !ok;
+                pending.is_empty().then_some(if *failed { JobResult::Failed } else { JobResult::Done })
+            }
+            // The slots behind it keep what they run: a bad build takes one slot, not the service.
+            Some(Operation::Rolling { current, .. }) if *current == Some(id) && !ok => Some(result),
+            Some(Operation::Rolling { current, .. }) if *current == Some(id) => {
+                (self.roll(&group) == Begun::Done).then_some(JobResult::Done)
+            }
+            Some(Operation::Together { .. } | Operation::Rolling { .. }) | None => None,
+        };
+        if let Some(result) = ended {
+            self.set_operation(&group, None);
+            if let Some(job) = self.nodes.get(&group).and_then(|node| node.job) {
+                self.finish_job(job, result);
+            }
+        }
+    }
+
+    /// An instance changed: who is in rotation may have changed with it.
+    pub(crate) fn group_react(&mut self, group: &UnitName) {
+        self.refresh_rotation(group);
+    }
+
+    fn slots(&self, name: &UnitName) -> Vec<UnitName> {
+        self.nodes.get(name).and_then(|node| node.group()).map(|group| group.slots.clone()).unwrap_or_default()
+    }
+
+    fn operation(&self, name: &UnitName) -> Option<&Operation> {
+        self.nodes.get(name)?.group()?.operation.as_ref()
+    }
+
+    fn operation_mut(&mut self, name: &UnitName) -> Option<&mut Operation> {
+        match self.nodes.get_mut(name).map(|node| &mut node.machine) {
+            Some(Machine::Group(group)) => group.operation.as_mut(),
+            _ => None,
+        }
+    }
+
+    fn set_operation(&mut self, name: &UnitName, operation: Option<Operation>) {
+        if let Some(Machine::Group(group)) = self.nodes.get_mut(name).map(|node| &mut node.machine) {
+            group.operation = operation;
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Ties between units, and who gets which descriptor: what a socket starts, which slots a group has, which slots are in rotation.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use sockmgr_unit::{Instances, UnitName};
+
+use crate::engine::Engine;
+use crate::event::{Action, PassedFd};
+use crate::group::Group;
+use crate::node::{Links, Machine};
+use crate::socket::triggered_name;
+
+impl Engine {
+    /// (Re)makes the ties of `name` to other units, and the group that a socket with `Instances=` stands for.
+    pub(crate) fn link(&mut self, name: &UnitName) {
+        let Some(node) = self.nodes.get(name) else { return };
+        let unit = node.unit.clone();
+        self.link_dependencies(name);
+        if let Some(section) = unit.socket() {
+            let Some(service) = triggered_name(name, section) else { return };
+            if section.instances.is_some() && !section.accept {
+                self.link_group(name, &service);
+            }
+            self.link_trigger(name, &service);
+        }
+        if let Some(service) = unit.service() {
+            for socket in &service.service.sockets {
+                self.links_mut(name).triggered_by.insert(socket.clone());
+            }
+        }
+    }
+
+    fn link_dependencies(&mut self, name: &UnitName) {
+        let unit = self.nodes[name].unit.clone();
+        let mirrors: [(&[UnitName], fn(&mut Links) -> &mut BTreeSet<UnitName>); 4] = [
+            (&unit.unit.after, |links| &mut links.before),
+            (&unit.unit.before, |links| &mut links.after),
+            (&unit.unit.requires, |links| &mut links.required_by),
+            (&unit.unit.wants, |links| &mut links.wanted_by),
+        ];
+        for (others, side) in mirrors {
+            for other in others {
+                side(self.links_mut(other)).insert(name.clone());
+            }
+        }
+    }
+
+    fn link_trigger(&mut self, socket: &UnitName, service: &UnitName) {
+        let links = self.links_mut(socket);
+        links.triggers = Some(service.clone());
+        links.before.insert(service.clone());
+        let links = self.links_mut(service);
+        links.triggered_by.insert(socket.clone());
+        links.after.insert(socket.clone());
+    }
+
+    /// The group that stands for all instances of what `socket` starts, under the plain name of the service.
+    fn link_group(&mut self, socket: &UnitName, service: &UnitName) {
+        let count = self.instance_count(socket).unwrap_or(1);
+        let slots: Vec<UnitName> = (1..=count).filter_map(|number| service.with_instance(&number.to_string()).ok()).collect();
+        let Some(first) = slots.first().cloned() else { return };
+        let mut unit = (*self.library.unit(&first)).clone();
+        unit.name = service.clone();
+        unit.unit.description = None;
+        let unit = std::sync::Arc::new(unit);
+        match self.nodes.get_mut(service) {
+            Some(node) if node.group().is_some() => node.unit = unit,
+            Some(node) => {
+                node.unit = unit;
+                node.machine = Machine::Group(Box::default());
+                self.log_warning(service, format!("{socket} has Instances=, so this name stands for all instances of the template"));
+            }
+            None => self.insert(unit, Machine::Group(Box::default())),
+        }
+        self.seat_instances(service, slots);
+    }
+
+    /// Gives each instance its seat. Instances beyond the new count stay until they are down.
+    fn seat_instances(&mut self, group: &UnitName, slots: Vec<UnitName>) {
+        for (slot, instance) in slots.iter().enumerate() {
+            self.ensure(instance);
+            if let Some(Machine::Service(service)) = self.nodes.get_mut(instance).map(|node| &mut node.machine) {
+                service.seat = Some(crate::service::Seat { group: group.clone(), slot: slot as u32 });
+            }
+        }
+        if let Some(Machine::Group(machine)) = self.nodes.get_mut(group).map(|node| &mut node.machine) {
+            machine.slots = slots;
+        }
+    }
+
+    /// `Instances=` of a socket; `auto` is the number of CPUs.
+    fn instance_count(&self, socket: &UnitName) -> Option<u32> {
+        match self.nodes.get(socket)?.unit.socket()?.instances? {
+            Instances::Count(count) => Some(count),
+            Instances::Auto => Some(self.cpus),
+        }
+    }
+
+    /// How many slots the listeners of this socket have; `None` when it starts a plain service.
+    pub(crate) fn slot_count(&self, socket: &UnitName) -> Option<u32> {
+        self.group_of_socket(socket).map(|(_, group)| group.slots.len() as u32)
+    }
+
+    fn group_of_socket(&self, socket: &UnitName) -> Option<(&UnitName, &Group)> {
+        self.instance_count(socket)?;
+        let service = self.links(socket).triggers.as_ref()?;
+        Some((service, self.nodes.get(service)?.group()?))
+    }
+
+    /// The instance in `slot` of what `socket` starts.
+    pub(crate) fn slot_instance(&self, socket: &UnitName, slot: u32) -> Option<UnitName> {
+        self.group_of_socket(socket)?.1.slots.get(slot as usize).cloned()
+    }
+
+    /// The descriptors for a service, in order: its connection, or the listeners of all its sockets; of a group's, those of its slot.
+    pub(crate) fn descriptors(&self, name: &UnitName) -> Vec<PassedFd> {
+        if let Some(fd) = self.served_fd(name) {
+            let socket = self.nodes[name].service().and_then(|service| service.served_socket());
+            let named = socket.and_then(|socket| Some(self.nodes.get(socket)?.unit.socket()?.fd_name(0, socket)));
+            return vec![PassedFd { fd, name: named.unwrap_or_else(|| "connection".to_owned()) }];
+        }
+        let seat = self.service(name).seat.clone();
+        let unit = seat.as_ref().map_or(name, |seat| &seat.group);
+        let sockets: BTreeSet<&UnitName> =
+            self.links(unit).triggered_by.iter().chain(&self.links(name).triggered_by).collect();
+        let mut passed = Vec::new();
+        for socket in sockets {
+            let Some(state) = self.nodes.get(socket).and_then(|node| node.socket()).filter(|socket| socket.is_open()) else {
+                continue;
+            };
+            let section = self.section(socket);
+            let mine = |slot: Option<u32>| slot.is_none() || slot == seat.as_ref().map(|seat| seat.slot);
+            passed.extend(state.ports.iter().filter(|open| mine(open.port.slot)).map(|open| PassedFd {
+                fd: open.port.fd,
+                name: section.fd_name(open.port.line, socket),
+            }));
+        }
+        passed
+    }
+
+    // --- rotation ---
+
+    /// Tells the kernel which slots take new connections, where that changed.
+    pub(crate) fn refresh_rotation(&mut self, group: &UnitName) {
+        for socket in self.links(group).triggered_by.clone() {
+            self.steer_socket(&socket);
+        }
+    }
+
+    pub(crate) fn steer_socket(&mut self, socket: &UnitName) {
+        let Some(live) = self.live_slots(socket) else { return };
+        let Some(Machine::Socket(state)) = self.nodes.get_mut(socket).map(|node| &mut node.machine) else { return };
+        if state.ports.iter().any(|open| open.port.slot.is_some()) && state.steered != live {
+            state.steered.clone_from(&live);
+            self.out.push(Action::Steer { socket: socket.clone(), live });
+        }
+    }
+
+    pub(crate) fn forget_steering(&mut self, socket: &UnitName) {
+        if let Some(Machine::Socket(state)) = self.nodes.get_mut(socket).map(|node| &mut node.machine) {
+            state.steered.clear();
+        }
+    }
+
+    /// The slots in rotation. Never empty: the kernel would spread over all slots, dead ones included, so with nobody ready the queue
+    /// builds on the slot that will be served first.
+    fn live_slots(&self, socket: &UnitName) -> Option<Vec<u32>> {
+        let (_, group) = self.group_of_socket(socket)?;
+        let slots = || group.slots.iter().zip(0u32..);
+        let ready: Vec<u32> = slots().filter(|(name, _)| self.is_in_rotation(name)).map(|(_, slot)| slot).collect();
+        if !ready.is_empty() {
+            return Some(ready);
+        }
+        let busy = slots().find(|(name, _)| !self.active_state(name).is_down()).map_or(0, |(_, slot)| slot);
+        Some(vec![busy])
+    }
+
+    pub(crate) fn is_in_rotation(&self, instance: &UnitName) -> bool {
+        let ready = self.nodes.get(instance).and_then(|node| node.service()).is_some_and(|service| service.takes_connections());
+        ready && !self.is_stopping_by_job(instance)
+    }
+
+    pub(crate) fn links(&self, name: &UnitName) -> &Links {
+        static NONE: LazyLock<Links> = LazyLock::new(Links::default);
+        self.links.get(name).unwrap_or(&NONE)
+    }
+
+    fn links_mut(&mut self, name: &UnitName) -> &mut Links {
+        self.links.entry(name.clone()).or_default()
+    }
+}

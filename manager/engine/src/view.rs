@@ -1,0 +1,228 @@
+//! A read-only look at units and jobs, for D-Bus and the log.
+
+use std::sync::Arc;
+
+use sockmgr_unit::{Unit, UnitName};
+
+use crate::engine::Engine;
+use crate::event::ExitStatus;
+use crate::ids::{JobId, Time};
+use crate::job::JobKind;
+use crate::node::{ActiveState, Machine, Node, Stamps};
+use crate::service::ServiceResult;
+use crate::socket::SocketResult;
+
+/// A unit as clients see it.
+#[derive(Clone, Debug)]
+pub struct UnitView<'a> {
+    /// Its settings.
+    pub unit: &'a Arc<Unit>,
+    /// The general state.
+    pub active: ActiveState,
+    /// The state of its kind.
+    pub sub: &'static str,
+    /// Its job.
+    pub job: Option<(JobId, JobKind)>,
+    /// When it changed.
+    pub stamps: Stamps,
+    /// Units it starts on traffic.
+    pub triggers: Vec<&'a UnitName>,
+    /// Sockets that start it on traffic.
+    pub triggered_by: Vec<&'a UnitName>,
+    /// `After=`, written, implied or mirrored.
+    pub after: Vec<&'a UnitName>,
+    /// `Before=`, likewise.
+    pub before: Vec<&'a UnitName>,
+    /// Units that require it.
+    pub required_by: Vec<&'a UnitName>,
+    /// Units that want it.
+    pub wanted_by: Vec<&'a UnitName>,
+    /// What its kind adds.
+    pub machine: MachineView<'a>,
+}
+
+/// What each kind of unit adds.
+#[derive(Clone, Debug)]
+pub enum MachineView<'a> {
+    /// A socket.
+    Socket(SocketView),
+    /// A service.
+    Service(ServiceView<'a>),
+    /// All instances of a service.
+    Group(GroupView<'a>),
+    /// A target.
+    Target,
+}
+
+/// A socket at run time.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketView {
+    /// Why it failed.
+    pub result: SocketResult,
+    /// Connections accepted so far (`Accept=yes`).
+    pub n_accepted: u32,
+    /// Connections being served.
+    pub n_connections: u32,
+    /// Connections turned away.
+    pub n_refused: u32,
+    /// Slots of its group.
+    pub slots: Option<u32>,
+}
+
+/// A service at run time.
+#[derive(Clone, Debug)]
+pub struct ServiceView<'a> {
+    /// How it last ended.
+    pub result: ServiceResult,
+    /// The main process, 0 when there is none.
+    pub main_pid: u32,
+    /// The control process, 0 when there is none.
+    pub control_pid: u32,
+    /// The last main process, also when it is gone.
+    pub exec_main_pid: u32,
+    /// When that began.
+    pub exec_main_start: Option<Time>,
+    /// When that ended.
+    pub exec_main_exit: Option<Time>,
+    /// How that ended.
+    pub exec_main_status: Option<ExitStatus>,
+    /// `STATUS=` of the last notification.
+    pub status_text: Option<&'a str>,
+    /// `ERRNO=` of the last notification.
+    pub status_errno: i32,
+    /// Automatic restarts.
+    pub n_restarts: u32,
+    /// Its group and its slot in it, from 0.
+    pub seat: Option<(&'a UnitName, u32)>,
+    /// The client it serves, where it serves one connection.
+    pub peer: Option<String>,
+}
+
+/// A group at run time.
+#[derive(Clone, Debug)]
+pub struct GroupView<'a> {
+    /// Its instances by slot.
+    pub slots: Vec<SlotView<'a>>,
+    /// How many are up.
+    pub up: usize,
+}
+
+/// An instance in its slot.
+#[derive(Clone, Copy, Debug)]
+pub struct SlotView<'a> {
+    /// From 1, as in the name of the instance.
+    pub number: u32,
+    /// The instance.
+    pub instance: &'a UnitName,
+    /// Its main process, 0 when there is none.
+    pub main_pid: u32,
+    /// Its sub state.
+    pub state: &'static str,
+    /// New connections go to it.
+    pub in_rotation: bool,
+}
+
+/// A job as clients see it.
+#[derive(Clone, Copy, Debug)]
+pub struct JobView<'a> {
+    /// Its number.
+    pub id: JobId,
+    /// Its unit.
+    pub unit: &'a UnitName,
+    /// What it does.
+    pub kind: JobKind,
+    /// It runs; else it waits.
+    pub running: bool,
+}
+
+impl Engine {
+    /// The unit of this name, if it is known.
+    pub fn unit(&self, name: &UnitName) -> Option<UnitView<'_>> {
+        let node = self.nodes.get(name)?;
+        let links = self.links(name);
+        let section = &node.unit.unit;
+        Some(UnitView {
+            unit: &node.unit,
+            active: self.active_state(name),
+            sub: self.sub_state(node),
+            job: node.job.and_then(|id| Some((id, self.jobs.get(&id)?.kind))),
+            stamps: node.stamps,
+            triggers: links.triggers.iter().collect(),
+            triggered_by: match node.service().and_then(|service| service.served_socket()) {
+                Some(socket) => vec![socket],
+                None => links.triggered_by.iter().collect(),
+            },
+            after: section.after.iter().chain(&links.after).collect(),
+            before: section.before.iter().chain(&links.before).collect(),
+            required_by: links.required_by.iter().collect(),
+            wanted_by: links.wanted_by.iter().collect(),
+            machine: self.machine_view(name, node),
+        })
+    }
+
+    /// The names of all units, sorted.
+    pub fn unit_names(&self) -> impl Iterator<Item = &UnitName> {
+        self.nodes.keys()
+    }
+
+    /// All jobs, oldest first.
+    pub fn jobs(&self) -> impl Iterator<Item = JobView<'_>> {
+        self.jobs.iter().map(|(id, job)| JobView { id: *id, unit: &job.unit, kind: job.kind, running: job.running })
+    }
+
+    /// The unit whose main or control process this is.
+    pub fn unit_of_pid(&self, pid: u32) -> Option<&UnitName> {
+        self.processes.get(self.pids.get(&pid)?)
+    }
+
+    /// Whether any process of any unit is left.
+    pub fn has_processes(&self) -> bool {
+        !self.processes.is_empty()
+    }
+
+    fn sub_state(&self, node: &Node) -> &'static str {
+        match &node.machine {
+            Machine::Socket(socket) => socket.sub_state(),
+            Machine::Service(service) => service.sub_state(),
+            Machine::Target(target) => target.sub_state(),
+            Machine::Group(group) => match group.active_state(&self.nodes) {
+                ActiveState::Active if group.up(&self.nodes) < group.slots.len() => "degraded",
+                ActiveState::Active => "running",
+                ActiveState::Reloading => "reload",
+                ActiveState::Activating => "start",
+                ActiveState::Deactivating => "stop",
+                ActiveState::Failed => "failed",
+                ActiveState::Inactive => "dead",
+            },
+        }
+    }
+
+    fn machine_view<'a>(&'a self, name: &UnitName, node: &'a Node) -> MachineView<'a> {
+        match &node.machine {
+            Machine::Target(_) => MachineView::Target,
+            Machine::Socket(socket) => MachineView::Socket(SocketView {
+                result: socket.result,
+                n_accepted: socket.n_accepted,
+                n_connections: socket.n_connections,
+                n_refused: socket.n_refused,
+                slots: self.slot_count(name),
+            }),
+            Machine::Service(service) => MachineView::Service(service.view()),
+            Machine::Group(group) => {
+                let slots = group.slots.iter().zip(1..).filter_map(|(slot, number)| self.slot_view(slot, number)).collect();
+                MachineView::Group(GroupView { slots, up: group.up(&self.nodes) })
+            }
+        }
+    }
+
+    fn slot_view<'a>(&'a self, instance: &'a UnitName, number: u32) -> Option<SlotView<'a>> {
+        let service = self.nodes.get(instance)?.service()?;
+        Some(SlotView {
+            number,
+            instance,
+            main_pid: service.view().main_pid,
+            state: service.sub_state(),
+            in_rotation: self.is_in_rotation(instance),
+        })
+    }
+}
