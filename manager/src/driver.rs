@@ -1,0 +1,244 @@
+//! The driver: it performs what the engine decides, and tells the engine what became of it.
+//!
+//! It owns every descriptor of the manager. Never here: decisions about units. Invariant: after each call of the engine every
+//! action has been performed, in order, and every fallible one was answered.
+
+mod boot;
+mod descriptors;
+mod listeners;
+mod notify;
+mod plan;
+mod turn;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use sockmgr_engine::{Action, Command, Engine, Event, FdId, KillScope, KillWho, Level, Notice, RequestError, SpawnError, Time};
+use sockmgr_sys::notify::NotifySocket;
+use sockmgr_sys::poll::Poll;
+use sockmgr_unit::UnitName;
+
+use crate::control::Core;
+use crate::keeper::{KeeperLink, LinkError};
+use crate::loader::Loader;
+use crate::protocol::{ProcessId, ToKeeper};
+
+pub use boot::{BootError, Options};
+use descriptors::Descriptors;
+use plan::Planner;
+pub use turn::{Outcome, Wakeups};
+
+/// The engine, its descriptors, and the link to the keeper.
+#[derive(Debug)]
+pub struct Driver {
+    engine: Engine,
+    link: KeeperLink,
+    poll: Poll,
+    descriptors: Descriptors,
+    notify: NotifySocket,
+    planner: Planner,
+    loader: Loader,
+    options: Options,
+    /// Decided and not yet performed.
+    actions: Vec<Action>,
+    /// Performed, and clients have yet to hear of them.
+    notices: Vec<Notice>,
+    /// Ends of processes that the keeper may forget at the next flush.
+    forget: Vec<ProcessId>,
+    is_stopping: bool,
+}
+
+impl Driver {
+    /// Feeds one event and performs what follows from it.
+    fn feed(&mut self, event: Event) {
+        self.engine.handle(now(), event, &mut self.actions);
+        self.perform();
+    }
+
+    /// Performs all that was decided, and all that is decided in answer.
+    fn perform(&mut self) {
+        while !self.actions.is_empty() {
+            for action in std::mem::take(&mut self.actions) {
+                if let Some(event) = self.act(action) {
+                    self.engine.handle(now(), event, &mut self.actions);
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Open { socket, ports } => {
+                let result = self.open(&socket, &ports);
+                return Some(Event::Opened { socket, result });
+            }
+            Action::Accept { fd, max } => return Some(self.accept(fd, max)),
+            Action::Spawn { .. } => return self.spawn(action),
+            Action::Close { socket, ports } => self.close(&socket, &ports),
+            Action::Watch { fd } => self.watch(fd),
+            Action::Unwatch { fd } => self.unwatch(fd),
+            Action::Flush { fd } => self.flush_queue(fd),
+            Action::CloseConnection { fd } => self.descriptors.drop_fd(fd),
+            Action::Kill { process, signal, scope } => {
+                let process = ProcessId(process.0);
+                self.push(ToKeeper::Kill { process, signal, scope: scope_for_keeper(scope) });
+            }
+            Action::Forget { process } => self.forget.push(ProcessId(process.0)),
+            Action::Steer { socket, live } => self.steer(&socket, &live),
+            Action::Notice(notice) => self.note(notice),
+        }
+        None
+    }
+
+    /// Sends a process to be to the keeper; an event when it does not even get that far.
+    fn spawn(&mut self, action: Action) -> Option<Event> {
+        let Action::Spawn { process, unit, list, index, fds, environment } = action else { return None };
+        let view = self.engine.unit(&unit)?;
+        let service = view.unit.service()?;
+        let notifies = self.engine.notify_access(&unit) != sockmgr_unit::NotifyAccess::None;
+        let request = plan::Request { service, list, index, fds: &fds, environment, notifies };
+        match self.planner.plan(&request, &self.descriptors) {
+            Ok((plan, owned)) => {
+                let message = ToKeeper::Spawn { process: ProcessId(process.0), tag: unit.to_string(), plan: Box::new(plan) };
+                self.link.push(&message, owned);
+                None
+            }
+            Err(error) => Some(Event::SpawnFailed { process, error: SpawnError::from(error) }),
+        }
+    }
+
+    fn note(&mut self, notice: Notice) {
+        match &notice {
+            Notice::Log { unit, level, message } => log(unit, *level, message),
+            Notice::UnitChanged(unit) => self.persist(&unit.clone()),
+            Notice::UnitRemoved(unit) => self.push(ToKeeper::Erase { keys: vec![unit.to_string()] }),
+            Notice::UnitNew(_) | Notice::JobNew { .. } | Notice::JobRemoved { .. } => {}
+        }
+        if !matches!(notice, Notice::Log { .. }) {
+            self.notices.push(notice);
+        }
+    }
+
+    /// Has the keeper remember the state of a unit, for the next manager.
+    fn persist(&mut self, unit: &UnitName) {
+        let Some(saved) = self.engine.saved(unit) else { return };
+        match postcard::to_stdvec(&saved) {
+            Ok(value) => self.push(ToKeeper::Remember { key: unit.to_string(), value }),
+            Err(error) => tracing::error!(unit = %unit, %error, "cannot save the unit's state"),
+        }
+    }
+
+    fn push(&mut self, message: ToKeeper) {
+        self.link.push(&message, Vec::new());
+    }
+
+    /// Sends everything that this turn has queued for the keeper, in as few packets as possible.
+    fn flush_link(&mut self) -> Result<(), LinkError> {
+        if !self.forget.is_empty() {
+            let processes = std::mem::take(&mut self.forget);
+            self.push(ToKeeper::Forget { processes });
+        }
+        let all_sent = self.link.flush()?;
+        self.watch_link(!all_sent);
+        Ok(())
+    }
+
+    /// Asks the engine, performs, and sends.
+    fn command<T>(&mut self, ask: impl FnOnce(&mut Engine, Time, &mut Vec<Action>) -> T) -> T {
+        let answer = ask(&mut self.engine, now(), &mut self.actions);
+        self.perform();
+        if let Err(error) = self.flush_link() {
+            // The next turn meets the same error and ends the manager.
+            tracing::debug!(%error, "cannot reach the keeper");
+        }
+        answer
+    }
+
+    /// Brings everything down, for the end of the manager.
+    fn stop_all(&mut self) {
+        self.is_stopping = true;
+        self.command(|engine, now, actions| engine.stop_all(now, actions));
+    }
+}
+
+impl Core for Driver {
+    fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    fn request(&mut self, command: &Command) -> Result<Option<sockmgr_engine::JobId>, RequestError> {
+        self.command(|engine, now, actions| engine.request(now, command, actions))
+    }
+
+    fn kill(&mut self, unit: &UnitName, who: KillWho, signal: i32) -> Result<(), RequestError> {
+        self.command(|engine, now, actions| engine.kill(now, unit, who, signal, actions))
+    }
+
+    fn reset_failed(&mut self, unit: Option<&UnitName>) -> Result<(), RequestError> {
+        self.command(|engine, now, actions| engine.reset_failed(now, unit, actions))
+    }
+
+    fn reload(&mut self) -> Result<(), String> {
+        let (library, settings) = boot::read_units(&self.loader, &self.options).map_err(|error| error.to_string())?;
+        self.planner.set_defaults(&settings);
+        self.command(|engine, now, actions| engine.reload(now, library, settings, actions));
+        self.report_diagnostics();
+        tracing::info!("unit files read again");
+        Ok(())
+    }
+
+    fn find(&mut self, unit: &UnitName) {
+        if self.engine.unit(unit).is_none() {
+            self.loader.find(self.engine.library_mut(), unit);
+            self.engine.ensure_unit(unit);
+            self.report_diagnostics();
+        }
+    }
+
+    fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    fn realtime(&self, time: Time) -> u64 {
+        let ago = now().as_micros().saturating_sub(time.as_micros());
+        sockmgr_sys::clock::realtime_micros().saturating_sub(ago)
+    }
+
+    fn unit_path(&self) -> Vec<PathBuf> {
+        self.loader.directories().to_vec()
+    }
+}
+
+/// The moment, on the engine's clock.
+fn now() -> Time {
+    Time::from_micros(sockmgr_sys::clock::monotonic_micros())
+}
+
+fn scope_for_keeper(scope: KillScope) -> sockmgr_sys::child::KillScope {
+    match scope {
+        KillScope::Process => sockmgr_sys::child::KillScope::Main,
+        KillScope::Group => sockmgr_sys::child::KillScope::Group,
+        KillScope::Session => sockmgr_sys::child::KillScope::Session,
+    }
+}
+
+fn log(unit: &UnitName, level: Level, message: &str) {
+    let unit = unit.as_str();
+    match level {
+        Level::Error => tracing::error!(unit, "{message}"),
+        Level::Warning => tracing::warn!(unit, "{message}"),
+        Level::Info => tracing::info!(unit, "{message}"),
+        Level::Debug => tracing::debug!(unit, "{message}"),
+    }
+}
+
+impl Driver {
+    fn report_diagnostics(&mut self) {
+        for diagnostic in self.engine.library_mut().take_diagnostics() {
+            crate::log::diagnostic(&diagnostic);
+        }
+    }
+}
+
+/// The descriptor tables of engine and driver use the same numbers.
+type Fds = BTreeMap<FdId, std::os::fd::OwnedFd>;

@@ -1,0 +1,238 @@
+//! How a driver comes to be: fresh, or as the successor of a manager that ended.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use sockmgr_engine::{Command, Engine, ExitStatus, FdId, JobMode, ProcessId, SavedProcess, SavedUnit, Verb};
+use sockmgr_sys::notify::NotifySocket;
+use sockmgr_sys::poll::Poll;
+use sockmgr_unit::{Library, Settings, UnitName};
+
+use super::descriptors::{Descriptors, parse_held_name};
+use super::listeners::chain;
+use super::plan::Planner;
+use super::{Driver, now};
+use crate::control::Core;
+use crate::keeper::{KeeperLink, LinkError};
+use crate::loader::{self, Loader, SearchPath};
+use crate::paths::Scope;
+use crate::protocol::{PROTOCOL_VERSION, ToKeeper, ToManager};
+
+/// Targets that come up with the manager; what is wanted by them is what is enabled.
+const BOOT_TARGETS: [&str; 3] = ["sockets.target", "multi-user.target", "default.target"];
+
+/// What the command line of `sockmgrd` says.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whose manager.
+    pub scope: Scope,
+    /// Directories that replace the search path.
+    pub unit_path: Vec<PathBuf>,
+    /// The runtime directory, made and checked.
+    pub runtime_dir: PathBuf,
+    /// The settings file; `None`: the one in its usual place, if there is one.
+    pub config: Option<PathBuf>,
+}
+
+/// Why the manager cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The link to the keeper.
+    #[error("cannot talk to the keeper: {0}")]
+    Link(#[from] LinkError),
+    /// A step of it.
+    #[error("cannot {0}: {1}")]
+    Step(&'static str, String),
+    /// The settings file is wrong.
+    #[error("{0}")]
+    Settings(String),
+    /// Another version.
+    #[error("the keeper speaks version {0} of the protocol, this manager version {PROTOCOL_VERSION}")]
+    Version(u32),
+}
+
+/// What the keeper has from an earlier manager.
+#[derive(Default)]
+struct Estate {
+    fds: BTreeMap<String, OwnedFd>,
+    values: Vec<(String, Vec<u8>)>,
+    processes: Vec<SavedProcess>,
+    restarts: u32,
+}
+
+impl Driver {
+    /// Takes up the work: reads the unit files, takes over what an earlier manager left, and opens what is enabled.
+    /// Also answers the control socket, which outlives managers too.
+    ///
+    /// # Errors
+    /// [`BootError`]; the keeper stays as it is.
+    pub fn boot(mut link: KeeperLink, options: Options) -> Result<(Self, UnixListener), BootError> {
+        let mut estate = receive_estate(&mut link)?;
+        let loader = Loader::new(search_path(&options)?);
+        let (library, settings) = read_units(&loader, &options)?;
+        let notify_path = options.runtime_dir.join("notify");
+        let notify = adopt_or(&mut link, &mut estate, "notify", || {
+            NotifySocket::bind(&notify_path).map(OwnedFd::from).map_err(|error| chain(&error))
+        })?;
+        let control = adopt_or(&mut link, &mut estate, "control", || bind_control(&options.runtime_dir.join("private")))?;
+        let cpus = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
+        let mut driver = Self {
+            planner: Planner::new(options.scope, notify_path, &settings),
+            engine: Engine::new(library, settings, cpus),
+            link,
+            link_blocked: false,
+            poll: Poll::new().map_err(|error| BootError::Step("make a poll set", chain(&error)))?,
+            descriptors: Descriptors::default(),
+            notify: NotifySocket::from_fd(notify),
+            loader,
+            options,
+            actions: Vec::new(),
+            notices: Vec::new(),
+            forget: Vec::new(),
+            is_stopping: false,
+        };
+        driver.watch_own().map_err(|error| BootError::Step("watch the keeper", chain(&error)))?;
+        driver.report_diagnostics();
+        driver.begin(estate);
+        driver.push(ToKeeper::Ready);
+        driver.flush_link()?;
+        Ok((driver, UnixListener::from(control)))
+    }
+
+    fn begin(&mut self, estate: Estate) {
+        let successor = estate.restarts > 0;
+        self.restore(estate);
+        if successor {
+            tracing::warn!("the manager was restarted; services and sockets went on meanwhile");
+        } else {
+            self.start_enabled();
+        }
+    }
+
+    fn restore(&mut self, estate: Estate) {
+        for (name, fd) in estate.fds {
+            if let Some((id, node)) = parse_held_name(&name) {
+                self.descriptors.insert(id, fd, node);
+            }
+        }
+        let units: Vec<SavedUnit> = estate.values.iter().filter_map(|(key, value)| read_saved(key, value)).collect();
+        let descriptors = &self.descriptors;
+        self.engine.restore(now(), units, &estate.processes, |fd: FdId| descriptors.contains(fd), &mut self.actions);
+        self.perform();
+    }
+
+    fn start_enabled(&mut self) {
+        for target in BOOT_TARGETS {
+            let Ok(unit) = target.parse::<UnitName>() else { continue };
+            let command = Command { verb: Verb::Start, unit, mode: JobMode::Replace };
+            if let Err(error) = self.request(&command) {
+                tracing::debug!("{target}: {error}");
+            }
+        }
+    }
+
+    /// Says farewell: the keeper may end, and the runtime directory is left as it was found.
+    pub fn farewell(mut self) -> Result<(), LinkError> {
+        for name in ["private", "notify"] {
+            let path = self.options.runtime_dir.join(name);
+            if let Err(error) = std::fs::remove_file(&path) {
+                tracing::debug!("cannot remove {}: {error}", path.display());
+            }
+        }
+        self.push(ToKeeper::Goodbye);
+        self.flush_link()
+    }
+}
+
+/// Everything the keeper says before `Restored`.
+fn receive_estate(link: &mut KeeperLink) -> Result<Estate, BootError> {
+    let mut estate = Estate::default();
+    loop {
+        link.wait_readable()?;
+        while let Some((message, fds)) = link.recv()? {
+            match message {
+                ToManager::Hello { version, restarts } if version == PROTOCOL_VERSION => estate.restarts = restarts,
+                ToManager::Hello { version, .. } => return Err(BootError::Version(version)),
+                ToManager::Held { name } => {
+                    if let Some(fd) = fds.into_iter().next() {
+                        estate.fds.insert(name, fd);
+                    }
+                }
+                ToManager::Remembered { key, value } => estate.values.push((key, value)),
+                ToManager::Process { process, pid, exit, .. } => estate.processes.push(SavedProcess {
+                    process: ProcessId(process.0),
+                    pid: u32::try_from(pid).unwrap_or(0),
+                    status: exit.map(exit_status),
+                }),
+                ToManager::Restored => return Ok(estate),
+                ToManager::Spawned { .. }
+                | ToManager::SpawnFailed { .. }
+                | ToManager::Exited { .. }
+                | ToManager::Signal(_)
+                | ToManager::NotHeld { .. } => tracing::debug!("the keeper speaks before its turn"),
+            }
+        }
+    }
+}
+
+fn read_saved(key: &str, value: &[u8]) -> Option<SavedUnit> {
+    postcard::from_bytes(value).inspect_err(|error| tracing::error!(unit = key, "cannot read its saved state: {error}")).ok()
+}
+
+/// A descriptor that an earlier manager left under this name, or a new one, which the keeper holds from now on.
+fn adopt_or(
+    link: &mut KeeperLink,
+    estate: &mut Estate,
+    name: &'static str,
+    make: impl FnOnce() -> Result<OwnedFd, String>,
+) -> Result<OwnedFd, BootError> {
+    if let Some(fd) = estate.fds.remove(name) {
+        return Ok(fd);
+    }
+    let fd = make().map_err(|why| BootError::Step("open its own sockets", format!("{name}: {why}")))?;
+    let copy = fd.try_clone().map_err(|error| BootError::Step("open its own sockets", error.to_string()))?;
+    link.push(&ToKeeper::Hold { names: vec![name.to_owned()] }, vec![copy]);
+    Ok(fd)
+}
+
+/// The control socket. Only its owner and root get past the check of the peer's uid; the mode keeps others from even trying.
+fn bind_control(path: &Path) -> Result<OwnedFd, String> {
+    use sockmgr_sys::listener::{ListenAddress, ListenerSpec, SocketKind, open};
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(format!("another manager answers at {}; stop it first, or use another --runtime-dir", path.display()));
+    }
+    let mut spec = ListenerSpec::new(SocketKind::Stream, ListenAddress::UnixPath(path.to_owned()));
+    spec.mode = 0o600;
+    open(&spec).map(|listener| listener.fd).map_err(|error| chain(&error))
+}
+
+fn search_path(options: &Options) -> Result<SearchPath, BootError> {
+    let settings = read_settings(options)?;
+    Ok(SearchPath::new(options.scope, &options.unit_path, &settings.unit_path))
+}
+
+/// All unit files and the settings, as they are on disk now.
+pub(super) fn read_units(loader: &Loader, options: &Options) -> Result<(Library, Settings), BootError> {
+    let settings = read_settings(options)?;
+    let library = loader.load(loader::host(options.scope, &options.runtime_dir), settings.clone());
+    Ok((library, settings))
+}
+
+fn read_settings(options: &Options) -> Result<Settings, BootError> {
+    let (settings, diagnostics) =
+        loader::read_settings(options.scope, options.config.as_deref()).map_err(BootError::Settings)?;
+    for diagnostic in diagnostics {
+        crate::log::diagnostic(&diagnostic);
+    }
+    Ok(settings)
+}
+
+pub(super) fn exit_status(status: sockmgr_sys::child::ExitStatus) -> ExitStatus {
+    match status {
+        sockmgr_sys::child::ExitStatus::Exited(code) => ExitStatus::Exited(code),
+        sockmgr_sys::child::ExitStatus::Killed(signal) => ExitStatus::Killed(signal),
+        sockmgr_sys::child::ExitStatus::Dumped(signal) => ExitStatus::Dumped(signal),
+    }
+}

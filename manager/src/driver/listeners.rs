@@ -1,0 +1,223 @@
+//! Opening, watching, steering, accepting on and closing the listeners of socket units.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use sockmgr_engine::{Connection, Event, FdId, Port};
+use sockmgr_sys::listener::{self, ListenAddress, Listener, ListenerSpec, SocketKind};
+use sockmgr_sys::options::SocketOptions;
+use sockmgr_sys::poll::Interest;
+use sockmgr_sys::steering::{self, Program, Steering};
+use sockmgr_sys::{accept, queue, user};
+use sockmgr_unit::section::SocketSection;
+use sockmgr_unit::{BindIpv6Only, Listen, ListenKind, UnitName};
+
+use super::Driver;
+use super::descriptors::held_name;
+use crate::protocol::ToKeeper;
+
+impl Driver {
+    /// Opens all listeners of a socket unit, or none.
+    pub(super) fn open(&mut self, socket: &UnitName, ports: &[Port]) -> Result<(), String> {
+        let view = self.engine.unit(socket).ok_or("the unit is gone")?;
+        let unit = view.unit.clone();
+        let section = unit.socket().ok_or("it is not a socket unit")?;
+        let mut opened = Vec::with_capacity(ports.len());
+        for port in ports {
+            let listener = open_port(section, port)?;
+            for warning in &listener.warnings {
+                tracing::warn!(unit = %socket, "{}", chain(warning));
+            }
+            for (option, error) in socket_options(section).apply(listener.fd.as_fd()) {
+                tracing::warn!(unit = %socket, "{option}= has no effect: {error}");
+            }
+            if port.slot == Some(0) {
+                // Before the other slots exist: they must not get traffic until they are listed.
+                attach(section, &listener.fd, &[0])?;
+            }
+            opened.push((port.fd, listener));
+        }
+        self.keep(opened).map_err(|error| format!("cannot keep its listeners: {error}"))
+    }
+
+    /// Puts the listeners into our table and a copy of each into the keeper's.
+    fn keep(&mut self, opened: Vec<(FdId, Listener)>) -> std::io::Result<()> {
+        let names = opened.iter().map(|(id, listener)| held_name(*id, listener.node.as_ref())).collect();
+        let copies: Vec<OwnedFd> = opened.iter().map(|(_, listener)| listener.fd.try_clone()).collect::<Result<_, _>>()?;
+        self.link.push(&ToKeeper::Hold { names }, copies);
+        for (id, listener) in opened {
+            self.descriptors.insert(id, listener.fd, listener.node);
+        }
+        Ok(())
+    }
+
+    pub(super) fn close(&mut self, socket: &UnitName, ports: &[Port]) {
+        let removes = self
+            .engine
+            .unit(socket)
+            .and_then(|view| view.unit.socket().map(|section| section.remove_on_stop))
+            .unwrap_or(false);
+        let mut names = Vec::new();
+        for port in ports {
+            self.unwatch(port.fd);
+            let node = self.descriptors.remove(port.fd);
+            names.push(held_name(port.fd, node.as_ref()));
+            if let Some(node) = node.filter(|_| removes) {
+                if let Err(error) = listener::remove(&node) {
+                    tracing::warn!(unit = %socket, "cannot remove {}: {}", node.path.display(), chain(&error));
+                }
+            }
+        }
+        self.push(ToKeeper::Release { names });
+    }
+
+    pub(super) fn watch(&mut self, id: FdId) {
+        let Some(fd) = self.descriptors.get(id) else { return };
+        if let Err(error) = self.poll.add(fd, id.0, Interest::Readable) {
+            tracing::error!("cannot watch listener {id}: {}", chain(&error));
+        }
+    }
+
+    pub(super) fn unwatch(&mut self, id: FdId) {
+        if let Some(fd) = self.descriptors.get(id) {
+            // It may not be in the set: closing unwatches too.
+            let _ = self.poll.remove(fd);
+        }
+    }
+
+    pub(super) fn flush_queue(&mut self, id: FdId) {
+        if let Some(Err(error)) = self.descriptors.get(id).map(queue::flush) {
+            tracing::warn!("cannot empty the queue of listener {id}: {}", chain(&error));
+        }
+    }
+
+    /// Lists the slots in rotation in the program of each of the unit's groups.
+    pub(super) fn steer(&mut self, socket: &UnitName, live: &[u32]) {
+        let Some(view) = self.engine.unit(socket) else { return };
+        let unit = view.unit.clone();
+        let Some(section) = unit.socket() else { return };
+        for port in self.engine.open_ports(socket).filter(|port| port.slot == Some(0)) {
+            let Some(fd) = self.descriptors.get(port.fd) else { continue };
+            if let Err(error) = attach(section, &fd, live) {
+                tracing::error!(unit = %socket, "{error}");
+            }
+        }
+        tracing::debug!(unit = %socket, ?live, "slots in rotation");
+    }
+
+    /// Accepts up to `max` connections.
+    pub(super) fn accept(&mut self, id: FdId, max: u32) -> Event {
+        let mut connections = Vec::new();
+        let mut failure = None;
+        for _ in 0..max {
+            let Some(listener) = self.descriptors.get(id) else { break };
+            match accept::accept(listener) {
+                Ok(accept::Accepted::Connection(fd)) => connections.extend(self.admit(fd)),
+                Ok(accept::Accepted::Nothing) => break,
+                Err(error) => {
+                    failure = Some(chain(&error));
+                    break;
+                }
+            }
+        }
+        Event::Accepted { fd: id, connections, failure }
+    }
+
+    /// Takes an accepted connection into the table; `None` when the client has left already.
+    fn admit(&mut self, fd: OwnedFd) -> Option<Connection> {
+        let peer = peer_of(&fd)?;
+        let id = self.engine.name_fd();
+        self.descriptors.insert(id, fd, None);
+        Some(Connection { fd: id, peer })
+    }
+}
+
+fn open_port(section: &SocketSection, port: &Port) -> Result<Listener, String> {
+    let listen = section.listen.get(port.line).ok_or("the Listen= line is gone")?;
+    let spec = spec_for(section, listen, port.slot.is_some())?;
+    listener::open(&spec).map_err(|error| chain(&error))
+}
+
+fn spec_for(section: &SocketSection, listen: &Listen, in_group: bool) -> Result<ListenerSpec, String> {
+    let kind = match listen.kind {
+        ListenKind::Stream => SocketKind::Stream,
+        ListenKind::Datagram => SocketKind::Datagram,
+        ListenKind::SequentialPacket => SocketKind::SeqPacket,
+    };
+    let mut spec = ListenerSpec::new(kind, address_of(listen));
+    spec.backlog = section.backlog;
+    spec.reuse_port = section.reuse_port || in_group;
+    spec.bind_ipv6_only = match section.bind_ipv6_only {
+        BindIpv6Only::Default => listener::BindIpv6Only::Default,
+        BindIpv6Only::Both => listener::BindIpv6Only::Both,
+        BindIpv6Only::Ipv6Only => listener::BindIpv6Only::Ipv6Only,
+    };
+    spec.mode = section.socket_mode.0;
+    spec.directory_mode = section.directory_mode.0;
+    (spec.uid, spec.gid) = owner_of(section)?;
+    Ok(spec)
+}
+
+fn address_of(listen: &Listen) -> ListenAddress {
+    match &listen.address {
+        sockmgr_unit::ListenAddress::Inet(address) => ListenAddress::Inet(*address),
+        sockmgr_unit::ListenAddress::AnyPort(port) => ListenAddress::Inet(listener::any_address(*port)),
+        sockmgr_unit::ListenAddress::Unix(path) => ListenAddress::UnixPath(path.to_string().into()),
+        sockmgr_unit::ListenAddress::Abstract(name) => ListenAddress::UnixAbstract(name.to_vec()),
+    }
+}
+
+/// `SocketUser=` and `SocketGroup=` as numbers; a user alone brings its primary group.
+fn owner_of(section: &SocketSection) -> Result<(Option<u32>, Option<u32>), String> {
+    let mut owner = (None, None);
+    if let Some(name) = &section.socket_user {
+        let user = user::find_user(name.as_str()).map_err(|error| chain(&error))?;
+        let user = user.ok_or_else(|| format!("SocketUser={name}: there is no such user"))?;
+        owner = (Some(user.uid), Some(user.gid));
+    }
+    if let Some(name) = &section.socket_group {
+        let group = user::find_group(name.as_str()).map_err(|error| chain(&error))?;
+        owner.1 = Some(group.ok_or_else(|| format!("SocketGroup={name}: there is no such group"))?);
+    }
+    Ok(owner)
+}
+
+fn socket_options(section: &SocketSection) -> SocketOptions {
+    SocketOptions { keep_alive: section.keep_alive, no_delay: section.no_delay, ..SocketOptions::default() }
+}
+
+fn attach(section: &SocketSection, member: &impl AsFd, live: &[u32]) -> Result<(), String> {
+    let steering = match section.steering {
+        sockmgr_unit::Steering::Hash => Steering::Hash,
+        sockmgr_unit::Steering::Random => Steering::Random,
+        sockmgr_unit::Steering::Cpu => Steering::Cpu,
+    };
+    let live: Vec<u16> = live.iter().filter_map(|slot| u16::try_from(*slot).ok()).collect();
+    let program = Program::compile(steering, &live).map_err(|error| chain(&error))?;
+    steering::attach(member.as_fd(), &program).map_err(|error| format!("cannot steer the group: {}", chain(&error)))
+}
+
+fn peer_of(fd: &OwnedFd) -> Option<sockmgr_engine::Peer> {
+    match accept::peer(fd.as_fd()).ok()? {
+        accept::Peer::Inet(remote) => match listener::local_address(fd.as_fd()).ok()? {
+            ListenAddress::Inet(local) => Some(sockmgr_engine::Peer::Inet { local, remote }),
+            ListenAddress::UnixPath(_) | ListenAddress::UnixAbstract(_) => None,
+        },
+        accept::Peer::Unix { credentials, .. } => {
+            let credentials = credentials.and_then(|peer| Some((u32::try_from(peer.pid).ok().filter(|pid| *pid > 0)?, peer.uid)));
+            Some(sockmgr_engine::Peer::Unix { credentials })
+        }
+        accept::Peer::Other => Some(sockmgr_engine::Peer::Unix { credentials: None }),
+    }
+}
+
+/// An error with all its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,304 @@
+//! From a typed command to a spawn plan: environment, arguments, descriptors, user, limits. Everything that can fail for want of
+//! something fails here, before there is a process.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use sockmgr_engine::{ExecList, PassedFd, SpawnError};
+use sockmgr_sys::spawn::{Credentials, ResourceLimit, SpawnPlan, SpawnStep, Stdio, WorkingDirectory};
+use sockmgr_sys::stdio::{self, OutputMode};
+use sockmgr_sys::user::{self, User};
+use sockmgr_unit::section::ExecSection;
+use sockmgr_unit::{
+    EnvironmentFile, ExecCommand, Privilege, Rlimit, ServiceUnit, Settings, StandardInput, StandardOutput,
+    parse_environment_file,
+};
+
+use super::descriptors::Descriptors;
+use super::listeners::chain;
+use crate::paths::Scope;
+
+/// One command to run.
+pub(super) struct Request<'a> {
+    pub(super) service: &'a ServiceUnit,
+    pub(super) list: ExecList,
+    pub(super) index: usize,
+    pub(super) fds: &'a [PassedFd],
+    pub(super) environment: Vec<(&'static str, String)>,
+    /// It may write to the notify socket.
+    pub(super) notifies: bool,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PlanError {
+    /// The manager lacks something; the unit's result is `resources`.
+    #[error("{0}")]
+    Resources(String),
+    /// As if the process had failed at this step.
+    #[error("{1}")]
+    Step(SpawnStep, String),
+}
+
+impl From<PlanError> for SpawnError {
+    fn from(error: PlanError) -> Self {
+        let text = error.to_string();
+        match error {
+            PlanError::Resources(_) => Self { exit_code: 0, text, resources: true },
+            PlanError::Step(step, _) => Self { exit_code: step.exit_status().unwrap_or(0), text, resources: false },
+        }
+    }
+}
+
+/// Makes plans. It knows what all processes have in common.
+#[derive(Debug)]
+pub(super) struct Planner {
+    scope: Scope,
+    notify_path: PathBuf,
+    /// What every process inherits from the manager.
+    inherited: BTreeMap<String, String>,
+    limit_nofile: Option<Rlimit>,
+}
+
+impl Planner {
+    pub(super) fn new(scope: Scope, notify_path: PathBuf, settings: &Settings) -> Self {
+        let mut planner = Self { scope, notify_path, inherited: BTreeMap::new(), limit_nofile: None };
+        planner.set_defaults(settings);
+        planner
+    }
+
+    /// Takes over what the settings say about all services.
+    pub(super) fn set_defaults(&mut self, settings: &Settings) {
+        self.inherited = inherited_environment(self.scope);
+        self.inherited.extend(settings.default_environment.iter().cloned());
+        self.limit_nofile = settings.default_limit_nofile;
+    }
+
+    /// The plan for a command, and the descriptors that go with it.
+    pub(super) fn plan(&self, request: &Request, table: &Descriptors) -> Result<(SpawnPlan, Vec<OwnedFd>), PlanError> {
+        let command = command_of(request)?;
+        let exec = &request.service.exec;
+        let user = if command.flags.privilege == Privilege::None { find_user(exec)? } else { None };
+        let environment = self.environment(request, user.as_ref())?;
+        let mut fds = Passing::default();
+        self.place_descriptors(request, table, &mut fds)?;
+        let [stdin, stdout, stderr] = standard_streams(exec, request, &mut fds)?;
+        let lookup = |name: &str| environment.get(name).cloned();
+        let plan = SpawnPlan {
+            path: text(&command.path)?,
+            argv: command.expand(&lookup).iter().map(|argument| text(argument)).collect::<Result<_, _>>()?,
+            envp: environment.iter().map(|(name, value)| text(&format!("{name}={value}"))).collect::<Result<_, _>>()?,
+            fds: fds.owned.len() as u16,
+            listen_fds: fds.listen,
+            socket_fds: fds.listen,
+            nonblocking: Some(request.service.service.non_blocking),
+            stdin,
+            stdout,
+            stderr,
+            credentials: credentials(command, exec, user.as_ref())?,
+            rlimits: self.limits(exec),
+            working_directory: self.working_directory(exec, user.as_ref())?,
+            ignore_sigpipe: true,
+            ..SpawnPlan::default()
+        };
+        Ok((plan, fds.owned))
+    }
+
+    /// Descriptors from 3 up: for the main command, unless one of its standard streams is the socket.
+    fn place_descriptors(&self, request: &Request, table: &Descriptors, fds: &mut Passing) -> Result<(), PlanError> {
+        for passed in request.fds {
+            let fd = table.get(passed.fd).ok_or_else(|| PlanError::Resources(format!("its socket {} is gone", passed.name)))?;
+            fds.owned.push(fd.try_clone_to_owned().map_err(|error| PlanError::Resources(error.to_string()))?);
+        }
+        fds.listen = if has_listen_fds(request) { request.fds.len() as u16 } else { 0 };
+        Ok(())
+    }
+
+    /// value by name, later sources win: systemd.exec(5), "Environment".
+    fn environment(&self, request: &Request, user: Option<&User>) -> Result<BTreeMap<String, String>, PlanError> {
+        let exec = &request.service.exec;
+        let mut all = self.inherited.clone();
+        let mut set = |name: &str, value: String| all.insert(name.to_owned(), value);
+        if has_listen_fds(request) {
+            let names: Vec<&str> = request.fds.iter().map(|passed| passed.name.as_str()).collect();
+            set("LISTEN_FDS", names.len().to_string());
+            set("LISTEN_FDNAMES", names.join(":"));
+        }
+        if request.notifies {
+            set("NOTIFY_SOCKET", self.notify_path.to_string_lossy().into_owned());
+        }
+        if let Some(user) = user {
+            set("USER", user.name.clone());
+            set("LOGNAME", user.name.clone());
+            set("HOME", user.home.to_string_lossy().into_owned());
+            set("SHELL", user.shell.to_string_lossy().into_owned());
+        }
+        for (name, value) in &request.environment {
+            set(name, value.clone());
+        }
+        for (name, value) in &exec.environment {
+            set(name, value.clone());
+        }
+        for file in &exec.environment_file {
+            all.extend(read_environment_file(file)?);
+        }
+        Ok(all)
+    }
+
+    fn limits(&self, exec: &ExecSection) -> Vec<ResourceLimit> {
+        let limit = exec.limit_nofile.or(self.limit_nofile);
+        limit.map(|limit| ResourceLimit { resource: stdio::RLIMIT_NOFILE, soft: limit.soft, hard: limit.hard }).into_iter().collect()
+    }
+
+    fn working_directory(&self, exec: &ExecSection, user: Option<&User>) -> Result<Option<WorkingDirectory>, PlanError> {
+        use sockmgr_unit::section::WorkingDirectory as Wanted;
+        let home = || user.map_or_else(own_home, |user| user.home.to_string_lossy().into_owned());
+        let (path, optional) = match &exec.working_directory {
+            Some(Wanted::Path { path, optional }) => (path.to_string(), *optional),
+            Some(Wanted::Home { optional }) => (home(), *optional),
+            None if self.scope == Scope::User => (home(), true),
+            None => return Ok(None),
+        };
+        Ok(Some(WorkingDirectory { path: text(&path)?, optional }))
+    }
+}
+
+/// The descriptors of a plan: those from 3 up first, then what standard streams need.
+#[derive(Default)]
+struct Passing {
+    owned: Vec<OwnedFd>,
+    listen: u16,
+}
+
+impl Passing {
+    fn add(&mut self, fd: OwnedFd) -> Stdio {
+        self.owned.push(fd);
+        Stdio::Fd((self.owned.len() - 1) as u16)
+    }
+}
+
+fn command_of<'a>(request: &Request<'a>) -> Result<&'a ExecCommand, PlanError> {
+    let service = &request.service.service;
+    let list = match request.list {
+        ExecList::StartPre => &service.exec_start_pre,
+        ExecList::Start => &service.exec_start,
+        ExecList::StartPost => &service.exec_start_post,
+        ExecList::Reload => &service.exec_reload,
+        ExecList::Stop => &service.exec_stop,
+    };
+    list.get(request.index).ok_or_else(|| PlanError::Resources("the unit file changed, the command is gone".to_owned()))
+}
+
+fn uses_socket(exec: &ExecSection) -> bool {
+    exec.standard_input == StandardInput::Socket
+        || [&exec.standard_output, &exec.standard_error].into_iter().any(|output| *output == Some(StandardOutput::Socket))
+}
+
+fn has_listen_fds(request: &Request) -> bool {
+    request.list == ExecList::Start && !request.fds.is_empty() && !uses_socket(&request.service.exec)
+}
+
+/// systemd.exec(5), "Logging and Standard Input/Output". Output to the log goes where the manager's own goes.
+fn standard_streams(exec: &ExecSection, request: &Request, fds: &mut Passing) -> Result<[Stdio; 3], PlanError> {
+    // With a stream that is the socket there is exactly one descriptor, and it is the first.
+    let socket = if request.fds.is_empty() { Stdio::Null } else { Stdio::Fd(0) };
+    let stdin = match &exec.standard_input {
+        StandardInput::Null => Stdio::Null,
+        StandardInput::Socket => socket,
+        StandardInput::File(path) => fds.add(stdio::open_input(path).map_err(|error| failed(SpawnStep::Stdin, &error))?),
+    };
+    let mut output = |wanted: StandardOutput, inherited: Stdio, step: SpawnStep| {
+        let (mode, path) = match &wanted {
+            StandardOutput::Inherit => return Ok(inherited),
+            StandardOutput::Null => return Ok(Stdio::Null),
+            StandardOutput::Socket => return Ok(socket),
+            StandardOutput::Journal => return Ok(Stdio::Inherit),
+            StandardOutput::File(path) => (OutputMode::Keep, path),
+            StandardOutput::Append(path) => (OutputMode::Append, path),
+            StandardOutput::Truncate(path) => (OutputMode::Truncate, path),
+        };
+        stdio::open_output(path, mode).map(|fd| fds.add(fd)).map_err(|error| failed(step, &error))
+    };
+    let stdout = output(exec.effective_standard_output(), stdin, SpawnStep::Stdout)?;
+    let stderr = output(exec.effective_standard_error(), stdout, SpawnStep::Stderr)?;
+    Ok([stdin, stdout, stderr])
+}
+
+fn failed(step: SpawnStep, error: &dyn std::error::Error) -> PlanError {
+    PlanError::Step(step, chain(error))
+}
+
+fn find_user(exec: &ExecSection) -> Result<Option<User>, PlanError> {
+    let Some(name) = &exec.user else { return Ok(None) };
+    let found = user::find_user(name.as_str()).map_err(|error| failed(SpawnStep::User, &error))?;
+    found.map(Some).ok_or_else(|| PlanError::Step(SpawnStep::User, format!("User={name}: there is no such user")))
+}
+
+/// Whom to become; `None` where that is who the manager is already.
+fn credentials(command: &ExecCommand, exec: &ExecSection, user: Option<&User>) -> Result<Option<Credentials>, PlanError> {
+    let group = match &exec.group {
+        Some(name) if command.flags.privilege == Privilege::None => {
+            let found = user::find_group(name.as_str()).map_err(|error| failed(SpawnStep::Group, &error))?;
+            Some(found.ok_or_else(|| PlanError::Step(SpawnStep::Group, format!("Group={name}: there is no such group")))?)
+        }
+        _ => None,
+    };
+    let own = user::own_uid();
+    if user.is_none_or(|user| user.uid == own) && group.is_none() {
+        return Ok(None);
+    }
+    let gid = group.or(user.map(|user| user.gid)).unwrap_or_else(user::own_gid);
+    let groups = match user {
+        Some(user) if own == 0 => Some(user::groups_of(&user.name, gid).map_err(|error| failed(SpawnStep::Group, &error))?),
+        _ => None,
+    };
+    Ok(Some(Credentials { uid: user.map(|user| user.uid), gid, groups }))
+}
+
+fn read_environment_file(file: &EnvironmentFile) -> Result<Vec<(String, String)>, PlanError> {
+    let failed = |why: String| PlanError::Resources(format!("EnvironmentFile={}: {why}", file.path));
+    let paths = crate::loader::glob(&file.path);
+    if paths.is_empty() && !file.optional {
+        return Err(failed("there is no such file".to_owned()));
+    }
+    let mut variables = Vec::new();
+    for path in paths {
+        match stdio::read_regular_file(&path) {
+            Ok(bytes) => variables.extend(parse_environment_file(&bytes).map_err(|error| failed(error.to_string()))?),
+            Err(_) if file.optional => {}
+            Err(error) => return Err(failed(chain(&error))),
+        }
+    }
+    Ok(variables)
+}
+
+/// A user's services see what the user's manager sees; system services only what is fit for them.
+fn inherited_environment(scope: Scope) -> BTreeMap<String, String> {
+    const OURS: [&str; 8] = [
+        "LISTEN_PID",
+        "LISTEN_FDS",
+        "LISTEN_FDNAMES",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_PID",
+        "WATCHDOG_USEC",
+        crate::keeper::LINK_VARIABLE,
+        "MAINPID",
+    ];
+    let mut all: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| !OURS.contains(&name.as_str()))
+        .filter(|(name, _)| scope == Scope::User || name == "LANG" || name == "TZ" || name.starts_with("LC_"))
+        .collect();
+    all.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+    all
+}
+
+fn own_home() -> String {
+    std::env::var("HOME").unwrap_or_else(|_| "/".to_owned())
+}
+
+fn text(value: &str) -> Result<CString, PlanError> {
+    CString::new(value).map_err(|_| PlanError::Resources(format!("{value:?} has a NUL byte in it")))
+}
