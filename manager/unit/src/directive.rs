@@ -5,42 +5,51 @@
 //! Invariant: a key is accepted in a section if and only if that section's table lists it.
 
 use std::cell::{Cell, RefCell};
+use std::path::Path;
 
 use crate::name::UnitName;
-use crate::specifier::{Host, Scope};
+use crate::specifier::{Host, Scope, Subject};
 use crate::value::{ExecCommand, ValueError};
 
 /// What one assignment may look at beside its text, and where it puts what is worth a warning.
 ///
-/// One context serves all assignments of one unit; it learns on the way whether any of them depends on the instance name.
+/// It learns on the way whether the value differs between the instances of a template.
 pub struct Context<'a> {
-    unit: &'a UnitName,
-    host: &'a Host,
+    subject: Subject<'a>,
     key: &'a str,
     warnings: RefCell<Vec<ValueError>>,
     instance_dependent: Cell<bool>,
 }
 
 impl<'a> Context<'a> {
-    /// A context for the assignments of `unit` on `host`.
+    /// A context for an assignment in a file of `unit` on `host`.
     pub fn new(unit: &'a UnitName, host: &'a Host) -> Self {
-        Self { unit, host, key: "", warnings: RefCell::default(), instance_dependent: Cell::new(false) }
+        let subject = Subject { unit, fragment: None, host };
+        Self { subject, key: "", warnings: RefCell::default(), instance_dependent: Cell::new(false) }
     }
 
-    /// The same unit, now at the assignment of `key`.
-    pub(crate) fn at(&mut self, key: &'a str) -> &Self {
+    /// The same, for a unit whose file is `fragment`.
+    #[must_use]
+    pub(crate) fn of_fragment(mut self, fragment: Option<&'a Path>) -> Self {
+        self.subject.fragment = fragment;
+        self
+    }
+
+    /// The same, at an assignment of `key`.
+    #[must_use]
+    pub(crate) fn at(mut self, key: &'a str) -> Self {
         self.key = key;
         self
     }
 
     /// The unit that is being loaded.
     pub fn unit(&self) -> &UnitName {
-        self.unit
+        self.subject.unit
     }
 
     /// The machine and manager that specifiers speak of.
     pub fn host(&self) -> &Host {
-        self.host
+        self.subject.host
     }
 
     /// The key as it was spelled in the file: `ListenStream` and `ListenDatagram` fill the same field.
@@ -59,7 +68,7 @@ impl<'a> Context<'a> {
     }
 
     fn expand_in(&self, text: &str, scope: Scope) -> Result<String, ValueError> {
-        let expansion = crate::specifier::expand(text, scope, self.unit, self.host)?;
+        let expansion = self.subject.expand(text, scope)?;
         if expansion.instance_dependent {
             self.instance_dependent.set(true);
         }
@@ -71,8 +80,8 @@ impl<'a> Context<'a> {
         self.warnings.borrow_mut().push(warning);
     }
 
-    pub(crate) fn take_warnings(&self) -> Vec<ValueError> {
-        self.warnings.take()
+    pub(crate) fn into_warnings(self) -> Vec<ValueError> {
+        self.warnings.into_inner()
     }
 
     /// Whether an expansion so far differs between the instances of one template.
@@ -207,3 +216,152 @@ impl Property {
         }
     }
 }
+
+/// A section of a unit file, or the one of the settings file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Section {
+    /// `[Unit]`: what all units have.
+    Unit,
+    /// `[Socket]`
+    Socket,
+    /// `[Service]`
+    Service,
+    /// `[Install]`: read by `enable` and `disable`.
+    Install,
+    /// `[Manager]` of `sockmgr.toml`.
+    Manager,
+}
+
+impl Section {
+    /// The name between the brackets.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unit => "Unit",
+            Self::Socket => "Socket",
+            Self::Service => "Service",
+            Self::Install => "Install",
+            Self::Manager => "Manager",
+        }
+    }
+}
+
+/// One entry of the directive table: what `show`, `verify`, the man page and the completion know of a directive.
+#[derive(Clone, Copy, Debug)]
+pub struct Directive {
+    /// The key, as documentation spells it.
+    pub name: &'static str,
+    /// Other accepted spellings.
+    pub aliases: &'static [&'static str],
+    /// Where it is written.
+    pub section: Section,
+    /// One line: what it does, and its default where that is not obvious.
+    pub help: &'static str,
+    /// What the value must be; completes "takes …".
+    pub form: &'static str,
+    /// Name of the D-Bus property; several directives may fill one (`ListenStream=`, `ListenDatagram=`).
+    pub property: Option<&'static str>,
+    /// D-Bus signature of the property.
+    pub signature: &'static str,
+    /// Whether systemd has no such directive.
+    pub own: bool,
+}
+
+impl Directive {
+    /// Whether `key` is this directive's name or one of its other spellings.
+    pub fn is_spelled(&self, key: &str) -> bool {
+        self.name == key || self.aliases.contains(&key)
+    }
+}
+
+/// Every directive of every unit section, in the order of the documentation.
+pub fn directives() -> impl Iterator<Item = &'static Directive> {
+    crate::section::TABLES.iter().copied().flatten()
+}
+
+/// Declares a section: each directive once, with its field, type, default, D-Bus property and line of help.
+///
+/// ```text
+/// field: Type = default => "Property" { "Directive" | "OtherSpelling": "help"; }
+/// ```
+/// Instead of `"Property"` may stand `("Property" own)` (systemd has no such directive), `("Property" by method)` (what
+/// is shown depends on other fields too; the method says it), or `-` (there is no property).
+/// A key that several fields list is assigned to all of them (`TimeoutSec=`).
+macro_rules! section {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident in $section:ident {
+            $(
+                $(#[$doc:meta])*
+                $field:ident : $type:ty = $default:expr => $shown:tt
+                { $($key:literal $(| $alias:literal)* : $help:literal;)+ }
+            )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name {
+            $( $(#[$doc])* pub $field: $type, )*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $( $field: $default, )* }
+            }
+        }
+
+        impl $name {
+            /// The directives that fill this structure.
+            pub const TABLE: &'static [$crate::directive::Directive] = &[$($(
+                $crate::directive::Directive {
+                    name: $key,
+                    aliases: &[$($alias),*],
+                    section: $crate::directive::Section::$section,
+                    help: $help,
+                    form: <$type as $crate::directive::Value>::FORM,
+                    property: $crate::directive::section!(@name $shown),
+                    signature: <$type as $crate::directive::Value>::SIGNATURE,
+                    own: $crate::directive::section!(@own $shown),
+                },
+            )+)*];
+
+            /// Gives `text` to every field that the context's key names. `None`: there is no such key here.
+            pub(crate) fn assign(
+                &mut self,
+                text: &str,
+                cx: &$crate::directive::Context<'_>,
+            ) -> Option<Result<(), $crate::value::ValueError>> {
+                let mut outcome = None;
+                $(
+                    if [$($key, $($alias,)*)+].contains(&cx.key()) && !matches!(outcome, Some(Err(_))) {
+                        outcome = Some($crate::directive::Value::assign(&mut self.$field, text, cx));
+                    }
+                )*
+                outcome
+            }
+
+            /// Name and value of every property, in the order of the table.
+            pub fn properties(&self) -> Vec<(&'static str, $crate::directive::Property)> {
+                #[allow(unused_mut, reason = "some sections have no properties")]
+                let mut properties = Vec::new();
+                $( $crate::directive::section!(@show self properties $field $shown); )*
+                properties
+            }
+        }
+    };
+    (@name -) => { None };
+    (@name $property:literal) => { Some($property) };
+    (@name ($property:literal $($mark:ident)+)) => { Some($property) };
+    (@own ($property:literal own)) => { true };
+    (@own $other:tt) => { false };
+    (@show $self:ident $to:ident $field:ident -) => {};
+    (@show $self:ident $to:ident $field:ident ($property:literal by $method:ident)) => {
+        $to.push(($property, $crate::directive::Value::property(&$self.$method())));
+    };
+    (@show $self:ident $to:ident $field:ident ($property:literal own)) => {
+        $crate::directive::section!(@show $self $to $field $property);
+    };
+    (@show $self:ident $to:ident $field:ident $property:literal) => {
+        $to.push(($property, $crate::directive::Value::property(&$self.$field)));
+    };
+}
+pub(crate) use section;
