@@ -81,11 +81,15 @@ impl std::fmt::Display for RequestError {
             Self::NoSuchUnit(unit) => write!(f, "Unit {unit} not found."),
             Self::NotLoaded(unit) => write!(f, "Unit {unit} not loaded."),
             Self::LoadFailed(unit, LoadState::Masked, _) => write!(f, "Unit {unit} is masked."),
-            Self::LoadFailed(unit, LoadState::BadSetting, why) => write!(f, "Unit {unit} has a bad unit file setting: {why}"),
+            Self::LoadFailed(unit, LoadState::BadSetting, why) => {
+                write!(f, "Unit {unit} has a bad unit file setting: {why}")
+            }
             Self::LoadFailed(unit, _, why) => write!(f, "Unit {unit} failed to load properly: {why}"),
             Self::IsTemplate(unit) => write!(f, "Unit name {unit} is missing the instance name."),
             Self::NotApplicable(unit, _) => write!(f, "Job type is not applicable for unit {unit}."),
-            Self::Conflict(unit) => write!(f, "Another job for unit {unit} is queued, and the job mode is `fail`."),
+            Self::Conflict(unit) => {
+                write!(f, "Another job for unit {unit} is queued, and the job mode is `fail`.")
+            }
             Self::NoProcess(unit) => write!(f, "Unit {unit} has no such process to kill."),
         }
     }

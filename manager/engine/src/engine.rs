@@ -11,7 +11,7 @@ use crate::command::{Command, KillWho, RequestError};
 use crate::event::{Action, Event, KillScope, Level, Notice};
 use crate::group::Group;
 use crate::ids::{FdId, JobId, ProcessId, Time};
-use crate::job::Job;
+use crate::job::{Job, JobKind};
 use crate::node::{ActiveState, Links, Machine, Node};
 use crate::service::Service;
 use crate::socket::Socket;
@@ -164,8 +164,12 @@ impl Engine {
     ) -> Result<(), RequestError> {
         self.now = now;
         let names = match name {
-            Some(name) if !self.nodes.contains_key(name) => return Err(RequestError::NotLoaded(name.clone())),
-            Some(name) => self.nodes[name].group().map_or_else(|| vec![name.clone()], |group| group.slots.clone()),
+            Some(name) if !self.nodes.contains_key(name) => {
+                return Err(RequestError::NotLoaded(name.clone()));
+            }
+            Some(name) => {
+                self.nodes[name].group().map_or_else(|| vec![name.clone()], |group| group.slots.clone())
+            }
             None => self.nodes.keys().cloned().collect(),
         };
         for name in names {
@@ -191,6 +195,23 @@ impl Engine {
         }
         self.ensure_all();
         self.settle(actions);
+    }
+
+    /// Brings every unit down, in no order: sockets first, so that nothing is started any more.
+    pub fn stop_all(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.now = now;
+        let mut names: Vec<UnitName> =
+            self.nodes.keys().filter(|name| !self.active_state(name).is_down()).cloned().collect();
+        names.sort_by_key(|name| self.nodes[name].socket().is_none());
+        for name in names {
+            self.queue_job(&name, JobKind::Stop, true);
+        }
+        self.settle(actions);
+    }
+
+    /// Nothing runs and nothing is being done.
+    pub fn is_quiet(&self) -> bool {
+        self.jobs.is_empty() && self.processes.is_empty()
     }
 
     /// The unit files as they were last read.

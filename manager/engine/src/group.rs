@@ -45,7 +45,10 @@ impl Group {
             ActiveState::Deactivating,
             ActiveState::Failed,
         ];
-        order.into_iter().find(|state| self.states(nodes).any(|other| other == *state)).unwrap_or(ActiveState::Inactive)
+        order
+            .into_iter()
+            .find(|state| self.states(nodes).any(|other| other == *state))
+            .unwrap_or(ActiveState::Inactive)
     }
 
     /// How many instances are up.
@@ -54,7 +57,9 @@ impl Group {
     }
 
     pub(crate) fn activity(&self, nodes: &BTreeMap<UnitName, Node>) -> Activity {
-        let of = |slot: &UnitName| nodes.get(slot).and_then(|node| node.service()).map(|service| service.activity());
+        let of = |slot: &UnitName| {
+            nodes.get(slot).and_then(|node| node.service()).map(|service| service.activity())
+        };
         let any = |activity| self.slots.iter().any(|slot| of(slot) == Some(activity));
         if any(Activity::Busy) {
             Activity::Busy
@@ -111,10 +116,13 @@ impl Engine {
 
     /// A job of `instance` ended: moves the group's job on.
     pub(crate) fn group_job_ended(&mut self, instance: &UnitName, id: JobId, result: JobResult) {
-        let Some(group) = self.nodes.get(instance).and_then(|node| node.service()?.group().cloned()) else { return };
+        let Some(group) = self.nodes.get(instance).and_then(|node| node.service()?.group().cloned()) else {
+            return;
+        };
         let ok = result == JobResult::Done;
         let ended = match self.operation_mut(&group) {
-            Some(Operation::Together { pending, failed }) if pending.remove(&id) => {
+            Some(Operation::Together { pending, failed }) if pending.contains(&id) => {
+                pending.remove(&id);
                 *failed |= !ok;
                 pending.is_empty().then_some(if *failed { JobResult::Failed } else { JobResult::Done })
             }
@@ -139,7 +147,11 @@ impl Engine {
     }
 
     fn slots(&self, name: &UnitName) -> Vec<UnitName> {
-        self.nodes.get(name).and_then(|node| node.group()).map(|group| group.slots.clone()).unwrap_or_default()
+        self.nodes
+            .get(name)
+            .and_then(|node| node.group())
+            .map(|group| group.slots.clone())
+            .unwrap_or_default()
     }
 
     fn operation(&self, name: &UnitName) -> Option<&Operation> {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sockmgr_unit::Span;
+use sockmgr_unit::value::Span;
 
 /// A moment in microseconds of `CLOCK_MONOTONIC` (clock_gettime(2)). The engine never reads a clock; every call brings its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

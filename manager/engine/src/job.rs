@@ -124,7 +124,11 @@ impl Engine {
         let unit = &command.unit;
         let up = !self.active_state(unit).is_down();
         if command.verb == Verb::Stop {
-            return if self.nodes.contains_key(unit) { Ok(Some(JobKind::Stop)) } else { Err(RequestError::NotLoaded(unit.clone())) };
+            return if self.nodes.contains_key(unit) {
+                Ok(Some(JobKind::Stop))
+            } else {
+                Err(RequestError::NotLoaded(unit.clone()))
+            };
         }
         self.loadable(unit)?;
         let reloads = self.can_reload(unit);
@@ -135,7 +139,9 @@ impl Engine {
             Verb::Reload if reloads => Ok(Some(JobKind::Reload)),
             Verb::Reload => Err(RequestError::NotApplicable(unit.clone(), command.verb)),
             Verb::ReloadOrRestart => Ok(Some(if reloads && up { JobKind::Reload } else { JobKind::Restart })),
-            Verb::ReloadOrTryRestart => Ok(up.then_some(if reloads { JobKind::Reload } else { JobKind::Restart })),
+            Verb::ReloadOrTryRestart => {
+                Ok(up.then_some(if reloads { JobKind::Reload } else { JobKind::Restart }))
+            }
         }
     }
 
@@ -149,7 +155,11 @@ impl Engine {
             LoadState::Loaded => Ok(()),
             LoadState::NotFound => Err(RequestError::NoSuchUnit(name.clone())),
             state @ (LoadState::BadSetting | LoadState::Error | LoadState::Masked) => {
-                Err(RequestError::LoadFailed(name.clone(), state, node.unit.load_error.clone().unwrap_or_default()))
+                Err(RequestError::LoadFailed(
+                    name.clone(),
+                    state,
+                    node.unit.load_error.clone().unwrap_or_default(),
+                ))
             }
         }
     }
@@ -206,6 +216,12 @@ impl Engine {
         }
     }
 
+    /// Starts what traffic asks for, with all that it needs.
+    pub(crate) fn start_for_traffic(&mut self, name: &UnitName) -> Result<(), RequestError> {
+        let command = Command { verb: Verb::Start, unit: name.clone(), mode: JobMode::Replace };
+        self.request_job(&command).map(|_| ())
+    }
+
     /// Puts a job on the unit: joins an equal one, replaces any other.
     pub(crate) fn queue_job(&mut self, name: &UnitName, kind: JobKind, ignore_order: bool) -> JobId {
         if let Some(id) = self.merge_job(name, kind) {
@@ -215,7 +231,17 @@ impl Engine {
             self.finish_job(old, JobResult::Canceled);
         }
         let id = self.new_job_id();
-        self.jobs.insert(id, Job { unit: name.clone(), kind, running: false, ignore_order, blocked_on: None, waiters: Vec::new() });
+        self.jobs.insert(
+            id,
+            Job {
+                unit: name.clone(),
+                kind,
+                running: false,
+                ignore_order,
+                blocked_on: None,
+                waiters: Vec::new(),
+            },
+        );
         if let Some(node) = self.nodes.get_mut(name) {
             node.job = Some(id);
         }
@@ -258,7 +284,10 @@ impl Engine {
                 self.park(id, blocker);
                 return;
             }
-            self.log_warning(&unit, "its order (After=, Before=) is a circle; started without regard to it".to_owned());
+            self.log_warning(
+                &unit,
+                "its order (After=, Before=) is a circle; started without regard to it".to_owned(),
+            );
         }
         self.set_running(id, true);
         match self.begin(&unit, kind) {
@@ -317,7 +346,9 @@ impl Engine {
 
     /// The unit of a restart job is down: what is left of the job is a start.
     fn become_start(&mut self, name: &UnitName) -> Begun {
-        if let Some(job) = self.nodes.get(name).and_then(|node| node.job).and_then(|id| self.jobs.get_mut(&id)) {
+        if let Some(job) =
+            self.nodes.get(name).and_then(|node| node.job).and_then(|id| self.jobs.get_mut(&id))
+        {
             job.kind = JobKind::Start;
         }
         self.begin(name, JobKind::Start)
@@ -369,7 +400,9 @@ impl Engine {
         let dependents = self.links(name).required_by.clone();
         for dependent in dependents {
             let waiting = self.nodes.get(&dependent).and_then(|node| node.job).filter(|id| {
-                self.jobs.get(id).is_some_and(|job| !job.running && matches!(job.kind, JobKind::Start | JobKind::Restart))
+                self.jobs
+                    .get(id)
+                    .is_some_and(|job| !job.running && matches!(job.kind, JobKind::Start | JobKind::Restart))
             });
             if let Some(id) = waiting {
                 self.log_error(&dependent, format!("not started: {name}, which it requires, did not start"));

@@ -22,7 +22,8 @@ mod view;
 pub use command::{Command, JobMode, KillWho, RequestError, Verb};
 pub use engine::Engine;
 pub use event::{
-    Action, Connection, Event, ExecList, ExitStatus, KillScope, Level, Notice, Notification, PassedFd, Peer, Port, SpawnError,
+    Action, Connection, Event, ExecList, ExitStatus, KillScope, Level, Notice, Notification, PassedFd, Peer,
+    Port, SpawnError,
 };
 pub use ids::{FdId, JobId, ProcessId, Time};
 pub use job::{JobKind, JobResult};

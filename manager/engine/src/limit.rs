@@ -2,7 +2,7 @@
 //! its end opens the next).
 
 use serde::{Deserialize, Serialize};
-use sockmgr_unit::Span;
+use sockmgr_unit::value::Span;
 
 use crate::ids::Time;
 

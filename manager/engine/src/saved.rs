@@ -89,7 +89,8 @@ impl Engine {
             }
         }
         let Some(node) = self.nodes.get_mut(&name) else {
-            return self.log_warning(&name, "its unit file is gone; what ran of it is no longer managed".to_owned());
+            return self
+                .log_warning(&name, "its unit file is gone; what ran of it is no longer managed".to_owned());
         };
         match (saved.machine, &mut node.machine) {
             (SavedMachine::Socket(old), Machine::Socket(new)) => {
@@ -128,8 +129,12 @@ impl Engine {
                 (false, None) => self.kill_scope(saved.process, 15, crate::event::KillScope::Session),
             }
         }
-        let lost: Vec<ProcessId> =
-            self.processes.keys().copied().filter(|id| !known.iter().any(|saved| saved.process == *id)).collect();
+        let lost: Vec<ProcessId> = self
+            .processes
+            .keys()
+            .copied()
+            .filter(|id| !known.iter().any(|saved| saved.process == *id))
+            .collect();
         for process in lost {
             self.service_exited(process, ExitStatus::Exited(0));
         }

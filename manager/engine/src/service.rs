@@ -4,10 +4,11 @@
 //! of them is in `Engine::processes` until its end was reported.
 
 use serde::{Deserialize, Serialize};
-use sockmgr_unit::{
-    ExecCommand, KillMode, LimitAction, NotifyAccess, Restart, ServiceType, ServiceUnit, Signal, Span, StandardInput,
-    StandardOutput, UnitName,
+use sockmgr_unit::value::{
+    ExecCommand, KillMode, LimitAction, NotifyAccess, Restart, ServiceType, Signal, Span, StandardInput,
+    StandardOutput,
 };
+use sockmgr_unit::{ServiceUnit, UnitName};
 
 use crate::command::KillWho;
 use crate::engine::Engine;
@@ -163,12 +164,15 @@ impl Service {
     pub(crate) fn active_state(&self) -> ActiveState {
         match self.state {
             ServiceState::Dead => ActiveState::Inactive,
-            ServiceState::StartPre | ServiceState::Start | ServiceState::StartPost | ServiceState::AutoRestart => {
-                ActiveState::Activating
-            }
+            ServiceState::StartPre
+            | ServiceState::Start
+            | ServiceState::StartPost
+            | ServiceState::AutoRestart => ActiveState::Activating,
             ServiceState::Running | ServiceState::Exited => ActiveState::Active,
             ServiceState::Reload => ActiveState::Reloading,
-            ServiceState::Stop | ServiceState::StopSigterm | ServiceState::StopSigkill => ActiveState::Deactivating,
+            ServiceState::Stop | ServiceState::StopSigterm | ServiceState::StopSigkill => {
+                ActiveState::Deactivating
+            }
             ServiceState::Failed => ActiveState::Failed,
         }
     }
@@ -206,10 +210,12 @@ impl Service {
         self.served.is_some()
     }
 
-
     /// The process was asked for, and that it runs is not known yet.
     pub(crate) fn lacks_pid(&self, process: ProcessId) -> bool {
-        [self.main, self.control].into_iter().flatten().any(|child| child.process == process && child.pid.is_none())
+        [self.main, self.control]
+            .into_iter()
+            .flatten()
+            .any(|child| child.process == process && child.pid.is_none())
     }
 
     pub(crate) fn view(&self) -> ServiceView<'_> {
@@ -410,7 +416,11 @@ impl Engine {
         let service = self.service(name);
         let mut environment = vec![("SOCKMGR_UNIT", name.to_string())];
         if let Some(seat) = &service.seat {
-            let count = self.nodes.get(&seat.group).and_then(|node| node.group()).map_or(0, |group| group.slots.len());
+            let count = self
+                .nodes
+                .get(&seat.group)
+                .and_then(|node| node.group())
+                .map_or(0, |group| group.slots.len());
             environment.push(("SOCKMGR_INSTANCE", (seat.slot + 1).to_string()));
             environment.push(("SOCKMGR_INSTANCES", count.to_string()));
             environment.push(("SOCKMGR_GENERATION", service.generation.to_string()));
@@ -515,7 +525,13 @@ impl Engine {
         }
     }
 
-    fn child_ended(&mut self, name: &UnitName, process: ProcessId, status: ExitStatus, failure: Option<ServiceResult>) {
+    fn child_ended(
+        &mut self,
+        name: &UnitName,
+        process: ProcessId,
+        status: ExitStatus,
+        failure: Option<ServiceResult>,
+    ) {
         self.processes.remove(&process);
         let now = self.now;
         let service = self.service_mut(name);
@@ -544,7 +560,8 @@ impl Engine {
         let ignored = commands(self.service_unit(name), child.list)
             .get(child.index)
             .is_some_and(|command| command.flags.ignore_failure);
-        let is_main = child.list == ExecList::Start && self.service_unit(name).service.type_ != ServiceType::Oneshot;
+        let is_main =
+            child.list == ExecList::Start && self.service_unit(name).service.type_ != ServiceType::Oneshot;
         match status {
             _ if ignored => ServiceResult::Success,
             ExitStatus::Exited(0) => ServiceResult::Success,
@@ -562,7 +579,9 @@ impl Engine {
             ServiceState::Start => self.start_ended(name, main, result),
             ServiceState::Running => self.enter_stop(name, result),
             // The control process is still at it; when it is through, the missing main process is seen.
-            ServiceState::StartPost | ServiceState::Reload | ServiceState::Stop => self.note_result(name, result),
+            ServiceState::StartPost | ServiceState::Reload | ServiceState::Stop => {
+                self.note_result(name, result)
+            }
             ServiceState::StopSigterm | ServiceState::StopSigkill => {
                 self.note_result(name, result);
                 self.finish_stop(name);
@@ -581,7 +600,9 @@ impl Engine {
         let oneshot = self.service_unit(name).service.type_ == ServiceType::Oneshot;
         match result {
             ServiceResult::Success if oneshot => self.run_command(name, ExecList::Start, main.index + 1),
-            ServiceResult::Success => self.enter_signal(name, ServiceState::StopSigterm, ServiceResult::Protocol),
+            ServiceResult::Success => {
+                self.enter_signal(name, ServiceState::StopSigterm, ServiceResult::Protocol)
+            }
             failure => self.enter_signal(name, ServiceState::StopSigterm, failure),
         }
     }
@@ -592,7 +613,8 @@ impl Engine {
             ExitStatus::Killed(signal) => format!("killed by {}", signal_name(signal)),
             ExitStatus::Dumped(signal) => format!("killed by {} (core dumped)", signal_name(signal)),
         };
-        let asked_for = matches!(state, ServiceState::Stop | ServiceState::StopSigterm | ServiceState::StopSigkill);
+        let asked_for =
+            matches!(state, ServiceState::Stop | ServiceState::StopSigterm | ServiceState::StopSigkill);
         let per_connection = self.service(name).is_per_connection();
         match result {
             ServiceResult::Success if asked_for || per_connection => self.log_debug(name, how),
@@ -667,7 +689,8 @@ impl Engine {
     /// `NotifyAccess=`, with its default (systemd.service(5)): `main` where readiness comes by notification, else nobody.
     pub fn notify_access(&self, name: &UnitName) -> NotifyAccess {
         let section = &self.service_unit(name).service;
-        let default = if section.type_ == ServiceType::Notify { NotifyAccess::Main } else { NotifyAccess::None };
+        let default =
+            if section.type_ == ServiceType::Notify { NotifyAccess::Main } else { NotifyAccess::None };
         match section.notify_access {
             Some(NotifyAccess::None) => default,
             Some(access) => access,
@@ -686,15 +709,23 @@ impl Engine {
     fn enter_signal(&mut self, name: &UnitName, state: ServiceState, result: ServiceResult) {
         self.note_result(name, result);
         let kill = &self.service_unit(name).kill;
-        let (mode, signal) = (kill.kill_mode, if state == ServiceState::StopSigkill { SIGKILL } else { kill.kill_signal.number() });
+        let (mode, signal) = (
+            kill.kill_mode,
+            if state == ServiceState::StopSigkill { SIGKILL } else { kill.kill_signal.number() },
+        );
         let service = self.service(name);
         let (main, control) = (service.main, service.control);
         if mode == KillMode::None || (main.is_none() && control.is_none()) {
             return self.enter_down(name, ServiceResult::Success);
         }
-        let whole = mode == KillMode::ControlGroup || (mode == KillMode::Mixed && state == ServiceState::StopSigkill);
+        let whole =
+            mode == KillMode::ControlGroup || (mode == KillMode::Mixed && state == ServiceState::StopSigkill);
         if let Some(main) = main {
-            self.kill_scope(main.process, signal, if whole { KillScope::Session } else { KillScope::Process });
+            self.kill_scope(
+                main.process,
+                signal,
+                if whole { KillScope::Session } else { KillScope::Process },
+            );
         }
         if let Some(control) = control {
             self.kill_scope(control.process, signal, KillScope::Session);
@@ -825,10 +856,7 @@ impl Engine {
 
     pub(crate) fn start_rate(&self, name: &UnitName) -> Rate {
         let unit = &self.nodes[name].unit.unit;
-        Rate {
-            interval: unit.start_limit_interval_sec.unwrap_or(self.settings.default_start_limit_interval_sec),
-            burst: unit.start_limit_burst.unwrap_or(self.settings.default_start_limit_burst),
-        }
+        Rate { interval: unit.start_limit_interval_sec, burst: unit.start_limit_burst }
     }
 
     /// Whether `name` hit its start limit and stays down for it; the inner value is when the limit's window ends.
@@ -857,7 +885,10 @@ impl Engine {
     ) -> Result<(), String> {
         let unit = self.library.unit(instance);
         if unit.service().is_none() || unit.load_state != sockmgr_unit::LoadState::Loaded {
-            return Err(format!("{instance} cannot be used: {}", unit.load_error.as_deref().unwrap_or("not found")));
+            return Err(format!(
+                "{instance} cannot be used: {}",
+                unit.load_error.as_deref().unwrap_or("not found")
+            ));
         }
         let served = Served { socket: socket.clone(), fd: Some(connection.fd), peer: connection.peer };
         let service = Service { served: Some(served), ..Service::default() };
@@ -936,7 +967,9 @@ fn state_of(list: ExecList) -> ServiceState {
 /// Whether a standard stream of the service is the socket itself (inetd style).
 pub(crate) fn uses_socket_stdio(unit: &ServiceUnit) -> bool {
     unit.exec.standard_input == StandardInput::Socket
-        || [&unit.exec.standard_output, &unit.exec.standard_error].into_iter().any(|output| *output == StandardOutput::Socket)
+        || [&unit.exec.standard_output, &unit.exec.standard_error]
+            .into_iter()
+            .any(|output| *output == Some(StandardOutput::Socket))
 }
 
 /// systemd.service(5): SIGHUP, SIGINT, SIGTERM and SIGPIPE end a main process cleanly.

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use sockmgr_unit::{Instances, UnitName};
+use sockmgr_unit::UnitName;
+use sockmgr_unit::value::Instances;
 
 use crate::engine::Engine;
 use crate::event::{Action, PassedFd};
@@ -58,18 +59,22 @@ impl Engine {
     /// The group that stands for all instances of what `socket` starts, under the plain name of the service.
     fn link_group(&mut self, socket: &UnitName, service: &UnitName) {
         let count = self.instance_count(socket).unwrap_or(1);
-        let slots: Vec<UnitName> = (1..=count).filter_map(|number| service.with_instance(&number.to_string()).ok()).collect();
+        let slots: Vec<UnitName> =
+            (1..=count).filter_map(|number| service.with_instance(&number.to_string()).ok()).collect();
         let Some(first) = slots.first().cloned() else { return };
         let mut unit = (*self.library.unit(&first)).clone();
         unit.name = service.clone();
-        unit.unit.description = None;
+        std::sync::Arc::make_mut(&mut unit.unit).description = None;
         let unit = std::sync::Arc::new(unit);
         match self.nodes.get_mut(service) {
             Some(node) if node.group().is_some() => node.unit = unit,
             Some(node) => {
                 node.unit = unit;
                 node.machine = Machine::Group(Box::default());
-                self.log_warning(service, format!("{socket} has Instances=, so this name stands for all instances of the template"));
+                self.log_warning(
+                    service,
+                    format!("{socket} has Instances=, so this name stands for all instances of the template"),
+                );
             }
             None => self.insert(unit, Machine::Group(Box::default())),
         }
@@ -80,7 +85,9 @@ impl Engine {
     fn seat_instances(&mut self, group: &UnitName, slots: Vec<UnitName>) {
         for (slot, instance) in slots.iter().enumerate() {
             self.ensure(instance);
-            if let Some(Machine::Service(service)) = self.nodes.get_mut(instance).map(|node| &mut node.machine) {
+            if let Some(Machine::Service(service)) =
+                self.nodes.get_mut(instance).map(|node| &mut node.machine)
+            {
                 service.seat = Some(crate::service::Seat { group: group.clone(), slot: slot as u32 });
             }
         }
@@ -117,7 +124,9 @@ impl Engine {
     pub(crate) fn descriptors(&self, name: &UnitName) -> Vec<PassedFd> {
         if let Some(fd) = self.served_fd(name) {
             let socket = self.nodes[name].service().and_then(|service| service.served_socket());
-            let named = socket.and_then(|socket| Some(self.nodes.get(socket)?.unit.socket()?.fd_name(0, socket)));
+            let named = socket.and_then(|socket| {
+                Some(self.nodes.get(socket)?.unit.socket()?.fd_name(0, socket).to_owned())
+            });
             return vec![PassedFd { fd, name: named.unwrap_or_else(|| "connection".to_owned()) }];
         }
         let seat = self.service(name).seat.clone();
@@ -126,14 +135,16 @@ impl Engine {
             self.links(unit).triggered_by.iter().chain(&self.links(name).triggered_by).collect();
         let mut passed = Vec::new();
         for socket in sockets {
-            let Some(state) = self.nodes.get(socket).and_then(|node| node.socket()).filter(|socket| socket.is_open()) else {
+            let Some(state) =
+                self.nodes.get(socket).and_then(|node| node.socket()).filter(|socket| socket.is_open())
+            else {
                 continue;
             };
             let section = self.section(socket);
             let mine = |slot: Option<u32>| slot.is_none() || slot == seat.as_ref().map(|seat| seat.slot);
             passed.extend(state.ports.iter().filter(|open| mine(open.port.slot)).map(|open| PassedFd {
                 fd: open.port.fd,
-                name: section.fd_name(open.port.line, socket),
+                name: section.fd_name(open.port.line, socket).to_owned(),
             }));
         }
         passed
@@ -150,7 +161,9 @@ impl Engine {
 
     pub(crate) fn steer_socket(&mut self, socket: &UnitName) {
         let Some(live) = self.live_slots(socket) else { return };
-        let Some(Machine::Socket(state)) = self.nodes.get_mut(socket).map(|node| &mut node.machine) else { return };
+        let Some(Machine::Socket(state)) = self.nodes.get_mut(socket).map(|node| &mut node.machine) else {
+            return;
+        };
         if state.ports.iter().any(|open| open.port.slot.is_some()) && state.steered != live {
             state.steered.clone_from(&live);
             self.out.push(Action::Steer { socket: socket.clone(), live });
@@ -168,7 +181,8 @@ impl Engine {
     fn live_slots(&self, socket: &UnitName) -> Option<Vec<u32>> {
         let (_, group) = self.group_of_socket(socket)?;
         let slots = || group.slots.iter().zip(0u32..);
-        let ready: Vec<u32> = slots().filter(|(name, _)| self.is_in_rotation(name)).map(|(_, slot)| slot).collect();
+        let ready: Vec<u32> =
+            slots().filter(|(name, _)| self.is_in_rotation(name)).map(|(_, slot)| slot).collect();
         if !ready.is_empty() {
             return Some(ready);
         }
@@ -177,7 +191,11 @@ impl Engine {
     }
 
     pub(crate) fn is_in_rotation(&self, instance: &UnitName) -> bool {
-        let ready = self.nodes.get(instance).and_then(|node| node.service()).is_some_and(|service| service.takes_connections());
+        let ready = self
+            .nodes
+            .get(instance)
+            .and_then(|node| node.service())
+            .is_some_and(|service| service.takes_connections());
         ready && !self.is_stopping_by_job(instance)
     }
 

@@ -4,7 +4,9 @@
 //! [`Engine::wants_watch`] says so; `refresh_watches` is the only place that watches or unwatches.
 
 use serde::{Deserialize, Serialize};
-use sockmgr_unit::{LimitAction, SocketSection, Span, UnitName, UnitType};
+use sockmgr_unit::UnitName;
+use sockmgr_unit::section::SocketSection;
+use sockmgr_unit::value::{Distribute, LimitAction, Listen, Span};
 
 use crate::engine::Engine;
 use crate::event::{Action, Connection, Peer, Port};
@@ -165,7 +167,8 @@ impl Engine {
                 None => ports.push((line, None)),
             }
         }
-        let ports: Vec<Port> = ports.into_iter().map(|(line, slot)| Port { fd: self.new_fd(), line, slot }).collect();
+        let ports: Vec<Port> =
+            ports.into_iter().map(|(line, slot)| Port { fd: self.new_fd(), line, slot }).collect();
         let socket = self.socket_mut(name);
         socket.result = SocketResult::Success;
         socket.ports = ports.iter().map(|port| OpenPort { port: *port, watched: false }).collect();
@@ -174,7 +177,12 @@ impl Engine {
     }
 
     pub(crate) fn socket_opened(&mut self, name: &UnitName, result: Result<(), String>) {
-        if self.nodes.get(name).and_then(|node| node.socket()).is_none_or(|socket| socket.state != SocketState::Opening) {
+        if self
+            .nodes
+            .get(name)
+            .and_then(|node| node.socket())
+            .is_none_or(|socket| socket.state != SocketState::Opening)
+        {
             return;
         }
         match result {
@@ -220,7 +228,8 @@ impl Engine {
         if socket.result == SocketResult::Success {
             socket.result = result;
         }
-        let state = if socket.result == SocketResult::Success { SocketState::Dead } else { SocketState::Failed };
+        let state =
+            if socket.result == SocketResult::Success { SocketState::Dead } else { SocketState::Failed };
         self.forget_steering(name);
         self.out.push(Action::Close { socket: name.clone(), ports });
         self.set_socket_state(name, state);
@@ -241,9 +250,12 @@ impl Engine {
 
     pub(crate) fn socket_incoming(&mut self, fd: FdId) {
         let Some(name) = self.listeners.get(&fd).cloned() else { return };
-        let slot = self.socket(&name).ports.iter().find(|open| open.port.fd == fd).and_then(|open| open.port.slot);
+        let slot =
+            self.socket(&name).ports.iter().find(|open| open.port.fd == fd).and_then(|open| open.port.slot);
         match (self.socket(&name).state, slot) {
-            (SocketState::Listening, _) if self.is_stopping_by_job(&name) => self.out.push(Action::Flush { fd }),
+            (SocketState::Listening, _) if self.is_stopping_by_job(&name) => {
+                self.out.push(Action::Flush { fd })
+            }
             (SocketState::Listening, _) if self.section(&name).accept => self.accept(&name, fd),
             (SocketState::Listening, _) => self.trigger(&name),
             (SocketState::Running, Some(slot)) => self.trigger_slot(&name, slot),
@@ -259,8 +271,10 @@ impl Engine {
             return;
         }
         let Some(service) = self.triggered(name) else { return };
-        if self.activity(&service) != Activity::Busy && self.job_of(&service).is_none_or(|job| job.kind != JobKind::Start) {
-            if let Err(error) = self.start_triggered(&service) {
+        if self.activity(&service) != Activity::Busy
+            && self.job_of(&service).is_none_or(|job| job.kind != JobKind::Start)
+        {
+            if let Err(error) = self.start_for_traffic(&service) {
                 self.log_error(name, format!("cannot start {service}: {error}"));
                 return self.limit_hit(name, SocketResult::Resources, None);
             }
@@ -272,7 +286,7 @@ impl Engine {
     fn trigger_slot(&mut self, name: &UnitName, slot: u32) {
         let Some(instance) = self.slot_instance(name, slot) else { return };
         if self.admit_trigger(name) && self.wants_slot_watch(&instance) {
-            if let Err(error) = self.start_triggered(&instance) {
+            if let Err(error) = self.start_for_traffic(&instance) {
                 self.log_error(name, format!("cannot start {instance}: {error}"));
                 self.limit_hit(name, SocketResult::Resources, None);
             }
@@ -315,7 +329,10 @@ impl Engine {
         let unit = self.library.unit(&probe);
         match unit.load_state {
             sockmgr_unit::LoadState::Loaded => Ok(()),
-            state => Err(format!("cannot start instances of {template}: {}", unit.load_error.as_deref().unwrap_or(state.as_str()))),
+            state => Err(format!(
+                "cannot start instances of {template}: {}",
+                unit.load_error.as_deref().unwrap_or(state.as_str())
+            )),
         }
     }
 
@@ -329,7 +346,12 @@ impl Engine {
         ACCEPT_BATCH.min(socket.trigger_limit.room(now, rate)).min(max.saturating_sub(socket.n_connections))
     }
 
-    pub(crate) fn socket_accepted(&mut self, fd: FdId, connections: Vec<Connection>, failure: Option<String>) {
+    pub(crate) fn socket_accepted(
+        &mut self,
+        fd: FdId,
+        connections: Vec<Connection>,
+        failure: Option<String>,
+    ) {
         let name = self.listeners.get(&fd).cloned();
         for connection in connections {
             match name.as_ref().filter(|name| self.socket(name).state == SocketState::Listening) {
@@ -353,7 +375,10 @@ impl Engine {
         }
         let (limit, open) = (self.section(name).max_connections, self.socket(name).n_connections);
         if open >= limit {
-            self.log_warning(name, format!("too many connections ({open}), refusing one; see MaxConnections="));
+            self.log_warning(
+                name,
+                format!("too many connections ({open}), refusing one; see MaxConnections="),
+            );
             return self.refuse(name, fd);
         }
         if let Err(why) = self.start_connection(name, connection) {
@@ -371,7 +396,9 @@ impl Engine {
     fn start_connection(&mut self, name: &UnitName, connection: Connection) -> Result<(), String> {
         let template = self.triggered(name).ok_or("it has no template to start")?;
         let number = self.socket(name).n_accepted;
-        let instance = template.with_instance(&instance_name(number, &connection.peer)).map_err(|error| error.to_string())?;
+        let instance = template
+            .with_instance(&instance_name(number, &connection.peer))
+            .map_err(|error| error.to_string())?;
         self.insert_connection(name, &instance, connection)?;
         let socket = self.socket_mut(name);
         socket.n_accepted += 1;
@@ -404,7 +431,10 @@ impl Engine {
                 let end = end.filter(|end| *end > self.now).or_else(|| self.now.after(PAUSE));
                 let wait = end.map_or(0, |end| end.as_micros().saturating_sub(self.now.as_micros()));
                 let reason = result.as_str();
-                self.log_warning(name, format!("{reason}: pausing for {}; nothing queued is lost", Span::from_micros(wait)));
+                self.log_warning(
+                    name,
+                    format!("{reason}: pausing for {}; nothing queued is lost", Span::from_micros(wait)),
+                );
                 self.set_socket_state(name, SocketState::Paused);
                 self.set_deadline(name, end);
             }
@@ -431,8 +461,13 @@ impl Engine {
 
     /// What this socket starts changed: listen again when it is down, stand back while it runs.
     pub(crate) fn socket_react(&mut self, name: &UnitName, service: &UnitName) {
-        let Some(state) = self.nodes.get(name).and_then(|node| node.socket()).map(|socket| socket.state) else { return };
-        if !matches!(state, SocketState::Listening | SocketState::Paused | SocketState::Running) || self.section(name).accept {
+        let Some(state) = self.nodes.get(name).and_then(|node| node.socket()).map(|socket| socket.state)
+        else {
+            return;
+        };
+        if !matches!(state, SocketState::Listening | SocketState::Paused | SocketState::Running)
+            || self.section(name).accept
+        {
             return;
         }
         if let Some(end) = self.start_limit_end(service) {
@@ -444,7 +479,9 @@ impl Engine {
                 (Activity::Idle | Activity::Waiting, SocketState::Running) => {
                     self.set_socket_state(name, SocketState::Listening);
                 }
-                (Activity::Busy, SocketState::Listening | SocketState::Paused) if self.active_state(service).is_up() => {
+                (Activity::Busy, SocketState::Listening | SocketState::Paused)
+                    if self.active_state(service).is_up() =>
+                {
                     self.set_socket_state(name, SocketState::Running);
                 }
                 _ => {}
@@ -458,14 +495,17 @@ impl Engine {
         let socket = self.socket(name);
         match (socket.state, port.slot) {
             (SocketState::Listening, _) if self.section(name).accept => {
-                self.limit_action(name) == LimitAction::Fail || socket.n_connections < self.section(name).max_connections
+                self.limit_action(name) == LimitAction::Fail
+                    || socket.n_connections < self.section(name).max_connections
             }
             (SocketState::Listening, _) => true,
             (SocketState::Running, Some(slot)) => {
                 self.slot_instance(name, slot).is_some_and(|instance| self.wants_slot_watch(&instance))
             }
             (SocketState::Running, None)
-            | (SocketState::Dead | SocketState::Opening | SocketState::Paused | SocketState::Failed, _) => false,
+            | (SocketState::Dead | SocketState::Opening | SocketState::Paused | SocketState::Failed, _) => {
+                false
+            }
         }
     }
 
@@ -530,15 +570,17 @@ impl Engine {
 }
 
 /// Whether each slot of a group gets a listener of its own for this line, or all share one.
-fn own_per_slot(section: &SocketSection, listen: &sockmgr_unit::Listen) -> bool {
-    section.distribute == sockmgr_unit::Distribute::Instance && listen.address.is_inet()
+fn own_per_slot(section: &SocketSection, listen: &Listen) -> bool {
+    section.distribute != Some(Distribute::Shared) && listen.address.is_inet()
 }
 
 /// systemd.socket(5) leaves the format open; this is what systemd up to v256 uses.
 fn instance_name(number: u32, peer: &Peer) -> String {
     match peer {
         Peer::Inet { local, remote } => {
-            let text = |address: &std::net::SocketAddr| format!("{}:{}", address.ip().to_canonical(), address.port());
+            let text = |address: &std::net::SocketAddr| {
+                format!("{}:{}", address.ip().to_canonical(), address.port())
+            };
             format!("{number}-{}-{}", text(local), text(remote))
         }
         Peer::Unix { credentials: Some((pid, uid)) } => format!("{number}-{pid}-{uid}"),
@@ -546,10 +588,13 @@ fn instance_name(number: u32, peer: &Peer) -> String {
     }
 }
 
-/// The name of the unit that a socket starts: `Service=`, else its own with the other suffix; a template with `Accept=yes`.
+/// The name of the unit that a socket starts; with `Accept=yes` a template, with `Instances=` the group that stands for the template's
+/// instances, under its plain name.
 pub(crate) fn triggered_name(name: &UnitName, section: &SocketSection) -> Option<UnitName> {
-    if section.accept {
-        return format!("{}@.service", name.prefix()).parse().ok();
+    let service = section.triggered_service(name)?;
+    if section.instances.is_some() {
+        format!("{}.service", service.prefix()).parse().ok()
+    } else {
+        Some(service)
     }
-    section.service.clone().or_else(|| name.with_type(UnitType::Service).ok())
 }

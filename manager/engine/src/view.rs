@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sockmgr_unit::{Unit, UnitName};
 
 use crate::engine::Engine;
-use crate::event::ExitStatus;
+use crate::event::{ExitStatus, Port};
 use crate::ids::{JobId, Time};
 use crate::job::JobKind;
 use crate::node::{ActiveState, Machine, Node, Stamps};
@@ -167,7 +167,12 @@ impl Engine {
 
     /// All jobs, oldest first.
     pub fn jobs(&self) -> impl Iterator<Item = JobView<'_>> {
-        self.jobs.iter().map(|(id, job)| JobView { id: *id, unit: &job.unit, kind: job.kind, running: job.running })
+        self.jobs.iter().map(|(id, job)| JobView {
+            id: *id,
+            unit: &job.unit,
+            kind: job.kind,
+            running: job.running,
+        })
     }
 
     /// The unit whose main or control process this is.
@@ -175,9 +180,11 @@ impl Engine {
         self.processes.get(self.pids.get(&pid)?)
     }
 
-    /// Whether any process of any unit is left.
-    pub fn has_processes(&self) -> bool {
-        !self.processes.is_empty()
+    /// The open listeners of a socket unit.
+    pub fn open_ports(&self, socket: &UnitName) -> impl Iterator<Item = Port> {
+        let ports =
+            self.nodes.get(socket).and_then(|node| node.socket()).map(|socket| socket.ports.as_slice());
+        ports.unwrap_or_default().iter().map(|open| open.port)
     }
 
     fn sub_state(&self, node: &Node) -> &'static str {
@@ -209,7 +216,12 @@ impl Engine {
             }),
             Machine::Service(service) => MachineView::Service(service.view()),
             Machine::Group(group) => {
-                let slots = group.slots.iter().zip(1..).filter_map(|(slot, number)| self.slot_view(slot, number)).collect();
+                let slots = group
+                    .slots
+                    .iter()
+                    .zip(1..)
+                    .filter_map(|(slot, number)| self.slot_view(slot, number))
+                    .collect();
                 MachineView::Group(GroupView { slots, up: group.up(&self.nodes) })
             }
         }
