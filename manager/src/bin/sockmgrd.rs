@@ -1,2 +1,5 @@
-//! The `sockmgrd` command.
-fn main() {}
+//! `sockmgrd`, the manager daemon.
+
+fn main() -> std::process::ExitCode {
+    sockmgr::daemon::main()
+}

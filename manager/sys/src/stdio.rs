@@ -1,0 +1,102 @@
+//! Files that become standard streams of services, and small files that configure them.
+//!
+//! Paths come from unit files: nothing opened here may block (a FIFO without a reader), become a controlling terminal, or run on
+//! without end (a device).
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::SysError;
+use crate::listener::set_nonblocking;
+
+/// `RLIMIT_NOFILE` of setrlimit(2).
+pub const RLIMIT_NOFILE: u32 = libc::RLIMIT_NOFILE;
+
+/// The largest file that is read as configuration.
+const FILE_MAX: u64 = 4 << 20;
+
+/// What happens to what is in a file already (systemd.exec(5), `StandardOutput=`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputMode {
+    /// `file:` it is overwritten from its start.
+    Keep,
+    /// `append:` it stays.
+    Append,
+    /// `truncate:` it goes.
+    Truncate,
+}
+
+/// Opens a file to read from.
+///
+/// # Errors
+/// The cause, with the path.
+pub fn open_input(path: &str) -> Result<OwnedFd, SysError> {
+    open(path, OpenOptions::new().read(true))
+}
+
+/// Opens a file to write to, and makes it (mode 0666 without the umask) where it is missing.
+///
+/// # Errors
+/// The cause; `ENXIO` for a FIFO that nobody reads.
+pub fn open_output(path: &str, mode: OutputMode) -> Result<OwnedFd, SysError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).mode(0o666);
+    match mode {
+        OutputMode::Keep => &mut options,
+        OutputMode::Append => options.append(true),
+        OutputMode::Truncate => options.truncate(true),
+    };
+    open(path, &options)
+}
+
+fn open(path: &str, options: &OpenOptions) -> Result<OwnedFd, SysError> {
+    let step = |error: io::Error| SysError::new("open a standard stream", io::Error::new(error.kind(), format!("{path}: {error}")));
+    let mut options = options.clone();
+    let file = options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).map_err(step)?;
+    set_nonblocking(file.as_fd(), false)?;
+    Ok(file.into())
+}
+
+/// The content of a regular file of reasonable size.
+///
+/// # Errors
+/// The cause; also for anything that is no regular file, or larger than 4 MiB.
+pub fn read_regular_file(path: &Path) -> Result<Vec<u8>, SysError> {
+    let step = |error: io::Error| SysError::new("read a file", error);
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).map_err(step)?;
+    check_regular(&file).map_err(step)?;
+    let mut bytes = Vec::new();
+    file.take(FILE_MAX).read_to_end(&mut bytes).map_err(step)?;
+    Ok(bytes)
+}
+
+fn check_regular(file: &File) -> io::Result<()> {
+    let facts = file.metadata()?;
+    if !facts.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    if facts.len() > FILE_MAX {
+        return Err(io::Error::other("it is larger than 4 MiB"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fifo_that_nobody_reads_fails_instead_of_blocking() {
+        let dir = std::env::temp_dir().join(format!("sockmgr-stdio-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let fifo = dir.join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = open_output(fifo.to_str().unwrap(), OutputMode::Append).unwrap_err();
+        assert_eq!(error.errno(), libc::ENXIO);
+        assert!(read_regular_file(&fifo).is_err());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
