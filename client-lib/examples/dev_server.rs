@@ -3,7 +3,6 @@
 //! It shows that such a server runs behind sockmgr unchanged. By hand: `cargo run --example dev_server`, then
 //! `curl http://127.0.0.1:3000`; with sockets kept over rebuilds: `sockmgr dev` or `systemfd`.
 
-use std::error::Error;
 use std::process;
 
 use axum::Router;
@@ -13,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let listener = match ListenFd::from_env().take_tcp_listener(0)? {
         Some(inherited) => {

@@ -7,7 +7,6 @@
 //! - a listener or a connection on standard input (`StandardInput=socket`, inetd): the same two ways;
 //! - nothing passed: binds 127.0.0.1:3001.
 
-use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -24,18 +23,18 @@ enum Served {
     UnixStream(UnixStream),
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> anyhow::Result<()> {
     let sockets = sockets()?;
     Notifier::from_env()?.ready()?;
     let threads: Vec<_> = sockets.into_iter().map(|socket| thread::spawn(|| serve(socket))).collect();
     for thread in threads {
-        thread.join().map_err(|_| "a thread panicked")??;
+        thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
     }
     Ok(())
 }
 
 /// What there is to serve, in whichever way it was passed.
-fn sockets() -> Result<Vec<Served>, Box<dyn Error>> {
+fn sockets() -> anyhow::Result<Vec<Served>> {
     let inherited = Inherited::from_env()?;
     if inherited.is_activated() {
         let all = inherited.descriptors();
@@ -78,9 +77,16 @@ fn take(kind: Kind, by: &By<'_>) -> Result<Served, TakeError> {
 
 /// Serves one socket: a listener for good, a connection until its client has said all.
 fn serve(socket: Served) -> io::Result<()> {
+    // A launcher may have made a listener non-blocking (`NonBlocking=yes`), and these loops would spin.
     match socket {
-        Served::TcpListener(listener) => accept(|| listener.accept().map(|(client, _)| client), echo_tcp),
-        Served::UnixListener(listener) => accept(|| listener.accept().map(|(client, _)| client), echo_unix),
+        Served::TcpListener(listener) => {
+            listener.set_nonblocking(false)?;
+            accept(|| listener.accept().map(|(client, _)| client), echo_tcp)
+        }
+        Served::UnixListener(listener) => {
+            listener.set_nonblocking(false)?;
+            accept(|| listener.accept().map(|(client, _)| client), echo_unix)
+        }
         Served::TcpStream(client) => echo_tcp(client),
         Served::UnixStream(client) => echo_unix(client),
     }
