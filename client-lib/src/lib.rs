@@ -58,3 +58,8 @@ pub use inherited::{Descriptor, Inherited, TakeError, Which};
 pub use instance::Instance;
 pub use kind::Kind;
 pub use notify::{Notifier, NotifyError, State};
+
+/// Compiles the examples of the README with the other documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
