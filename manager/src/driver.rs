@@ -10,7 +10,7 @@ mod notify;
 mod plan;
 mod turn;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use sockmgr_engine::{Action, Command, Engine, Event, FdId, KillScope, KillWho, Level, Notice, RequestError, SpawnError, Time};
@@ -24,6 +24,7 @@ use crate::loader::Loader;
 use crate::protocol::{ProcessId, ToKeeper};
 
 pub use boot::{BootError, Options};
+pub use listeners::chain;
 use descriptors::Descriptors;
 use plan::Planner;
 pub use turn::{Outcome, Wakeups};
@@ -43,8 +44,12 @@ pub struct Driver {
     actions: Vec<Action>,
     /// Performed, and clients have yet to hear of them.
     notices: Vec<Notice>,
+    /// Units whose state the keeper is to remember anew at the next flush: once a turn, however often it changed.
+    unsaved: BTreeSet<UnitName>,
     /// Ends of processes that the keeper may forget at the next flush.
     forget: Vec<ProcessId>,
+    /// The keeper does not take messages as fast as we make them.
+    link_blocked: bool,
     is_stopping: bool,
 }
 
@@ -110,8 +115,9 @@ impl Driver {
     fn note(&mut self, notice: Notice) {
         match &notice {
             Notice::Log { unit, level, message } => log(unit, *level, message),
-            Notice::UnitChanged(unit) => self.persist(&unit.clone()),
-            Notice::UnitRemoved(unit) => self.push(ToKeeper::Erase { keys: vec![unit.to_string()] }),
+            Notice::UnitChanged(unit) | Notice::UnitRemoved(unit) => {
+                self.unsaved.insert(unit.clone());
+            }
             Notice::UnitNew(_) | Notice::JobNew { .. } | Notice::JobRemoved { .. } => {}
         }
         if !matches!(notice, Notice::Log { .. }) {
@@ -119,12 +125,19 @@ impl Driver {
         }
     }
 
-    /// Has the keeper remember the state of a unit, for the next manager.
-    fn persist(&mut self, unit: &UnitName) {
-        let Some(saved) = self.engine.saved(unit) else { return };
-        match postcard::to_stdvec(&saved) {
-            Ok(value) => self.push(ToKeeper::Remember { key: unit.to_string(), value }),
-            Err(error) => tracing::error!(unit = %unit, %error, "cannot save the unit's state"),
+    /// Has the keeper remember the state of what changed, for the next manager. It goes out with the actions that follow from the
+    /// change, in the same packet.
+    fn persist(&mut self) {
+        let mut gone = Vec::new();
+        for unit in std::mem::take(&mut self.unsaved) {
+            match self.engine.saved(&unit).map(|saved| postcard::to_stdvec(&saved)) {
+                Some(Ok(value)) => self.push(ToKeeper::Remember { key: unit.to_string(), value }),
+                Some(Err(error)) => tracing::error!(unit = %unit, %error, "cannot save the unit's state"),
+                None => gone.push(unit.to_string()),
+            }
+        }
+        if !gone.is_empty() {
+            self.push(ToKeeper::Erase { keys: gone });
         }
     }
 
@@ -134,6 +147,7 @@ impl Driver {
 
     /// Sends everything that this turn has queued for the keeper, in as few packets as possible.
     fn flush_link(&mut self) -> Result<(), LinkError> {
+        self.persist();
         if !self.forget.is_empty() {
             let processes = std::mem::take(&mut self.forget);
             self.push(ToKeeper::Forget { processes });

@@ -1,6 +1,6 @@
 //! How a driver comes to be: fresh, or as the successor of a manager that ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -90,6 +90,7 @@ impl Driver {
             options,
             actions: Vec::new(),
             notices: Vec::new(),
+            unsaved: BTreeSet::new(),
             forget: Vec::new(),
             is_stopping: false,
         };

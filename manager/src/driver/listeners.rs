@@ -211,7 +211,7 @@ fn peer_of(fd: &OwnedFd) -> Option<sockmgr_engine::Peer> {
 }
 
 /// An error with all its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
