@@ -5,6 +5,7 @@
 //! its birth; only a child that is about to `execve` has others.
 
 pub mod accept;
+mod ancillary;
 pub mod child;
 pub mod error;
 pub mod listener;
