@@ -335,7 +335,7 @@ fn alias_of_instance(link: &UnitName, name: &UnitName) -> Option<UnitName> {
     let instance = name.instance()?;
     match link.instance() {
         Some(own) => (own == instance).then(|| link.clone()),
-        None => link.with_instance(instance).ok(),
+        None => link.is_template().then(|| link.with_instance(instance).ok())?,
     }
 }
 

@@ -166,14 +166,6 @@ pub struct Subject<'a> {
     pub host: &'a Host,
 }
 
-/// Expands the specifiers of `text` for a unit; `%y` and `%Y` have no value, see [`Subject::expand`].
-///
-/// # Errors
-/// A letter or digit after `%` that is no specifier of `scope`, or one that has no value here.
-pub fn expand(text: &str, scope: Scope, unit: &UnitName, host: &Host) -> Result<Expansion, SpecifierError> {
-    Subject { unit, fragment: None, host }.expand(text, scope)
-}
-
 impl Subject<'_> {
     /// Expands the specifiers of `text`: `%%` is a percent sign, and so is one before anything but a letter or digit.
     ///
