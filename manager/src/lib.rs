@@ -1,1 +1,3 @@
 //! The manager: keeper, driver, loader, control and command line.
+pub mod cli;
+pub mod paths;
