@@ -7,6 +7,7 @@
 pub mod accept;
 mod ancillary;
 pub mod child;
+pub mod clock;
 pub mod error;
 pub mod listener;
 pub mod notify;
@@ -16,6 +17,7 @@ pub mod queue;
 pub mod seqpacket;
 mod sockopt;
 pub mod spawn;
+pub mod stdio;
 pub mod steering;
 pub mod user;
 
