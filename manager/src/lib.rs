@@ -1,1 +1,4 @@
 //! The manager: keeper, driver, loader, control and command line.
+
+pub mod loader;
+pub mod paths;
