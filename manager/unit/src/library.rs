@@ -152,6 +152,11 @@ impl Library {
         self.diagnostics.push(diagnostic);
     }
 
+    /// Whether a file or link of that very name has been added.
+    pub fn contains(&self, name: &UnitName) -> bool {
+        self.fragments.contains_key(name)
+    }
+
     /// Every name that has a file or link, templates too, in no order. Drop-ins alone make no unit.
     pub fn names(&self) -> impl Iterator<Item = &UnitName> {
         self.fragments.keys()
