@@ -217,7 +217,9 @@ impl<'a> Draft<'a> {
             error if error.is_remark() => Severity::Notice,
             _ => Severity::Warning,
         };
-        let help = error.help().or_else(|| suggest::form(section, key));
+        // A remark is about an accepted value: the form would tell its author nothing new.
+        let form = || if error.is_remark() { None } else { suggest::form(section, key) };
+        let help = error.help().or_else(form);
         let found = at(severity, source, place, format!("{key}=: {error}")).about(key);
         self.diagnostics.push(Diagnostic { help, ..found });
     }

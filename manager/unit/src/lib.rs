@@ -17,7 +17,9 @@ pub mod value;
 pub use diagnostic::{Diagnostic, Severity};
 pub use directive::{Directive, Property, directives};
 pub use library::{DependencyKind, Fragment, Library, Source};
-pub use name::{NameError, UnitName, UnitType};
+pub use name::{
+    NameError, UnitName, UnitType, escape, escape_path, mangle, mangle_as, unescape, unescape_path,
+};
 pub use settings::{LogLevel, Settings, UnitPath};
 pub use specifier::Host;
 pub use syntax::Syntax;

@@ -152,6 +152,11 @@ impl Library {
         self.diagnostics.push(diagnostic);
     }
 
+    /// Whether a file or link of that very name has been added.
+    pub fn contains(&self, name: &UnitName) -> bool {
+        self.fragments.contains_key(name)
+    }
+
     /// Every name that has a file or link, templates too, in no order. Drop-ins alone make no unit.
     pub fn names(&self) -> impl Iterator<Item = &UnitName> {
         self.fragments.keys()
@@ -335,7 +340,7 @@ fn alias_of_instance(link: &UnitName, name: &UnitName) -> Option<UnitName> {
     let instance = name.instance()?;
     match link.instance() {
         Some(own) => (own == instance).then(|| link.clone()),
-        None => link.with_instance(instance).ok(),
+        None => link.is_template().then(|| link.with_instance(instance).ok())?,
     }
 }
 

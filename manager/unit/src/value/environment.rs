@@ -51,7 +51,7 @@ fn assign_variable(variables: &mut Vec<(String, String)>, word: &str) -> Result<
     let assignment = word.split_once('=').filter(|(name, _)| is_variable_name(name));
     let (name, value) = assignment.ok_or_else(|| ValueError::Invalid {
         text: word.to_owned(),
-        expected: "an assignment to a variable: NAME=value",
+        expected: "an assignment to a variable",
     })?;
     set_variable(variables, name, value);
     Ok(())
