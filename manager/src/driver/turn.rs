@@ -3,7 +3,7 @@
 //! Notifications come before exits, because a service may say why it ends; exits before timers, so that a process that is gone is not
 //! killed; timers before traffic.
 
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use sockmgr_engine::{Event, FdId, ProcessId, SpawnError, Time};
@@ -49,9 +49,12 @@ impl Driver {
         }
     }
 
-    /// The descriptor that is readable when a turn has work.
-    pub fn wakeup_fd(&self) -> RawFd {
-        self.poll.as_raw_fd()
+    /// A descriptor that is readable when a turn has work.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn wakeup_fd(&self) -> std::io::Result<OwnedFd> {
+        self.poll.as_fd().try_clone_to_owned()
     }
 
     /// How long until a timer is due; `None` when there is none.
