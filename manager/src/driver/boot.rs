@@ -1,18 +1,19 @@
 //! How a driver comes to be: fresh, or as the successor of a manager that ended.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use sockmgr_engine::{Command, Engine, ExitStatus, FdId, JobMode, ProcessId, SavedProcess, SavedUnit, Verb};
 use sockmgr_sys::notify::NotifySocket;
-use sockmgr_sys::poll::Poll;
+use sockmgr_sys::poll::{Interest, Poll};
 use sockmgr_unit::{Diagnostic, Library, Settings, UnitName};
 
 use super::descriptors::{Descriptors, parse_held_name};
 use super::listeners::chain;
 use super::plan::Planner;
+use super::turn::LINK;
 use super::{Driver, now};
 use crate::control::Core;
 use crate::keeper::{KeeperLink, LinkError};
@@ -66,7 +67,8 @@ impl Driver {
     /// # Errors
     /// [`BootError`]; the keeper stays as it is.
     pub fn boot(mut link: KeeperLink, options: Options, settings: Settings) -> Result<(Self, UnixListener), BootError> {
-        let mut estate = receive_estate(&mut link)?;
+        let poll = Poll::new().map_err(|error| BootError::Step("make a poll set", chain(&error)))?;
+        let mut estate = receive_estate(&mut link, &poll)?;
         let loader = Loader::new(SearchPath::new(options.scope, &options.unit_path, &settings.unit_path));
         let library = read_library(&loader, &options, &settings);
         let notify_path = options.runtime_dir.join("notify");
@@ -80,7 +82,7 @@ impl Driver {
             engine: Engine::new(library, settings, cpus),
             link,
             link_blocked: false,
-            poll: Poll::new().map_err(|error| BootError::Step("make a poll set", chain(&error)))?,
+            poll,
             descriptors: Descriptors::default(),
             notify: NotifySocket::from_fd(notify),
             loader,
@@ -91,7 +93,7 @@ impl Driver {
             forget: Vec::new(),
             is_stopping: false,
         };
-        driver.watch_own().map_err(|error| BootError::Step("watch the keeper", chain(&error)))?;
+        driver.watch_notify().map_err(|error| BootError::Step("watch the notify socket", chain(&error)))?;
         driver.report_diagnostics();
         driver.begin(estate);
         driver.push(ToKeeper::Ready);
@@ -145,10 +147,12 @@ impl Driver {
 }
 
 /// Everything the keeper says before `Restored`.
-fn receive_estate(link: &mut KeeperLink) -> Result<Estate, BootError> {
-    let mut estate = Estate::default();
+fn receive_estate(link: &mut KeeperLink, poll: &Poll) -> Result<Estate, BootError> {
+    let failed = |error: sockmgr_sys::SysError| BootError::Step("watch the keeper", chain(&error));
+    poll.add(link.as_fd(), LINK, Interest::Readable).map_err(failed)?;
+    let (mut estate, mut ready) = (Estate::default(), Vec::new());
     loop {
-        link.wait_readable()?;
+        poll.wait(&mut ready, None).map_err(failed)?;
         while let Some((message, fds)) = link.recv()? {
             match message {
                 ToManager::Hello { version, restarts } if version == PROTOCOL_VERSION => estate.restarts = restarts,

@@ -16,7 +16,7 @@ use crate::keeper::LinkError;
 use crate::protocol::ToManager;
 
 /// Tokens of the two descriptors that are no listeners.
-const LINK: u64 = u64::MAX;
+pub(super) const LINK: u64 = u64::MAX;
 const NOTIFY: u64 = u64::MAX - 1;
 
 /// What the loop is to do after a turn.
@@ -33,9 +33,8 @@ pub enum Outcome {
 pub struct Wakeups(Vec<Ready>);
 
 impl Driver {
-    /// Puts the link and the notify socket into the poll set, which has all listeners too.
-    pub(super) fn watch_own(&mut self) -> Result<(), sockmgr_sys::SysError> {
-        self.poll.add(self.link.as_fd(), LINK, Interest::Readable)?;
+    /// Puts the notify socket into the poll set, which has the link and all watched listeners too.
+    pub(super) fn watch_notify(&mut self) -> Result<(), sockmgr_sys::SysError> {
         self.poll.add(self.notify.as_fd(), NOTIFY, Interest::Readable)
     }
 
