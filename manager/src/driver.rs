@@ -23,7 +23,7 @@ use crate::keeper::{KeeperLink, LinkError};
 use crate::loader::Loader;
 use crate::protocol::{ProcessId, ToKeeper};
 
-pub use boot::{BootError, Options};
+pub use boot::{BootError, Options, read_settings};
 pub use listeners::chain;
 use descriptors::Descriptors;
 use plan::Planner;
@@ -104,7 +104,7 @@ impl Driver {
         let request = plan::Request { service, list, index, fds: &fds, environment, notifies };
         match self.planner.plan(&request, &self.descriptors) {
             Ok((plan, owned)) => {
-                let message = ToKeeper::Spawn { process: ProcessId(process.0), tag: unit.to_string(), plan: Box::new(plan) };
+                let message = ToKeeper::Spawn { process: ProcessId(process.0), tag: unit.to_string(), plan };
                 self.link.push(&message, owned);
                 None
             }
@@ -193,7 +193,9 @@ impl Core for Driver {
     }
 
     fn reload(&mut self) -> Result<(), String> {
-        let (library, settings) = boot::read_units(&self.loader, &self.options).map_err(|error| error.to_string())?;
+        let (settings, diagnostics) = read_settings(&self.options)?;
+        diagnostics.iter().for_each(crate::log::diagnostic);
+        let library = boot::read_library(&self.loader, &self.options, &settings);
         self.planner.set_defaults(&settings);
         self.command(|engine, now, actions| engine.reload(now, library, settings, actions));
         self.report_diagnostics();

@@ -24,6 +24,7 @@ pub fn init(level: LogLevel) {
         LogLevel::Warning => Level::WARN,
         LogLevel::Info => Level::INFO,
         LogLevel::Debug => Level::DEBUG,
+        LogLevel::Trace => Level::TRACE,
     };
     let subscriber = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)

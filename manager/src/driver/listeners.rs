@@ -84,6 +84,19 @@ impl Driver {
         }
     }
 
+    /// A service shut down the listener that it was given (shutdown(2)), and with it ours, which is the same open file: it listens
+    /// again. What the queue held the kernel has already dropped or moved.
+    pub(super) fn revive(&mut self, id: FdId) {
+        let Some(fd) = self.descriptors.get(id) else { return };
+        match listener::listen_again(fd, u32::MAX) {
+            Ok(()) => tracing::warn!("a service shut down listener {id}; it listens again"),
+            Err(error) => {
+                tracing::error!("a service shut down listener {id}: {}", chain(&error));
+                self.unwatch(id);
+            }
+        }
+    }
+
     pub(super) fn flush_queue(&mut self, id: FdId) {
         if let Some(Err(error)) = self.descriptors.get(id).map(queue::flush) {
             tracing::warn!("cannot empty the queue of listener {id}: {}", chain(&error));
@@ -160,6 +173,7 @@ fn spec_for(section: &SocketSection, listen: &Listen, in_group: bool) -> Result<
 fn address_of(listen: &Listen) -> ListenAddress {
     match &listen.address {
         sockmgr_unit::ListenAddress::Inet(address) => ListenAddress::Inet(*address),
+        sockmgr_unit::ListenAddress::Scoped(scoped) => ListenAddress::Inet(scoped.address.into()),
         sockmgr_unit::ListenAddress::AnyPort(port) => ListenAddress::Inet(listener::any_address(*port)),
         sockmgr_unit::ListenAddress::Unix(path) => ListenAddress::UnixPath(path.to_string().into()),
         sockmgr_unit::ListenAddress::Abstract(name) => ListenAddress::UnixAbstract(name.to_vec()),

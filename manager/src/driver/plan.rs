@@ -283,7 +283,7 @@ fn inherited_environment(scope: Scope) -> BTreeMap<String, String> {
         "NOTIFY_SOCKET",
         "WATCHDOG_PID",
         "WATCHDOG_USEC",
-        crate::keeper::LINK_VARIABLE,
+        crate::keeper::KEEPER_FD_VARIABLE,
         "MAINPID",
     ];
     let mut all: BTreeMap<String, String> = std::env::vars_os()

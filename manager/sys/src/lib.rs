@@ -10,6 +10,7 @@ pub mod child;
 pub mod clock;
 pub mod error;
 pub mod listener;
+pub mod memfd;
 pub mod notify;
 pub mod options;
 pub mod poll;

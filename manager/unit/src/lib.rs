@@ -24,3 +24,9 @@ pub use settings::{LogLevel, Settings, UnitPath};
 pub use specifier::Host;
 pub use syntax::Syntax;
 pub use unit::{Interface, LoadState, ServiceUnit, Unit, UnitKind};
+pub use value::{
+    BindIpv6Only, Distribute, EnvironmentFile, ExecCommand, ExecFlags, FdName, Instances, KillMode,
+    LimitAction, Listen, ListenAddress, ListenKind, Mode, NotifyAccess, Privilege, Restart, Rlimit,
+    ScopedAddress, ServiceType, Signal, Size, Span, StandardInput, StandardOutput, Steering, ValueError,
+    parse_environment_file,
+};
