@@ -14,7 +14,7 @@ use crate::section::{ExecSection, InstallSection, SocketSection, UnitSection};
 use crate::settings::Settings;
 use crate::specifier::Host;
 use crate::suggest;
-use crate::syntax::{self, Assignment, Entry, Place};
+use crate::syntax::{self, Assignment, Entry, Place, SyntaxError};
 use crate::unit::{LoadState, ServiceUnit, UnitKind};
 use crate::value::{ListenAddress, ServiceType, Span, ValueError, path};
 
@@ -178,8 +178,15 @@ impl<'a> Draft<'a> {
                     }
                 }
                 Entry::Ignored { place, problem } => {
+                    let form = match (&problem, current) {
+                        (SyntaxError::BadType { key, .. }, Current::Known(section)) => {
+                            suggest::form(section, key)
+                        }
+                        _ => None,
+                    };
+                    let help = form.or_else(|| problem.help().map(str::to_owned));
                     let found = at(Severity::Warning, source, place, problem.to_string());
-                    self.diagnostics.push(Diagnostic { help: problem.help().map(str::to_owned), ..found });
+                    self.diagnostics.push(Diagnostic { help, ..found });
                 }
                 Entry::Broken { place, problem } => {
                     let error = problem.to_string();
