@@ -9,6 +9,7 @@ mod ancillary;
 pub mod child;
 pub mod error;
 pub mod listener;
+pub mod memfd;
 pub mod notify;
 pub mod options;
 pub mod poll;
