@@ -3,6 +3,9 @@
 //! Each scenario is one function here, which starts a keeper and judges it, and one below, which the manager carries out
 //! in as many lives as the scenario has. A manager that finds something wrong panics; its keeper then never exits with 0.
 
+// Clippy recognises tests by their attribute; here everything is one.
+#![allow(clippy::unwrap_used)]
+
 use std::ffi::{CString, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
