@@ -49,7 +49,7 @@ pub(crate) struct Flags {
     /// Also inactive units; with show, also empty properties
     #[arg(short, long, global = true, help_heading = "Which units")]
     pub(crate) all: bool,
-    /// Only units of these types (`help` lists them)
+    /// Only units of these types
     #[arg(
         short = 't',
         long = "type",

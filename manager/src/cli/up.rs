@@ -93,13 +93,9 @@ fn is_wanted(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
     let mut install = false;
     for line in text.lines().map(str::trim) {
-        match line.split_once('=') {
+        match line.split_once('=').map(|(key, value)| (key.trim(), value.trim())) {
             _ if line.starts_with('[') => install = line == "[Install]",
-            Some((key, value)) if install && key.trim() == "WantedBy" => {
-                if !matches!(value.trim(), "" | "[]" | "\"\"") {
-                    return true;
-                }
-            }
+            Some(("WantedBy", value)) if install && !matches!(value, "" | "[]" | "\"\"") => return true,
             _ => {}
         }
     }
