@@ -1,1 +1,32 @@
 //! What unit files say: names, values, directives, both syntaxes. Pure: no I/O.
+
+mod diagnostic;
+pub mod directive;
+mod draft;
+mod drop_in;
+mod library;
+pub mod name;
+pub mod section;
+mod settings;
+pub mod specifier;
+mod suggest;
+mod syntax;
+mod unit;
+pub mod value;
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use directive::{Directive, Property, directives};
+pub use library::{DependencyKind, Fragment, Library, Source};
+pub use name::{
+    NameError, UnitName, UnitType, escape, escape_path, mangle, mangle_as, unescape, unescape_path,
+};
+pub use settings::{LogLevel, Settings, UnitPath};
+pub use specifier::Host;
+pub use syntax::Syntax;
+pub use unit::{Interface, LoadState, ServiceUnit, Unit, UnitKind};
+pub use value::{
+    BindIpv6Only, Distribute, EnvironmentFile, ExecCommand, ExecFlags, FdName, Instances, KillMode,
+    LimitAction, Listen, ListenAddress, ListenKind, Mode, NotifyAccess, Privilege, Restart, Rlimit,
+    ScopedAddress, ServiceType, Signal, Size, Span, StandardInput, StandardOutput, Steering, ValueError,
+    parse_environment_file,
+};

@@ -1,0 +1,341 @@
+//! A unit while its files are read: entries become assignments to sections, and what cannot be is said.
+//!
+//! Never here: which files a unit has (`library`) and the grammars of values. Invariant: reading goes on after a bad
+//! line unless systemd would stop there too.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::directive::{Context, Section};
+use crate::library::Source;
+use crate::name::{UnitName, UnitType};
+use crate::section::{InstallSection, SocketSection, UnitSection};
+use crate::settings::Settings;
+use crate::specifier::Host;
+use crate::suggest;
+use crate::syntax::{self, Assignment, Entry, Place};
+use crate::unit::{LoadState, ServiceUnit, UnitKind};
+use crate::value::{ListenAddress, ServiceType, Span, ValueError, path};
+
+/// Directives of `[Unit]` that systemd also takes, for old files, in `[Service]`.
+const UNIT_KEYS_IN_SERVICE: [&str; 2] = ["StartLimitInterval", "StartLimitBurst"];
+
+/// Why reading a file stopped before its end, and what that makes of the unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stop {
+    pub(crate) state: LoadState,
+    pub(crate) error: String,
+}
+
+/// A unit whose files are being read.
+pub(crate) struct Draft<'a> {
+    name: &'a UnitName,
+    host: &'a Host,
+    fragment: Option<&'a Path>,
+    unit: UnitSection,
+    install: InstallSection,
+    body: Body,
+    type_given: bool,
+    instance_dependent: bool,
+    diagnostics: Vec<Diagnostic>,
+}
+
+enum Body {
+    Socket(Box<SocketSection>),
+    Service(Box<ServiceUnit>),
+    Target,
+    Other,
+}
+
+/// Which section the assignments of a file belong to at the moment.
+#[derive(Clone, Copy)]
+enum Current {
+    Known(Section),
+    Skipped,
+}
+
+/// What remains when all files are read.
+pub(crate) struct Finished {
+    pub(crate) unit: UnitSection,
+    pub(crate) install: InstallSection,
+    pub(crate) kind: UnitKind,
+    /// Whether another instance of the template would have got anything else.
+    pub(crate) instance_dependent: bool,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// What is wrong with the unit as a whole.
+    pub(crate) check: Result<(), Stop>,
+}
+
+impl<'a> Draft<'a> {
+    /// A unit of which no file has been read yet: everything has its default.
+    pub(crate) fn new(name: &'a UnitName, host: &'a Host, settings: &Settings) -> Self {
+        let body = match name.unit_type() {
+            UnitType::Socket => Body::Socket(Box::default()),
+            UnitType::Service => Body::Service(Box::new(service_defaults(settings))),
+            UnitType::Target => Body::Target,
+            _ => Body::Other,
+        };
+        let unit = UnitSection {
+            start_limit_interval_sec: settings.default_start_limit_interval_sec,
+            start_limit_burst: settings.default_start_limit_burst,
+            ..UnitSection::default()
+        };
+        let install = InstallSection::default();
+        let (type_given, instance_dependent) = (false, false);
+        Self {
+            name,
+            host,
+            fragment: None,
+            unit,
+            install,
+            body,
+            type_given,
+            instance_dependent,
+            diagnostics: Vec::new(),
+        }
+    }
+
+    /// Reads the unit's main file.
+    ///
+    /// # Errors
+    /// A line ends the unit; what stands above it was read.
+    pub(crate) fn fragment(&mut self, source: &'a Source) -> Result<(), Stop> {
+        self.fragment = Some(&source.path);
+        self.file(source)
+    }
+
+    /// Reads a drop-in. A line that would end a unit ends only the drop-in: what stands below it is lost.
+    pub(crate) fn drop_in(&mut self, source: &Source) {
+        // The line has been reported; systemd throws the result away too.
+        let _ = self.file(source);
+    }
+
+    /// Adds what `.wants` and `.requires` directories say.
+    pub(crate) fn add_dependencies(&mut self, wants: &[UnitName], requires: &[UnitName]) {
+        add_missing(&mut self.unit.wants, wants.iter().cloned());
+        add_missing(&mut self.unit.requires, requires.iter().cloned());
+    }
+
+    fn file(&mut self, source: &Source) -> Result<(), Stop> {
+        let mut current = Current::Skipped;
+        for entry in syntax::parse(&source.text, source.syntax) {
+            match entry {
+                Entry::Section { name, place } => current = self.section(&name, place, source),
+                Entry::Assignment(assignment) => {
+                    if let Current::Known(section) = current {
+                        self.assignment(section, &assignment, source)?;
+                    }
+                }
+                Entry::Ignored { place, problem } => {
+                    let found = at(Severity::Warning, source, place, problem.to_string());
+                    self.diagnostics.push(Diagnostic { help: problem.help().map(str::to_owned), ..found });
+                }
+                Entry::Broken { place, problem } => {
+                    let error = problem.to_string();
+                    let found = at(Severity::Error, source, place, error.clone());
+                    self.diagnostics.push(Diagnostic { help: problem.help().map(str::to_owned), ..found });
+                    return Err(Stop { state: LoadState::Error, error });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn section(&mut self, name: &str, place: Place, source: &Source) -> Current {
+        match (name, &self.body) {
+            ("Unit", _) => Current::Known(Section::Unit),
+            ("Install", _) => Current::Known(Section::Install),
+            ("Socket", Body::Socket(_)) => Current::Known(Section::Socket),
+            ("Service", Body::Service(_)) => Current::Known(Section::Service),
+            (_, Body::Other) => Current::Skipped,
+            _ if name.starts_with("X-") => Current::Skipped,
+            _ => {
+                let found =
+                    at(Severity::Warning, source, place, format!("unknown section [{name}]; it is skipped"));
+                self.diagnostics.push(found.with_help(self.sections()));
+                Current::Skipped
+            }
+        }
+    }
+
+    fn sections(&self) -> String {
+        let own = match self.body {
+            Body::Socket(_) => ", [Socket]",
+            Body::Service(_) => ", [Service]",
+            Body::Target | Body::Other => "",
+        };
+        format!("a .{} has the sections [Unit]{own} and [Install]", self.name.unit_type().as_str())
+    }
+
+    fn assignment(
+        &mut self,
+        section: Section,
+        assignment: &Assignment<'_>,
+        source: &Source,
+    ) -> Result<(), Stop> {
+        let Assignment { key, value, place } = assignment;
+        let cx = Context::new(self.name, self.host).of_fragment(self.fragment).at(key);
+        let outcome = self.assign(section, value, &cx);
+        self.instance_dependent |= cx.is_instance_dependent();
+        for warning in cx.into_warnings() {
+            self.report(section, key, *place, source, &warning);
+        }
+        match outcome {
+            None => self.unknown(section, key, *place, source),
+            Some(Ok(())) => self.type_given |= section == Section::Service && key == "Type",
+            Some(Err(error)) => {
+                self.report(section, key, *place, source, &error);
+                if error.is_fatal() {
+                    let error = format!("{key}=: {error}");
+                    return Err(Stop { state: LoadState::BadSetting, error });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, section: Section, text: &str, cx: &Context<'_>) -> Option<Result<(), ValueError>> {
+        match (section, &mut self.body) {
+            (Section::Unit, _) => self.unit.assign(text, cx),
+            (Section::Install, _) => self.install.assign(text, cx),
+            (Section::Socket, Body::Socket(socket)) => socket.assign(text, cx),
+            (Section::Service, Body::Service(_)) if UNIT_KEYS_IN_SERVICE.contains(&cx.key()) => {
+                self.unit.assign(text, cx)
+            }
+            (Section::Service, Body::Service(body)) => {
+                let ServiceUnit { service, exec, kill } = &mut **body;
+                service.assign(text, cx).or_else(|| exec.assign(text, cx)).or_else(|| kill.assign(text, cx))
+            }
+            (Section::Socket | Section::Service | Section::Manager, _) => None,
+        }
+    }
+
+    fn report(&mut self, section: Section, key: &str, place: Place, source: &Source, error: &ValueError) {
+        let severity = match error {
+            error if error.is_fatal() => Severity::Error,
+            error if error.is_remark() => Severity::Notice,
+            _ => Severity::Warning,
+        };
+        // A remark is about an accepted value: the form would tell its author nothing new.
+        let form = || if error.is_remark() { None } else { suggest::form(section, key) };
+        let help = error.help().or_else(form);
+        let found = at(severity, source, place, format!("{key}=: {error}")).about(key);
+        self.diagnostics.push(Diagnostic { help, ..found });
+    }
+
+    fn unknown(&mut self, section: Section, key: &str, place: Place, source: &Source) {
+        if key.starts_with("X-") {
+            return;
+        }
+        let suggest::Unknown { message, help } = suggest::unknown(section, key);
+        let found = at(Severity::Warning, source, place, message).about(key);
+        self.diagnostics.push(Diagnostic { help, ..found });
+    }
+
+    /// The unit with its defaults resolved and checked as a whole.
+    pub(crate) fn finish(mut self, settings: &Settings) -> Finished {
+        if let Body::Service(body) = &mut self.body {
+            resolve_service(body, self.type_given, settings);
+        }
+        if let Body::Socket(socket) = &mut self.body {
+            socket.limit_action.get_or_insert(settings.default_limit_action);
+        }
+        self.add_implied_dependencies();
+        let check = self.check();
+        let kind = match self.body {
+            Body::Socket(socket) => UnitKind::Socket(Arc::from(socket)),
+            Body::Service(service) => UnitKind::Service(Arc::from(service)),
+            Body::Target => UnitKind::Target,
+            Body::Other => UnitKind::Other,
+        };
+        let (unit, install) = (self.unit, self.install);
+        let (instance_dependent, diagnostics) = (self.instance_dependent, self.diagnostics);
+        Finished { unit, install, kind, instance_dependent, diagnostics, check }
+    }
+
+    /// A socket is there before its service; a service wants the sockets that it names (systemd.socket(5), systemd.service(5)).
+    fn add_implied_dependencies(&mut self) {
+        match &self.body {
+            Body::Socket(socket) if !socket.accept => {
+                if let Some(service) =
+                    socket.triggered_service(self.name).filter(|service| !service.is_template())
+                {
+                    // The name of the service holds the instance of the socket.
+                    self.instance_dependent |= self.name.is_instance();
+                    add_missing(&mut self.unit.before, [service]);
+                }
+            }
+            Body::Service(body) => {
+                add_missing(&mut self.unit.wants, body.service.sockets.iter().cloned());
+                add_missing(&mut self.unit.after, body.service.sockets.iter().cloned());
+            }
+            Body::Socket(_) | Body::Target | Body::Other => {}
+        }
+    }
+
+    fn check(&self) -> Result<(), Stop> {
+        let bad = |error: String| Stop { state: LoadState::BadSetting, error };
+        match &self.body {
+            Body::Socket(socket) => {
+                socket.check().map_err(|error| bad(error.to_string()))?;
+                socket.listen.iter().try_for_each(|listen| check_path(&listen.address))
+            }
+            Body::Service(body) => body.service.check().map_err(|error| bad(error.to_string())),
+            Body::Target | Body::Other => Ok(()),
+        }
+    }
+}
+
+/// A path through `..` cannot be put in relation to mounts: systemd does not load such a unit.
+fn check_path(address: &ListenAddress) -> Result<(), Stop> {
+    match address {
+        ListenAddress::Unix(socket) if !path::is_normalized(&path::simplify(socket)) => Err(Stop {
+            state: LoadState::Error,
+            error: format!("the path {socket} must not go through \"..\""),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn at(severity: Severity, source: &Source, place: Place, message: String) -> Diagnostic {
+    let found = Diagnostic::new(severity, &source.path, message).at(place.line);
+    Diagnostic { column: place.column, ..found }
+}
+
+fn add_missing(names: &mut Vec<UnitName>, more: impl IntoIterator<Item = UnitName>) {
+    for name in more {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+}
+
+fn service_defaults(settings: &Settings) -> ServiceUnit {
+    let mut body = ServiceUnit::default();
+    body.service.restart_sec = settings.default_restart_sec;
+    body.exec.limit_nofile = settings.default_limit_nofile;
+    body
+}
+
+/// Fills in what depends on other directives and on the settings.
+fn resolve_service(body: &mut ServiceUnit, type_given: bool, settings: &Settings) {
+    let service = &mut body.service;
+    if !type_given && service.exec_start.is_empty() {
+        service.type_ = ServiceType::Oneshot;
+    }
+    let oneshot = service.type_ == ServiceType::Oneshot;
+    let start_default = if oneshot { Span::INFINITY } else { settings.default_timeout_start_sec };
+    service.timeout_start_sec = Some(timeout(service.timeout_start_sec, start_default));
+    service.timeout_stop_sec = Some(timeout(service.timeout_stop_sec, settings.default_timeout_stop_sec));
+}
+
+/// A timeout of zero is none (systemd.service(5)).
+fn timeout(given: Option<Span>, default: Span) -> Span {
+    match given {
+        Some(Span::ZERO) => Span::INFINITY,
+        Some(span) => span,
+        None if default == Span::ZERO => Span::INFINITY,
+        None => default,
+    }
+}

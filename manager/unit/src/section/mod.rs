@@ -1,0 +1,33 @@
+//! The sections of a unit file: every directive that sockmgr has, with the field it fills.
+//!
+//! Never here: grammars of values and what the directives do. Invariant: a directive is declared in one place only.
+
+mod exec;
+mod install;
+mod kill;
+mod names;
+mod service;
+mod socket;
+mod text;
+mod unit;
+
+pub use exec::{ExecSection, WorkingDirectory};
+pub use install::InstallSection;
+pub use kill::KillSection;
+pub use names::{InstallNames, SocketNames};
+pub use service::ServiceSection;
+pub use socket::{FdNames, SocketSection};
+pub use text::{Account, Uris};
+pub use unit::UnitSection;
+
+use crate::directive::Directive;
+
+/// The tables of all sections of unit files.
+pub(crate) const TABLES: &[&[Directive]] = &[
+    UnitSection::TABLE,
+    SocketSection::TABLE,
+    ServiceSection::TABLE,
+    ExecSection::TABLE,
+    KillSection::TABLE,
+    InstallSection::TABLE,
+];

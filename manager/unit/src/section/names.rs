@@ -1,0 +1,112 @@
+//! Lists of unit names, as dependencies, `Sockets=` and `[Install]` hold them.
+
+use crate::directive::{Context, Property, Value};
+use crate::name::{UnitName, UnitType};
+use crate::value::ValueError;
+
+const FORM: &str = "names of units, such as web.service, with blanks between";
+
+/// A list type: read access as a slice.
+macro_rules! word_list {
+    ($list:ident, $item:ty) => {
+        impl std::ops::Deref for $list {
+            type Target = Vec<$item>;
+
+            fn deref(&self) -> &Self::Target {
+                &self.0
+            }
+        }
+
+        impl<'a> IntoIterator for &'a $list {
+            type Item = &'a $item;
+            type IntoIter = std::slice::Iter<'a, $item>;
+
+            fn into_iter(self) -> Self::IntoIter {
+                self.0.iter()
+            }
+        }
+    };
+}
+pub(super) use word_list;
+
+/// Adds each valid name of `text` once; a bad one is warned of, and the others are used.
+fn add_names(
+    names: &mut Vec<UnitName>,
+    text: &str,
+    cx: &Context<'_>,
+    accept: impl Fn(&UnitName) -> Result<(), ValueError>,
+) {
+    for word in text.split_ascii_whitespace() {
+        let name = cx.expand_name(word).and_then(|word| Ok(word.parse::<UnitName>()?));
+        match name.and_then(|name| accept(&name).map(|()| name)) {
+            Ok(name) if names.contains(&name) => {}
+            Ok(name) => names.push(name),
+            Err(error) => cx.warn(error),
+        }
+    }
+}
+
+fn names_property(names: &[UnitName]) -> Property {
+    Property::Strs(names.iter().map(|name| name.as_str().to_owned()).collect())
+}
+
+/// Dependencies add up; an empty assignment does not take any away (systemd.unit(5)).
+impl Value for Vec<UnitName> {
+    const FORM: &'static str = FORM;
+    const SIGNATURE: &'static str = "as";
+
+    fn assign(&mut self, text: &str, cx: &Context<'_>) -> Result<(), ValueError> {
+        add_names(self, text, cx, |_| Ok(()));
+        Ok(())
+    }
+
+    fn property(&self) -> Property {
+        names_property(self)
+    }
+}
+
+/// The sockets of `Sockets=`: as dependencies, but only sockets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SocketNames(Vec<UnitName>);
+
+word_list!(SocketNames, UnitName);
+
+impl Value for SocketNames {
+    const FORM: &'static str = "names of sockets, such as web.socket, with blanks between";
+    const SIGNATURE: &'static str = "as";
+
+    fn assign(&mut self, text: &str, cx: &Context<'_>) -> Result<(), ValueError> {
+        add_names(&mut self.0, text, cx, |name| {
+            let is_socket = name.unit_type() == UnitType::Socket;
+            is_socket.then_some(()).ok_or_else(|| ValueError::new(format!("{name} is not a socket")))
+        });
+        Ok(())
+    }
+
+    fn property(&self) -> Property {
+        names_property(&self.0)
+    }
+}
+
+/// The names of an `[Install]` directive; an empty assignment forgets the earlier ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InstallNames(Vec<UnitName>);
+
+word_list!(InstallNames, UnitName);
+
+impl Value for InstallNames {
+    const FORM: &'static str = FORM;
+    const SIGNATURE: &'static str = "as";
+
+    fn assign(&mut self, text: &str, cx: &Context<'_>) -> Result<(), ValueError> {
+        if text.is_empty() {
+            self.0.clear();
+        }
+        add_names(&mut self.0, text, cx, |_| Ok(()));
+        Ok(())
+    }
+
+    fn property(&self) -> Property {
+        names_property(&self.0)
+    }
+}

@@ -1,0 +1,220 @@
+//! `[Socket]`: where to listen, how, and what traffic starts (systemd.socket(5)); and the groups that are sockmgr's own.
+
+use super::names::word_list;
+use crate::directive::{Context, Property, Scalar, Value, section};
+use crate::name::{UnitName, UnitType};
+use crate::value::{
+    BindIpv6Only, Distribute, FdName, Instances, LimitAction, Listen, Mode, Span, Steering, ValueError,
+};
+
+section! {
+    /// The `[Socket]` section.
+    pub struct SocketSection in Socket {
+        /// Every address, in the order of the lines.
+        listen: Vec<Listen> = Vec::new() => "Listen" {
+            "ListenStream": "Address for connections: /path, @abstract, port, 1.2.3.4:port or [v6]:port; empty: forget all Listen lines";
+            "ListenDatagram": "Address for datagrams, written as for ListenStream=";
+            "ListenSequentialPacket": "Unix address for connections that keep the bounds of messages";
+        }
+        /// Whether the manager accepts connections and starts one service instance for each.
+        accept: bool = false => "Accept" {
+            "Accept": "yes: one instance of the template service per connection; no (default): one service gets the listeners";
+        }
+        /// The service to start; the default has the same name.
+        service: Option<UnitName> = None => - {
+            "Service": "The service that traffic starts; default: the one of the same name";
+        }
+        /// Every name given, in order; see [`SocketSection::fd_name`].
+        file_descriptor_name: FdNames = FdNames::default() => "FileDescriptorName" {
+            "FileDescriptorName": "Name of the descriptor in LISTEN_FDNAMES; as many as Listen lines: each names one";
+        }
+        /// Length of the queue of connections, as given to listen(2); the kernel caps it.
+        backlog: u32 = i32::MAX as u32 => "Backlog" {
+            "Backlog": "Connections that may wait to be accepted; the kernel's limit is net.core.somaxconn";
+        }
+        /// Access mode of unix sockets.
+        socket_mode: Mode = Mode(0o666) => "SocketMode" {
+            "SocketMode": "Access mode of a unix socket; default 0666";
+        }
+        /// Owner of unix sockets.
+        socket_user: Option<super::Account> = None => "SocketUser" {
+            "SocketUser": "Owner of a unix socket: a user name or number";
+        }
+        /// Group of unix sockets.
+        socket_group: Option<super::Account> = None => "SocketGroup" {
+            "SocketGroup": "Group of a unix socket: a group name or number";
+        }
+        /// Access mode of directories made for unix sockets.
+        directory_mode: Mode = Mode(0o755) => "DirectoryMode" {
+            "DirectoryMode": "Access mode of directories that are made for a unix socket; default 0755";
+        }
+        /// Whether unix sockets are unlinked when the unit stops.
+        remove_on_stop: bool = false => "RemoveOnStop" {
+            "RemoveOnStop": "Whether the unix socket is removed from the file system when the unit stops; default no";
+        }
+        /// `SO_REUSEPORT` also without instances.
+        reuse_port: bool = false => "ReusePort" {
+            "ReusePort": "Whether other programs may bind the same port (SO_REUSEPORT); default no";
+        }
+        /// `IPV6_V6ONLY`
+        bind_ipv6_only: BindIpv6Only = BindIpv6Only::Default => "BindIPv6Only" {
+            "BindIPv6Only": "Whether [::]:port takes IPv4 too: default (the system's setting), both, ipv6-only";
+        }
+        /// `TCP_NODELAY`
+        no_delay: bool = false => "NoDelay" {
+            "NoDelay": "Whether small writes are sent at once (TCP_NODELAY); default no";
+        }
+        /// `SO_KEEPALIVE`
+        keep_alive: bool = false => "KeepAlive" {
+            "KeepAlive": "Whether idle connections are probed (SO_KEEPALIVE); default no";
+        }
+        /// Connections served at once with `Accept=yes`; one more is closed.
+        max_connections: u32 = 64 => "MaxConnections" {
+            "MaxConnections": "Accept=yes: connections served at once, further ones are closed; default 64";
+        }
+        /// The window of the trigger limit; zero: no limit.
+        trigger_limit_interval_sec: Span = Span::from_secs(2) => "TriggerLimitIntervalUSec" {
+            "TriggerLimitIntervalSec": "Window in which traffic may start services TriggerLimitBurst= times; 0: any number; default 2s";
+        }
+        /// Triggers allowed in the window; see [`SocketSection::effective_trigger_limit_burst`].
+        trigger_limit_burst: Option<u32> = None => ("TriggerLimitBurst" by effective_trigger_limit_burst) {
+            "TriggerLimitBurst": "Starts by traffic within TriggerLimitIntervalSec=; 0: any number; default 200 with Accept=yes, else 20";
+        }
+        /// Number of instances in the socket's group; `None`: no group, one service.
+        instances: Option<Instances> = None => ("Instances" own) {
+            "Instances" | "Workers" | "BindMultiple":
+                "Runs this many instances of the template service, each with its own listener: 1 to 256, or auto (one per CPU)";
+        }
+        /// Whether instances have a listener each or share one.
+        distribute: Option<Distribute> = None => ("Distribute" own) {
+            "Distribute": "instance: each instance has its own listener (default for TCP and UDP); shared: all have the same";
+        }
+        /// How the kernel chooses the instance for a connection.
+        steering: Steering = Steering::Hash => ("Steering" own) {
+            "Steering": "How a connection finds its instance: hash (default), random, or cpu (the one that received it)";
+        }
+        /// What a limit does to the socket; `None`: as `DefaultLimitAction=` says.
+        limit_action: Option<LimitAction> = None => ("LimitAction" own) {
+            "LimitAction": "When a limit is hit: pause the socket for the rest of the window, or fail it for good";
+        }
+    }
+}
+
+impl SocketSection {
+    /// Number of triggers allowed in the window: 200 with `Accept=yes`, else 20, unless it was set (systemd.socket(5)).
+    pub fn effective_trigger_limit_burst(&self) -> u32 {
+        self.trigger_limit_burst.unwrap_or(if self.accept { 200 } else { 20 })
+    }
+
+    /// Name in `LISTEN_FDNAMES` of the descriptor for the `line`th Listen line (from 0) of `unit`.
+    ///
+    /// Where there are as many names as lines, each names its own; else the last one names all. Without any: the
+    /// unit's name, or `connection` with `Accept=yes`.
+    pub fn fd_name<'a>(&'a self, line: usize, unit: &'a UnitName) -> &'a str {
+        let names = self.file_descriptor_name.as_slice();
+        let given = if names.len() == self.listen.len() { names.get(line) } else { names.last() };
+        match given {
+            Some(name) => name.as_str(),
+            None if self.accept => "connection",
+            None => unit.as_str(),
+        }
+    }
+
+    /// The service that the socket `unit` starts: a template with `Accept=yes` or in a group.
+    pub fn triggered_service(&self, unit: &UnitName) -> Option<UnitName> {
+        if let Some(service) = &self.service {
+            return Some(service.clone());
+        }
+        if self.accept || self.instances.is_some() {
+            return format!("{}@.service", unit.prefix()).parse().ok();
+        }
+        unit.with_type(UnitType::Service).ok()
+    }
+
+    /// What is wrong with the section as a whole: such a unit cannot be started (systemd.socket(5), in systemd's order).
+    pub(crate) fn check(&self) -> Result<(), SocketError> {
+        use crate::value::ListenKind::Datagram;
+        if self.listen.is_empty() {
+            return Err(SocketError::NoListen);
+        }
+        if self.accept && self.listen.iter().any(|listen| listen.kind == Datagram) {
+            return Err(SocketError::AcceptWithDatagram);
+        }
+        if self.accept && self.max_connections == 0 {
+            return Err(SocketError::NoConnections);
+        }
+        if self.accept && self.service.is_some() {
+            return Err(SocketError::AcceptWithService);
+        }
+        if self.accept && self.instances.is_some() {
+            return Err(SocketError::AcceptWithInstances);
+        }
+        if self.instances.is_some() && self.service.as_ref().is_some_and(|service| !service.is_template()) {
+            return Err(SocketError::InstancesOfPlainService);
+        }
+        Ok(())
+    }
+}
+
+/// A `[Socket]` section that contradicts itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SocketError {
+    #[error(
+        "the socket listens nowhere: it needs at least one ListenStream=, ListenDatagram= or ListenSequentialPacket="
+    )]
+    NoListen,
+    #[error("Accept=yes is for connections only: there must be no ListenDatagram=")]
+    AcceptWithDatagram,
+    #[error("MaxConnections=0 would close every connection: with Accept=yes it must be at least 1")]
+    NoConnections,
+    #[error("Accept=yes starts the template of the same name: there must be no Service=")]
+    AcceptWithService,
+    #[error(
+        "Accept=yes and Instances= exclude each other: one starts a service per connection, the other N that share the traffic"
+    )]
+    AcceptWithInstances,
+    #[error("Instances= needs a template: Service= must name one, such as web@.service")]
+    InstancesOfPlainService,
+}
+
+/// The names of descriptors, in the order of their lines; an empty assignment forgets all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FdNames(Vec<FdName>);
+
+word_list!(FdNames, FdName);
+
+impl Value for FdNames {
+    const FORM: &'static str = <FdName as Scalar>::FORM;
+    const SIGNATURE: &'static str = "s";
+
+    fn assign(&mut self, text: &str, cx: &Context<'_>) -> Result<(), ValueError> {
+        if text.is_empty() {
+            self.0.clear();
+        } else {
+            self.0.push(FdName::parse(text, cx)?);
+        }
+        Ok(())
+    }
+
+    fn property(&self) -> Property {
+        Property::Str(self.0.last().map(|name| name.as_str().to_owned()).unwrap_or_default())
+    }
+}
+
+/// A single unit name is a value of `Service=` alone, so only services are accepted.
+impl Scalar for UnitName {
+    const FORM: &'static str = "the name of a service, such as web.service";
+    const SIGNATURE: &'static str = "s";
+
+    fn parse(text: &str, cx: &Context<'_>) -> Result<Self, ValueError> {
+        let name: UnitName = cx.expand_name(text)?.parse()?;
+        if name.unit_type() != UnitType::Service {
+            return Err(ValueError::new(format!("{name} is not a service")));
+        }
+        Ok(name)
+    }
+
+    fn property(&self) -> Property {
+        Property::Str(self.as_str().to_owned())
+    }
+}

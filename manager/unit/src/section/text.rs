@@ -1,0 +1,143 @@
+//! Free text, addresses of documentation, and the names of users and groups.
+
+use std::ops::Deref;
+
+use super::names::word_list;
+use crate::directive::{Context, Property, Scalar, Value};
+use crate::value::ValueError;
+
+/// Free text with specifiers; the empty text unsets it.
+impl Scalar for Box<str> {
+    const FORM: &'static str = "text";
+    const SIGNATURE: &'static str = "s";
+    const EMPTY_RESETS: bool = true;
+
+    fn parse(text: &str, cx: &Context<'_>) -> Result<Self, ValueError> {
+        cx.expand(text).map(String::into_boxed_str)
+    }
+
+    fn property(&self) -> Property {
+        Property::Str(self.to_string())
+    }
+}
+
+/// Addresses of documentation; an empty assignment forgets the earlier ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uris(Vec<Box<str>>);
+
+word_list!(Uris, Box<str>);
+
+const SCHEMES: [&str; 5] = ["http://", "https://", "file:/", "info:", "man:"];
+
+impl Value for Uris {
+    const FORM: &'static str = "addresses that start with http://, https://, file:/, info: or man:";
+    const SIGNATURE: &'static str = "as";
+
+    fn assign(&mut self, text: &str, cx: &Context<'_>) -> Result<(), ValueError> {
+        if text.is_empty() {
+            self.0.clear();
+        }
+        for word in text.split_ascii_whitespace() {
+            match cx.expand(word) {
+                Ok(uri)
+                    if SCHEMES
+                        .iter()
+                        .any(|scheme| uri.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())) =>
+                {
+                    self.0.push(uri.into());
+                }
+                Ok(uri) => cx.warn(ValueError::new(format!("\"{uri}\" is not an address of documentation"))),
+                Err(error) => cx.warn(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn property(&self) -> Property {
+        Property::Strs(self.0.iter().map(ToString::to_string).collect())
+    }
+}
+
+/// A user or group, by name or number, as text: it is looked up where it is used.
+///
+/// The check is systemd's relaxed one: what cannot be a name in any account database is refused (and with it the
+/// unit, which must not run as somebody else); everything else may exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account(Box<str>);
+
+impl Account {
+    /// The name, or the number as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Deref for Account {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Numbers that mean "no id" in system calls, of 32 and of 16 bits.
+const RESERVED_IDS: [u64; 2] = [u32::MAX as u64, u16::MAX as u64];
+
+fn is_account_name(text: &str) -> bool {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // An empty text ends up here, and fails to be a number.
+        return text.parse().is_ok_and(|id: u64| id <= u64::from(u32::MAX) && !RESERVED_IDS.contains(&id));
+    }
+    let minus_digits =
+        text.strip_prefix('-').is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
+    let forbidden = |c: char| c.is_control() || matches!(c, ':' | '/');
+    !(text == "." || text == ".." || minus_digits || text.contains(forbidden) || text.trim() != text)
+}
+
+impl Scalar for Account {
+    const FORM: &'static str = "a name or number of a user or group";
+    const SIGNATURE: &'static str = "s";
+    const EMPTY_RESETS: bool = true;
+
+    fn parse(text: &str, cx: &Context<'_>) -> Result<Self, ValueError> {
+        let name = cx.expand(text).map_err(ValueError::fatal)?;
+        if is_account_name(&name) {
+            Ok(Self(name.into()))
+        } else {
+            Err(ValueError::new(format!("\"{name}\" cannot be the name of a user or group")).fatal())
+        }
+    }
+
+    fn property(&self) -> Property {
+        Property::Str(self.0.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_account_name;
+
+    #[test]
+    fn account_names_are_checked_as_relaxed_as_systemd_does() {
+        for good in ["root", "www-data", "0", "1000", "bad user!", "a@b", "-x", "ü"] {
+            assert!(is_account_name(good), "{good}");
+        }
+        for bad in [
+            "",
+            "a:b",
+            "a/b",
+            ".",
+            "..",
+            " a",
+            "a ",
+            "a\tb",
+            "65535",
+            "4294967295",
+            "4294967296",
+            "-5",
+            "99999999999999999999",
+        ] {
+            assert!(!is_account_name(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! A loaded unit: what its files say, as types.
+//!
+//! Never here: how it got that way (`draft`, `library`) and what it does at run time. Invariant: a unit never changes;
+//! a reload makes a new one.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::directive::Property;
+use crate::name::{UnitName, UnitType};
+use crate::section::{ExecSection, InstallSection, KillSection, ServiceSection, SocketSection, UnitSection};
+
+/// What became of loading a unit (systemd's `LoadState`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LoadState {
+    /// It can be started.
+    #[default]
+    Loaded,
+    /// There is no file of that name.
+    NotFound,
+    /// Its file says something that cannot be right.
+    BadSetting,
+    /// Its file cannot be read.
+    Error,
+    /// It is forbidden to start it: its file is empty or a link to `/dev/null`.
+    Masked,
+}
+
+impl LoadState {
+    /// The word that `show` and D-Bus use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::NotFound => "not-found",
+            Self::BadSetting => "bad-setting",
+            Self::Error => "error",
+            Self::Masked => "masked",
+        }
+    }
+}
+
+impl fmt::Display for LoadState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A loaded unit. Its sections are shared with the other instances of its template where they are the same.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// The unit's own name, also where it was asked for by another one.
+    pub name: UnitName,
+    /// Names of links to it.
+    pub aliases: Box<[UnitName]>,
+    /// Whether it can be started.
+    pub load_state: LoadState,
+    /// Why it cannot, in a sentence without full stop.
+    pub load_error: Option<String>,
+    /// The file that defines it; `None` for built-in targets and what was not found.
+    pub fragment_path: Option<Arc<Path>>,
+    /// The drop-ins that were applied, in that order.
+    pub drop_in_paths: Arc<[Box<Path>]>,
+    /// `[Unit]`
+    pub unit: Arc<UnitSection>,
+    /// `[Install]`
+    pub install: Arc<InstallSection>,
+    /// What only units of its type have.
+    pub kind: UnitKind,
+}
+
+/// What only units of one type have.
+#[derive(Clone, Debug)]
+pub enum UnitKind {
+    /// `.socket`
+    Socket(Arc<SocketSection>),
+    /// `.service`
+    Service(Arc<ServiceUnit>),
+    /// `.target`: nothing.
+    Target,
+    /// A type that sockmgr does not act on.
+    Other,
+}
+
+/// The sections of a service, all written in `[Service]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServiceUnit {
+    /// What it is.
+    pub service: ServiceSection,
+    /// What surrounds its processes.
+    pub exec: ExecSection,
+    /// How they are ended.
+    pub kill: KillSection,
+}
+
+/// The D-Bus interface below `org.freedesktop.systemd1` that a property belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Interface {
+    /// `….Unit`
+    Unit,
+    /// `….Socket`
+    Socket,
+    /// `….Service`
+    Service,
+}
+
+impl Interface {
+    /// The last part of the interface's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unit => "Unit",
+            Self::Socket => "Socket",
+            Self::Service => "Service",
+        }
+    }
+}
+
+impl Unit {
+    /// The socket's section, if it is a socket.
+    pub fn socket(&self) -> Option<&SocketSection> {
+        match &self.kind {
+            UnitKind::Socket(socket) => Some(socket),
+            UnitKind::Service(_) | UnitKind::Target | UnitKind::Other => None,
+        }
+    }
+
+    /// The service's sections, if it is a service.
+    pub fn service(&self) -> Option<&ServiceUnit> {
+        match &self.kind {
+            UnitKind::Service(service) => Some(service),
+            UnitKind::Socket(_) | UnitKind::Target | UnitKind::Other => None,
+        }
+    }
+
+    /// What `Description=` says, else the name.
+    pub fn description(&self) -> &str {
+        self.unit.description.as_deref().unwrap_or(self.name.as_str())
+    }
+
+    /// The unit's name, then those of links to it.
+    pub fn names(&self) -> impl Iterator<Item = &UnitName> {
+        std::iter::once(&self.name).chain(&self.aliases)
+    }
+
+    /// The service that this socket starts: a template with `Accept=yes` and in a group.
+    pub fn triggers(&self) -> Option<UnitName> {
+        self.socket().and_then(|socket| socket.triggered_service(&self.name))
+    }
+
+    /// Every property that the files decide: D-Bus name, last part of the interface's name, value.
+    pub fn properties(&self) -> impl Iterator<Item = (&'static str, &'static str, Property)> {
+        let unit = self.unit.properties().into_iter().chain(self.own_properties()).map(of(Interface::Unit));
+        let socket = self.socket_properties().into_iter().map(of(Interface::Socket));
+        let service = self.service_properties().into_iter().map(of(Interface::Service));
+        override_earlier(unit.chain(socket).chain(service).collect()).into_iter()
+    }
+
+    /// One property by its D-Bus name.
+    pub fn property(&self, name: &str) -> Option<Property> {
+        self.properties().find(|(known, _, _)| *known == name).map(|(_, _, property)| property)
+    }
+
+    /// What is known of every unit beside its directives.
+    fn own_properties(&self) -> Vec<(&'static str, Property)> {
+        let path = |path: Option<&Path>| path.map(|path| path.display().to_string()).unwrap_or_default();
+        let names = |names: &mut dyn Iterator<Item = &UnitName>| {
+            Property::Strs(names.map(ToString::to_string).collect())
+        };
+        vec![
+            ("Id", Property::Str(self.name.to_string())),
+            ("Names", names(&mut self.names())),
+            ("Description", Property::Str(self.description().to_owned())),
+            ("LoadState", Property::Str(self.load_state.to_string())),
+            ("FragmentPath", Property::Str(path(self.fragment_path.as_deref()))),
+            (
+                "DropInPaths",
+                Property::Strs(self.drop_in_paths.iter().map(|drop_in| path(Some(drop_in))).collect()),
+            ),
+            ("Triggers", names(&mut self.triggers().iter())),
+        ]
+    }
+
+    fn socket_properties(&self) -> Vec<(&'static str, Property)> {
+        let Some(socket) = self.socket() else {
+            return Vec::new();
+        };
+        let mut properties = socket.properties();
+        if socket.file_descriptor_name.is_empty() {
+            properties.push(("FileDescriptorName", Property::Str(socket.fd_name(0, &self.name).to_owned())));
+        }
+        properties
+    }
+
+    fn service_properties(&self) -> Vec<(&'static str, Property)> {
+        let Some(ServiceUnit { service, exec, kill }) = self.service() else {
+            return Vec::new();
+        };
+        let mut properties = service.properties();
+        properties.extend(exec.properties());
+        properties.extend(kill.properties());
+        if let Some(limit) = &exec.limit_nofile {
+            properties.push(("LimitNOFILESoft", Property::U64(limit.soft)));
+        }
+        properties
+    }
+}
+
+type Named = (&'static str, &'static str, Property);
+
+fn of(interface: Interface) -> impl Fn((&'static str, Property)) -> Named {
+    move |(name, property)| (name, interface.as_str(), property)
+}
+
+/// Of two properties of one name the later one counts: what depends on the whole unit is said after its sections.
+fn override_earlier(properties: Vec<Named>) -> Vec<Named> {
+    let is_last = |at: usize| properties[at + 1..].iter().all(|(name, _, _)| *name != properties[at].0);
+    let last: Vec<bool> = (0..properties.len()).map(is_last).collect();
+    properties.into_iter().zip(last).filter_map(|(property, last)| last.then_some(property)).collect()
+}
+
+impl Unit {
+    /// A unit of which nothing is known but its name: not found, masked, unreadable, or a target that is built in.
+    pub(crate) fn bare(name: UnitName, load_state: LoadState) -> Self {
+        let kind = match name.unit_type() {
+            UnitType::Socket => UnitKind::Socket(Arc::default()),
+            UnitType::Service => UnitKind::Service(Arc::default()),
+            UnitType::Target => UnitKind::Target,
+            _ => UnitKind::Other,
+        };
+        let unit = Arc::default();
+        let (install, drop_in_paths) = (Arc::default(), Arc::default());
+        Self {
+            name,
+            aliases: [].into(),
+            load_state,
+            load_error: None,
+            fragment_path: None,
+            drop_in_paths,
+            unit,
+            install,
+            kind,
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Values that are one of a few words. Case matters, as everywhere in systemd but in booleans.
+//!
+//! Never here: what a choice does.
+//! Invariant: the words are listed once, for reading, printing and the help.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ValueError, parse_bool, parse_u32};
+use crate::directive::{Context, Property, Scalar};
+
+/// Declares an enumeration with the word of each value; `unsupported` lists words that systemd knows and sockmgr does not.
+macro_rules! choice {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident = $form:literal {
+            $( $(#[$doc:meta])* $variant:ident = $word:literal, )+
+        }
+        $(unsupported $($other:literal)+)?
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $( $(#[$doc])* $variant, )+
+        }
+
+        impl $name {
+            /// Every value, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            const WORDS: &'static str = $form;
+
+            /// The word for it.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+
+            /// The value of a word.
+            ///
+            /// # Errors
+            /// There is no such word.
+            pub fn parse(text: &str) -> Result<Self, ValueError> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    $($($other)|+ => Err(ValueError::Unsupported(text.to_owned())),)?
+                    _ => Err(ValueError::invalid(text, "an accepted word")),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+/// Makes a choice a [`Scalar`] whose text is read as it is.
+macro_rules! plain_scalar {
+    ($($name:ident)+) => {
+        $(impl Scalar for $name {
+            const FORM: &'static str = Self::WORDS;
+            const SIGNATURE: &'static str = "s";
+
+            fn parse(text: &str, _: &Context<'_>) -> Result<Self, ValueError> {
+                Self::parse(text)
+            }
+
+            fn property(&self) -> Property {
+                Property::Str(self.as_str().to_owned())
+            }
+        })+
+    };
+}
+
+choice! {
+    /// When a service counts as started (systemd.service(5), `Type=`).
+    pub enum ServiceType = "one of simple, exec, notify, oneshot" {
+        /// Once it is forked.
+        Simple = "simple",
+        /// Once its program runs.
+        Exec = "exec",
+        /// Once it says `READY=1`.
+        Notify = "notify",
+        /// Once it has ended.
+        Oneshot = "oneshot",
+    }
+    unsupported "forking" "dbus" "idle" "notify-reload"
+}
+
+choice! {
+    /// After which end a service is started again by itself (systemd.service(5), `Restart=`).
+    pub enum Restart = "one of no, on-success, on-failure, on-abnormal, on-watchdog, on-abort, always" {
+        /// None.
+        No = "no",
+        /// A clean exit code or signal.
+        OnSuccess = "on-success",
+        /// Anything but a clean exit.
+        OnFailure = "on-failure",
+        /// An unclean signal, a timeout or the watchdog.
+        OnAbnormal = "on-abnormal",
+        /// The watchdog.
+        OnWatchdog = "on-watchdog",
+        /// An unclean signal.
+        OnAbort = "on-abort",
+        /// Any.
+        Always = "always",
+    }
+}
+
+choice! {
+    /// Whose notifications are heard (systemd.service(5), `NotifyAccess=`).
+    pub enum NotifyAccess = "one of none, main, exec, all" {
+        /// Nobody's.
+        None = "none",
+        /// The main process's.
+        Main = "main",
+        /// The main process's and those of the other commands of the unit.
+        Exec = "exec",
+        /// All processes' of the unit.
+        All = "all",
+    }
+}
+
+choice! {
+    /// Which processes a stop signals (systemd.kill(5), `KillMode=`).
+    pub enum KillMode = "one of control-group, mixed, process, none" {
+        /// All of the unit.
+        ControlGroup = "control-group",
+        /// The main one; SIGKILL then goes to all.
+        Mixed = "mixed",
+        /// The main one only.
+        Process = "process",
+        /// None: only `ExecStop=` is run.
+        None = "none",
+    }
+}
+
+choice! {
+    /// Whether an IPv6 socket takes IPv4 connections (systemd.socket(5), `BindIPv6Only=`).
+    pub enum BindIpv6Only = "one of default, both, ipv6-only" {
+        /// As /proc/sys/net/ipv6/bindv6only says.
+        Default = "default",
+        /// It does.
+        Both = "both",
+        /// It does not.
+        Ipv6Only = "ipv6-only",
+    }
+}
+
+choice! {
+    /// What the instances of a group listen on.
+    pub enum Distribute = "one of instance, shared" {
+        /// Each on a listener of its own.
+        Instance = "instance",
+        /// All on the same.
+        Shared = "shared",
+    }
+}
+
+choice! {
+    /// How a connection finds its listener within a group.
+    pub enum Steering = "one of hash, random, cpu" {
+        /// By addresses and ports: a flow stays where it is.
+        Hash = "hash",
+        /// At random.
+        Random = "random",
+        /// By the processor that received it.
+        Cpu = "cpu",
+    }
+}
+
+choice! {
+    /// What becomes of a socket whose limit is hit.
+    pub enum LimitAction = "one of pause, fail" {
+        /// It pauses until the limit's window is over.
+        Pause = "pause",
+        /// It fails, and stays so until somebody starts it.
+        Fail = "fail",
+    }
+}
+
+plain_scalar! { ServiceType Restart NotifyAccess Distribute Steering LimitAction }
+
+impl Scalar for KillMode {
+    const FORM: &'static str = Self::WORDS;
+    const SIGNATURE: &'static str = "s";
+
+    fn parse(text: &str, cx: &Context<'_>) -> Result<Self, ValueError> {
+        let mode = Self::parse(text)?;
+        if mode == Self::None {
+            let remark = "leaves processes behind when the unit stops; mixed or control-group do not";
+            cx.warn(ValueError::Remark { text: text.to_owned(), remark });
+        }
+        Ok(mode)
+    }
+
+    fn property(&self) -> Property {
+        Property::Str(self.as_str().to_owned())
+    }
+}
+
+/// A boolean is accepted too, as older units have it: yes is `ipv6-only`, no is `both`.
+impl Scalar for BindIpv6Only {
+    const FORM: &'static str = Self::WORDS;
+    const SIGNATURE: &'static str = "s";
+
+    fn parse(text: &str, _: &Context<'_>) -> Result<Self, ValueError> {
+        match parse_bool(text) {
+            Ok(true) => Ok(Self::Ipv6Only),
+            Ok(false) => Ok(Self::Both),
+            Err(_) => Self::parse(text),
+        }
+    }
+
+    fn property(&self) -> Property {
+        Property::Str(self.as_str().to_owned())
+    }
+}
+
+/// How many instances a group has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Instances {
+    /// So many: 1 to [`Instances::MAX`].
+    Count(u32),
+    /// One per processor that the manager may use.
+    Auto,
+}
+
+const INSTANCES: &str = "a number of instances from 1 to 256, or auto";
+
+impl Instances {
+    /// The largest group: steering tells no more slots apart.
+    pub const MAX: u32 = 256;
+
+    /// The number on a machine with `processors` processors.
+    pub fn resolve(self, processors: usize) -> u32 {
+        match self {
+            Self::Count(count) => count,
+            Self::Auto => u32::try_from(processors).unwrap_or(Self::MAX).clamp(1, Self::MAX),
+        }
+    }
+
+    /// Reads a number or `auto`.
+    ///
+    /// # Errors
+    /// It is neither, or not within 1 to [`Instances::MAX`].
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let range = || ValueError::range(text, "a group has 1 to 256 instances");
+        match parse_u32(text) {
+            Ok(count @ 1..=Self::MAX) => Ok(Self::Count(count)),
+            Ok(_) | Err(ValueError::Range { .. }) => Err(range()),
+            Err(_) => Err(ValueError::invalid(text, "a number of instances")),
+        }
+    }
+}
+
+impl fmt::Display for Instances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => count.fmt(f),
+            Self::Auto => f.pad("auto"),
+        }
+    }
+}
+
+impl Scalar for Instances {
+    const FORM: &'static str = INSTANCES;
+    const SIGNATURE: &'static str = "s";
+
+    fn parse(text: &str, _: &Context<'_>) -> Result<Self, ValueError> {
+        Self::parse(text)
+    }
+
+    fn property(&self) -> Property {
+        Property::Str(self.to_string())
+    }
+}

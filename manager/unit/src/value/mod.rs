@@ -1,0 +1,35 @@
+//! The values of directives: one file per family of grammars, each type with its text form and its D-Bus form.
+//!
+//! Never here: which directive takes which value (`section/`), and files or lines.
+//! Invariant: a value that exists is valid; what reads it never checks it again.
+
+mod address;
+mod choice;
+mod environment;
+mod error;
+mod exec;
+mod expand;
+mod limit;
+mod number;
+pub mod path;
+mod signal;
+mod size;
+mod span;
+mod stdio;
+mod text;
+pub mod word;
+
+pub use address::{Listen, ListenAddress, ListenKind, ScopedAddress};
+pub use choice::{
+    BindIpv6Only, Distribute, Instances, KillMode, LimitAction, NotifyAccess, Restart, ServiceType, Steering,
+};
+pub use environment::{EnvironmentFile, EnvironmentFileError, is_variable_name, parse_environment_file};
+pub use error::ValueError;
+pub use exec::{ExecCommand, ExecFlags, Privilege};
+pub use limit::{Resource, Rlimit};
+pub use number::{Mode, parse_bool, parse_i32, parse_u32, parse_u64};
+pub use signal::Signal;
+pub use size::Size;
+pub use span::Span;
+pub use stdio::{StandardInput, StandardOutput};
+pub use text::{FdName, is_unicode_text};

@@ -1,0 +1,53 @@
+//! Paths as text: simplifying and checking what a unit file says, and the one absolute path type.
+//!
+//! Never here: looking at the disk.
+//! Invariant: a checked path is absolute, simplified, without `..` and shorter than PATH_MAX.
+
+use super::ValueError;
+
+/// The longest path, in bytes, without its NUL.
+pub const PATH_MAX: usize = 4095;
+
+/// `path` without doubled slashes, `.` components and a slash at the end; the meaning stays.
+pub fn simplify(path: &str) -> String {
+    let root = if path.starts_with('/') { "/" } else { "" };
+    let inner: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    match (root, inner.is_empty()) {
+        // Nothing is left of `./.`, yet the empty path means something else.
+        ("", true) if !path.is_empty() => ".".to_owned(),
+        _ => format!("{root}{}", inner.join("/")),
+    }
+}
+
+/// Whether no component of `path` is `.` or `..`.
+pub fn is_normalized(path: &str) -> bool {
+    path.split('/').all(|part| part != "." && part != "..")
+}
+
+/// Whether the kernel could take `path`: not empty, below PATH_MAX, each component of at most 255 bytes.
+pub fn is_valid(path: &str) -> bool {
+    !path.is_empty() && path.len() <= PATH_MAX && path.split('/').all(|part| part.len() <= 255)
+}
+
+/// Whether `name` can be one component of a path.
+pub fn is_file_name(name: &str) -> bool {
+    is_valid(name) && !name.contains('/') && name != "." && name != ".."
+}
+
+/// Checks and simplifies a path that must be absolute.
+///
+/// # Errors
+/// It is relative, too long, or goes through `..`.
+pub fn absolute(path: &str) -> Result<Box<str>, ValueError> {
+    if !path.starts_with('/') {
+        return Err(ValueError::NotAbsolute(path.to_owned()));
+    }
+    let simple = simplify(path);
+    if !is_valid(&simple) {
+        return Err(ValueError::TooLong { length: simple.len(), limit: PATH_MAX });
+    }
+    if !is_normalized(&simple) {
+        return Err(ValueError::NotNormalized(path.to_owned()));
+    }
+    Ok(simple.into())
+}
