@@ -32,7 +32,7 @@ use supervisor::Supervisor;
 
 /// The exit status by which a manager says that its settings are wrong (`EX_CONFIG` of sysexits.h): starting it again
 /// would not help.
-pub const EXIT_CONFIG: i32 = 78;
+pub const EXIT_CONFIG: u8 = 78;
 
 /// Exit status of a keeper that had to give up.
 const EXIT_GAVE_UP: i32 = 1;
@@ -228,8 +228,8 @@ impl Keeper {
         if self.goodbye.is_some() {
             return;
         }
-        if status == ExitStatus::Exited(EXIT_CONFIG) && !self.was_ready {
-            self.give_up(EXIT_CONFIG);
+        if status == ExitStatus::Exited(i32::from(EXIT_CONFIG)) && !self.was_ready {
+            self.give_up(EXIT_CONFIG.into());
             return;
         }
         let delay = self.supervisor.note_death(Instant::now());

@@ -123,7 +123,7 @@ fn everything_is_handed_back(directory: &Path) {
 
 fn a_wrong_setting_ends_the_keeper(directory: &Path) {
     let keeper = start(own_program(), "wrong-setting", directory);
-    assert_eq!(finish(keeper, directory), keeper::EXIT_CONFIG);
+    assert_eq!(finish(keeper, directory), i32::from(keeper::EXIT_CONFIG));
 }
 
 fn signals_reach_the_manager(directory: &Path) {
@@ -186,7 +186,7 @@ fn manager(args: &[OsString]) {
     let mut manager = Manager::new(directory.into());
     match name.to_str() {
         Some("handed-back") => manager.handed_back(),
-        Some("wrong-setting") => std::process::exit(keeper::EXIT_CONFIG),
+        Some("wrong-setting") => std::process::exit(keeper::EXIT_CONFIG.into()),
         Some("signals") => manager.signals(),
         Some("stop-survives") => manager.stop_survives(),
         Some("no-manager") => manager.no_manager(),
