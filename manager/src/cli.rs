@@ -2,7 +2,7 @@
 //!
 //! The way is always the same: words ([`args`]) → [`Session`] → calls ([`manager`] over [`bus`]) → text or JSON →
 //! [`Exit`]. Units are loaded, judged and run by the manager, never here; `up` starts a `sockmgrd`
-//! for that.
+//! for that, and `verify` asks `sockmgr-unit`.
 //!
 //! Invariant: results go to stdout, everything else to stderr, and the exit code is the one systemctl gives.
 
@@ -32,6 +32,7 @@ mod table;
 mod tree;
 mod units;
 mod up;
+mod verify;
 
 use args::{Invocation, Patterns, Verb};
 use exit::{CliError, Exit};
@@ -81,6 +82,7 @@ fn run(invocation: Invocation) -> Result<Exit, CliError> {
         Verb::IsFailed(units) => state::is_failed(&mut open(flags)?, &units.units),
         Verb::IsSystemRunning => state::is_system_running(&mut open(flags)?),
         Verb::DaemonReload => state::daemon_reload(&mut open(flags)?),
+        Verb::Verify(what) => verify::run(&flags, &target, &what.files),
         Verb::Up(what) => up::run(flags, &target, &what),
     }
 }

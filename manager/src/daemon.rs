@@ -43,7 +43,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             crate::log::init(sockmgr_unit::LogLevel::Info);
             tracing::error!("{}", crate::driver::chain(&*error));
-            ExitCode::from(EXIT_CONFIG as u8)
+            ExitCode::from(EXIT_CONFIG)
         }
     }
 }

@@ -32,7 +32,7 @@ use supervisor::Supervisor;
 
 /// The exit status by which a manager says that its settings are wrong (`EX_CONFIG` of sysexits.h): starting it again
 /// would not help.
-pub const EXIT_CONFIG: i32 = 78;
+pub const EXIT_CONFIG: u8 = 78;
 
 /// Exit status of a keeper that had to give up.
 const EXIT_GAVE_UP: i32 = 1;
@@ -140,15 +140,18 @@ impl Keeper {
     /// there is to say goes out at once.
     fn run(mut self) -> Result<i32, SysError> {
         let mut ready: Vec<Ready> = Vec::new();
+        // Messages of a packet that was read already: the socket does not count as readable for them.
+        let mut are_messages_left = false;
         loop {
             self.do_what_is_due();
             self.flush();
             if let Some(status) = self.finished {
                 return Ok(status);
             }
-            self.poll.wait(&mut ready, self.timeout())?;
-            if ready.iter().any(|ready| ready.token == LINK_TOKEN) {
-                self.carry_out_messages(MESSAGES_AT_ONCE);
+            let timeout = if are_messages_left { Some(Duration::ZERO) } else { self.timeout() };
+            self.poll.wait(&mut ready, timeout)?;
+            if are_messages_left || ready.iter().any(|ready| ready.token == LINK_TOKEN) {
+                are_messages_left = self.carry_out_messages(MESSAGES_AT_ONCE);
             }
             if ready.iter().any(|ready| ready.token == SIGNALS_TOKEN) {
                 self.take_signals()?;
@@ -225,8 +228,8 @@ impl Keeper {
         if self.goodbye.is_some() {
             return;
         }
-        if status == ExitStatus::Exited(EXIT_CONFIG) && !self.was_ready {
-            self.give_up(EXIT_CONFIG);
+        if status == ExitStatus::Exited(i32::from(EXIT_CONFIG)) && !self.was_ready {
+            self.give_up(EXIT_CONFIG.into());
             return;
         }
         let delay = self.supervisor.note_death(Instant::now());
@@ -273,24 +276,28 @@ impl Keeper {
 
     // What the manager asks for.
 
-    fn carry_out_messages(&mut self, most: usize) {
+    /// Answers whether there may be more.
+    fn carry_out_messages(&mut self, most: usize) -> bool {
         for _ in 0..most {
             let Some(Manager { link: Some(link), .. }) = &mut self.manager else {
-                return;
+                return false;
             };
             match link.recv::<ToKeeper>() {
                 Ok(Some((message, fds))) => {
                     self.supervisor.note_sign_of_life();
                     self.carry_out(message, fds);
                 }
-                Ok(None) => return,
-                Err(LinkError::Closed) => return self.break_off(),
+                Ok(None) => return false,
                 Err(error) => {
-                    complain(&error);
-                    return self.break_off();
+                    if !matches!(error, LinkError::Closed) {
+                        complain(&error);
+                    }
+                    self.break_off();
+                    return false;
                 }
             }
         }
+        true
     }
 
     fn carry_out(&mut self, message: ToKeeper, fds: Vec<Option<OwnedFd>>) {

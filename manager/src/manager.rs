@@ -36,7 +36,7 @@ pub fn run(options: Options) -> ExitCode {
 
 fn fatal(error: Box<dyn Error>) -> ExitCode {
     tracing::error!("{}", chain(&*error));
-    ExitCode::from(EXIT_CONFIG as u8)
+    ExitCode::from(EXIT_CONFIG)
 }
 
 async fn serve(options: Options, settings: Settings) -> Result<(), Box<dyn Error>> {

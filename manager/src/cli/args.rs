@@ -49,7 +49,7 @@ pub(crate) struct Flags {
     /// Also inactive units; with show, also empty properties
     #[arg(short, long, global = true, help_heading = "Which units")]
     pub(crate) all: bool,
-    /// Only units of these types (`help` lists them)
+    /// Only units of these types
     #[arg(
         short = 't',
         long = "type",
@@ -228,6 +228,14 @@ pub(crate) struct Up {
     pub(crate) unit_path: Vec<PathBuf>,
 }
 
+/// What `verify` reads.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Unit files to check, with the drop-ins beside them
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 #[command(infer_subcommands = false)]
@@ -272,6 +280,8 @@ pub(crate) enum Verb {
 
     /// Let the manager read all unit files again
     DaemonReload,
+    /// Check unit files; needs no manager
+    Verify(Verify),
     /// Run a manager in the foreground for the units of a directory
     Up(Up),
 }

@@ -1,8 +1,8 @@
 //! The wire to the manager: one blocking D-Bus connection, peer to peer over a unix socket.
 //!
 //! zbus builds and decodes the values; the socket is a plain `std` one. A command lives for a millisecond: a runtime, a
-//! reader task and a message queue would cost it more than the work itself. Handshake and first call leave in
-//! one write, and many calls may be under way at once ([`Bus::pipeline`]). What the calls mean is not known here.
+//! reader task and a message queue would cost it more than the work itself. Many calls may be under way at once
+//! ([`Bus::pipeline`]). What the calls mean is not known here.
 //!
 //! Invariant: a reply belongs to exactly one [`Ticket`]; signals that arrive between replies are kept in order.
 
@@ -134,7 +134,7 @@ impl Bus {
         Self {
             stream,
             flags: if interactive { Flags::ALLOW_INTERACTIVE_AUTH } else { Flags::empty() },
-            out: HANDSHAKE.to_vec(),
+            out: Vec::new(),
             input: Vec::new(),
             start: 0,
             authenticated: false,
@@ -238,15 +238,31 @@ impl Bus {
 
     /// Sends what is queued and files the next message. False when nothing came within `timeout`.
     fn receive(&mut self, timeout: Option<Duration>) -> Result<bool, BusError> {
+        self.handshake()?;
         self.flush()?;
         loop {
-            if self.authenticate()? && self.file_message()? {
+            if self.file_message()? {
                 return Ok(true);
             }
             if !self.fill(timeout)? {
                 return Ok(false);
             }
         }
+    }
+
+    /// Introduces us, once. A server may be deaf to calls that come before its OK: systemd leaves them in its buffer
+    /// until more bytes arrive.
+    fn handshake(&mut self) -> Result<(), BusError> {
+        if self.authenticated {
+            return Ok(());
+        }
+        self.stream.write_all(HANDSHAKE).map_err(connection_error)?;
+        while !self.authenticate()? {
+            if !self.fill(Some(REPLY_TIMEOUT))? {
+                return Err(BusError::Timeout);
+            }
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), BusError> {

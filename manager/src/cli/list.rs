@@ -4,6 +4,8 @@
 
 use std::cmp::Ordering;
 
+use sockmgr_unit::UnitType;
+
 use super::exit::{CliError, Exit};
 use super::manager::{Interface, ListedUnit, rows, texts};
 use super::names::type_of;
@@ -14,7 +16,7 @@ use super::units::{self, Filter};
 
 /// Lists loaded units.
 pub(crate) fn units(session: &mut Session, arguments: &[String]) -> Result<Exit, CliError> {
-    let mut units = units::list(session, arguments, "service")?;
+    let mut units = units::list(session, arguments, UnitType::Service)?;
     units.sort_by(by_type_and_name);
     let table = unit_table(&units, session.flags.plain);
     if session.print_json(&table)? {
@@ -104,7 +106,7 @@ struct Listening {
 
 /// Lists what is listened on.
 pub(crate) fn sockets(session: &mut Session, arguments: &[String]) -> Result<Exit, CliError> {
-    let mut units = units::list(session, arguments, "socket")?;
+    let mut units = units::list(session, arguments, UnitType::Socket)?;
     units.retain(|unit| type_of(&unit.name) == "socket");
     let names: Vec<String> = units.iter().map(|unit| unit.name.clone()).collect();
     let listening = listening(session, &names)?;

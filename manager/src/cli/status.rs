@@ -6,6 +6,7 @@
 use std::fs;
 
 use serde::Serialize;
+use sockmgr_unit::UnitType;
 
 use super::exit::{CliError, Exit, chain};
 use super::format::{self, bytes, relative, short_span, timestamp};
@@ -501,7 +502,7 @@ fn manager(session: &mut Session) -> Result<Exit, CliError> {
         return Ok(Exit::Success);
     }
     let names: Vec<String> =
-        units::list(session, &[], "service")?.into_iter().map(|unit| unit.name).collect();
+        units::list(session, &[], UnitType::Service)?.into_iter().map(|unit| unit.name).collect();
     let paths: Vec<String> = names.iter().map(|name| unit_path(name)).collect();
     session.print("\n")?;
     show(session, &names, &paths).map(|_| Exit::Success)

@@ -146,7 +146,8 @@ impl KeeperLink {
         self.link.flush()
     }
 
-    /// The next message with its descriptors; `None` when there is none now. A descriptor that got lost on the way,
+    /// The next message with its descriptors; `None` when there is none now. Call it until then: the messages of a packet
+    /// that was read already do not make the link readable. A descriptor that got lost on the way,
     /// since this process has no room for it, is missing from the list.
     ///
     /// # Errors
