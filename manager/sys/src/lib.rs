@@ -1,1 +1,21 @@
-//! How the kernel does it. The only unsafe code of the daemon lives here.
+//! How the kernel does it: sockets, steering programs, queues, processes, fd passing.
+//!
+//! The only unsafe code of the daemon lives here, behind small safe functions over `OwnedFd` and `BorrowedFd`. What
+//! never lives here: unit files, decisions, logging. One invariant: every descriptor made here is close-on-exec from
+//! its birth; only a child that is about to `execve` has others.
+
+pub mod accept;
+pub mod child;
+pub mod error;
+pub mod listener;
+pub mod notify;
+pub mod options;
+pub mod poll;
+pub mod queue;
+pub mod seqpacket;
+mod sockopt;
+pub mod spawn;
+pub mod steering;
+pub mod user;
+
+pub use error::SysError;

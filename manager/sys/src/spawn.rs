@@ -1,0 +1,218 @@
+//! Starting a process: the plan, complete before the clone, and the steps the child takes to `execve`.
+//!
+//! What never lives here: where a plan comes from, and what becomes of the process ([`crate::child`]). One invariant:
+//! between clone and exec the child makes raw system calls only; it neither allocates nor takes a lock.
+
+mod child_side;
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything about a process to be, as plain values; descriptors are indexes into the list that goes with it.
+///
+/// The child is the leader of a session of its own, has every signal unblocked and at its default action, and inherits
+/// no descriptor but those named here. The child adds `LISTEN_PID=<its own pid>` itself when `listen_fds` is not 0;
+/// `envp` must hold `LISTEN_FDS` and `LISTEN_FDNAMES` then, and must not hold `LISTEN_PID`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpawnPlan {
+    /// The program: a path with a `/`, or a bare name that is looked up in `search_path`.
+    pub path: CString,
+    /// Directories for a bare name, first wins; empty means [`DEFAULT_SEARCH_PATH`].
+    pub search_path: Vec<CString>,
+    /// The arguments, the name of the program (argv\[0\]) included.
+    pub argv: Vec<CString>,
+    /// The whole environment, each entry `NAME=value`.
+    pub envp: Vec<CString>,
+    /// How many descriptors go with this plan.
+    pub fds: u16,
+    /// The first so many of them are placed from descriptor 3 up.
+    pub listen_fds: u16,
+    /// The first so many of those are sockets of socket units (the rest, of the fd store, keep their flags).
+    pub socket_fds: u16,
+    /// `O_NONBLOCK` for the first `socket_fds`; `None` leaves it as it is.
+    pub nonblocking: Option<bool>,
+    /// Standard input.
+    pub stdin: Stdio,
+    /// Standard output.
+    pub stdout: Stdio,
+    /// Standard error.
+    pub stderr: Stdio,
+    /// User and groups to become; `None` stays what the keeper is.
+    pub credentials: Option<Credentials>,
+    /// Limits to set; one that is not named is as it was when the [`Spawner`] was made.
+    pub rlimits: Vec<ResourceLimit>,
+    /// Directory to change to, as the user to become; `None` is `/`.
+    pub working_directory: Option<WorkingDirectory>,
+    /// File mode creation mask; `None` is systemd's 0022.
+    pub umask: Option<u32>,
+    /// Ignore `SIGPIPE` (systemd's `IgnoreSIGPIPE=`, on by default there); otherwise it is at its default action.
+    pub ignore_sigpipe: bool,
+    /// Sets `PR_SET_NO_NEW_PRIVS`.
+    pub no_new_privileges: bool,
+    /// The child adds `WATCHDOG_PID=<its own pid>`.
+    pub watchdog_pid: bool,
+}
+
+/// What a standard descriptor of the child is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stdio {
+    /// `/dev/null`.
+    #[default]
+    Null,
+    /// What the keeper itself has there.
+    Inherit,
+    /// The descriptor with this index in the list that goes with the plan; made blocking.
+    Fd(u16),
+}
+
+/// User and groups of a process, numeric.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// User id to become; `None` changes the groups only.
+    pub uid: Option<u32>,
+    /// Group id.
+    pub gid: u32,
+    /// Supplementary groups; `None` leaves them as they are (all that an unprivileged keeper can do).
+    pub groups: Option<Vec<u32>>,
+}
+
+/// One limit of setrlimit(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceLimit {
+    /// `RLIMIT_*` as the kernel numbers it.
+    pub resource: u32,
+    /// The soft limit; `u64::MAX` is infinity.
+    pub soft: u64,
+    /// The hard limit; `u64::MAX` is infinity.
+    pub hard: u64,
+}
+
+/// Where a process starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkingDirectory {
+    /// The directory.
+    pub path: CString,
+    /// A missing directory is no error (systemd's `-` prefix); the process starts in `/` then.
+    pub optional: bool,
+}
+
+/// The directories in which systemd looks for a program without a `/`.
+pub const DEFAULT_SEARCH_PATH: [&str; 6] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// The step at which a start failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SpawnStep {
+    /// Making the process at all: no process, no exit status; the unit's result is `resources`.
+    Clone,
+    /// The working directory.
+    Chdir,
+    /// The descriptors from 3 up.
+    Fds,
+    /// `execve`, or no such program.
+    Exec,
+    /// A resource limit.
+    Limits,
+    /// The signal mask or an action.
+    SignalMask,
+    /// Standard input.
+    Stdin,
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// The group or the supplementary groups.
+    Group,
+    /// The user.
+    User,
+    /// The new session.
+    Setsid,
+    /// `PR_SET_NO_NEW_PRIVS`.
+    NoNewPrivileges,
+}
+
+impl SpawnStep {
+    /// The exit status systemd gives a process that fails at this step (systemd.exec(5), "Process Exit Codes");
+    /// `None` where there was no process.
+    #[must_use]
+    pub fn exit_status(self) -> Option<i32> {
+        Some(match self {
+            Self::Clone => return None,
+            Self::Chdir => 200,
+            Self::Fds => 202,
+            Self::Exec => 203,
+            Self::Limits => 205,
+            Self::SignalMask => 207,
+            Self::Stdin => 208,
+            Self::Stdout => 209,
+            Self::Group => 216,
+            Self::User => 217,
+            Self::Setsid => 220,
+            Self::Stderr => 222,
+            Self::NoNewPrivileges => 227,
+        })
+    }
+
+    /// systemd's word for that exit status ("CHDIR", "EXEC", …).
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Clone => "CLONE",
+            Self::Chdir => "CHDIR",
+            Self::Fds => "FDS",
+            Self::Exec => "EXEC",
+            Self::Limits => "LIMITS",
+            Self::SignalMask => "SIGNAL_MASK",
+            Self::Stdin => "STDIN",
+            Self::Stdout => "STDOUT",
+            Self::Stderr => "STDERR",
+            Self::Group => "GROUP",
+            Self::User => "USER",
+            Self::Setsid => "SETSID",
+            Self::NoNewPrivileges => "NO_NEW_PRIVILEGES",
+        }
+    }
+}
+
+/// A start that failed; there is no process, nothing is left to reap.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start the process: failed at step {}", step.name())]
+pub struct SpawnError {
+    /// Where.
+    pub step: SpawnStep,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl SpawnError {
+    /// The kernel's error number.
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        self.source.raw_os_error().unwrap_or(libc::EINVAL)
+    }
+}
+
+/// Starts processes. One for the whole life of the keeper.
+#[derive(Debug)]
+pub struct Spawner {}
+
+impl Spawner {
+    /// Prepares for starting processes.
+    ///
+    /// # Errors
+    /// The cause.
+    pub fn new() -> Result<Self, crate::SysError> {
+        Ok(Self {})
+    }
+
+    /// Starts the process of `plan` with these descriptors; answers its pid as soon as it has passed `execve`.
+    ///
+    /// # Errors
+    /// [`SpawnError`]; nothing stays behind then.
+    pub fn spawn(&mut self, plan: &SpawnPlan, fds: &[BorrowedFd<'_>]) -> Result<i32, SpawnError> {
+        unimplemented!("{plan:?} {fds:?}")
+    }
+}

@@ -1,0 +1,1 @@
+//! What the child does between clone and exec.
