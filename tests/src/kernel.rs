@@ -151,14 +151,15 @@ pub fn udp_sockets(address: SocketAddr) -> Vec<Inode> {
     found
 }
 
-/// The unix sockets bound to a path or, with `@` before it, an abstract name; accepted connections are left out.
+/// The unix sockets bound to a path or, with `@` before it, an abstract name; connections to it are left out.
 #[must_use]
 pub fn unix_sockets(name: &str) -> Vec<Inode> {
     const CONNECTED: &str = "03";
     let text = fs::read_to_string("/proc/net/unix").unwrap_or_default();
     let rows = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let bound = rows.filter(|row| row.len() == 8 && row[7] == name && row[5] != CONNECTED);
-    bound.filter_map(|row| row[6].parse().ok().map(Inode)).collect()
+    // A connection that nobody has accepted has no inode yet.
+    bound.filter_map(|row| row[6].parse().ok().filter(|inode| *inode != 0).map(Inode)).collect()
 }
 
 /// Rows of /proc/net/{tcp,udp}{,6}: `sl local remote state queues timer retransmits uid timeout inode`.

@@ -74,6 +74,7 @@ impl<'a> Setup<'a> {
     /// When it ends or stays silent.
     #[must_use]
     pub fn start(self) -> Manager<'a> {
+        let _ = std::fs::remove_file(self.site.path("ready"));
         let ready = UnixDatagram::bind(self.site.path("ready")).expect("a socket can be bound");
         // The manager may be somebody else.
         std::fs::set_permissions(self.site.path("ready"), std::os::unix::fs::PermissionsExt::from_mode(0o666))
@@ -86,7 +87,7 @@ impl<'a> Setup<'a> {
             let length = ready.recv(&mut message).ok()?;
             message[..length].split(|byte| *byte == b'\n').any(|line| line == b"READY=1").then_some(())
         });
-        std::fs::remove_file(self.site.path("ready")).expect("it was bound");
+        manager.notify = Some(ready);
         manager
     }
 
@@ -103,7 +104,7 @@ impl<'a> Setup<'a> {
         self.environment(&mut command);
         command.env("NOTIFY_SOCKET", self.site.path("ready"));
         let program = Program::start(&mut command, &self.site.path("log"));
-        Manager { site: self.site, scope: self.scope, programs, program }
+        Manager { site: self.site, scope: self.scope, namespace: self.namespace, programs, program, notify: None }
     }
 
     /// Nothing of the user's own sessions gets in.
@@ -121,9 +122,12 @@ impl<'a> Setup<'a> {
 pub struct Manager<'a> {
     site: &'a Site,
     scope: &'static str,
+    namespace: Namespace,
     programs: PathBuf,
     /// The keeper, which is what was started.
     pub program: Program,
+    /// Where it says how it is; there for as long as it runs.
+    notify: Option<UnixDatagram>,
 }
 
 impl Manager<'_> {
@@ -133,10 +137,16 @@ impl Manager<'_> {
         Ran::of(self.command().args(words))
     }
 
-    /// `sockmgr`, still without a verb.
+    /// `sockmgr`, still without a verb, as the same user.
     #[must_use]
     pub fn command(&self) -> Command {
-        sockmgr_in(&self.programs.join("sockmgr"), self.scope, &self.site.path("run"))
+        let mut command = Command::new(tool("timeout"));
+        command.arg(PATIENCE.as_secs().to_string());
+        if self.namespace == Namespace::Nobody {
+            command.args(self.namespace.enter());
+        }
+        command.arg(self.programs.join("sockmgr")).arg(self.scope).arg("--runtime-dir").arg(self.site.path("run"));
+        command
     }
 
     /// Starts a unit and waits for its job.
@@ -195,6 +205,22 @@ impl Manager<'_> {
         until_some("the keeper has a manager", || {
             self.keeper().children().into_iter().find(|child| child.program() == program && child.is_alive())
         })
+    }
+
+    /// What it has said on its own `NOTIFY_SOCKET` since the last look, after READY=1.
+    ///
+    /// # Panics
+    /// When it was only launched.
+    #[must_use]
+    pub fn notified(&self) -> String {
+        let notify = self.notify.as_ref().expect("the manager was started");
+        let mut said = String::new();
+        let mut message = [0; 4096];
+        while let Ok(length) = notify.recv(&mut message) {
+            said.push_str(&String::from_utf8_lossy(&message[..length]));
+            said.push('\n');
+        }
+        said
     }
 
     /// Waits for a line in the manager's log.

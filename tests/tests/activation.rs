@@ -134,30 +134,49 @@ fn an_instance_is_named_by_its_connection() {
     let manager = Setup::new(&site).start();
     manager.up("echo.socket");
     let stream = TcpStream::connect(site.address(7)).unwrap();
-    let port = stream.local_addr().unwrap().port();
-    let (host, server) = (site.address(7).ip(), site.address(7));
-    let unit = format!("echo@0-{server}-{host}:{port}.service");
+    let (client, server) = (stream.local_addr().unwrap(), site.address(7));
+    let unit = format!("echo@0-{server}-{client}.service");
     until("the instance runs", || manager.property(&unit, "SubState") == "running");
     assert_eq!(manager.property("echo.socket", "NConnections"), "1");
     assert_eq!(talk(stream, "bye"), "bye");
     until("the instance ends", || manager.property(&unit, "SubState") == "dead");
 }
 
+/// Two clients inside a service for each connection, at most two at a time.
+fn full_house(site: &Site, manager: &Manager) -> Vec<TcpStream> {
+    manager.up("echo.socket");
+    let inside = (0..2).map(|_| TcpStream::connect(site.address(7)).unwrap()).collect();
+    until("two are inside", || manager.property("echo.socket", "NConnections") == "2");
+    inside
+}
+
 #[test]
-fn connections_beyond_the_limit_are_refused_and_then_let_in_again() {
+fn connections_beyond_the_limit_wait_until_one_leaves() {
     let site = Site::new();
     site.unit("echo.socket", "[Socket]\nListenStream={host}:7\nAccept=yes\nMaxConnections=2\n");
     site.unit("echo@.service", "[Service]\nExecStart={echo}\n");
     let manager = Setup::new(&site).start();
-    manager.up("echo.socket");
-    let mut inside: Vec<_> = (0..2).map(|_| TcpStream::connect(site.address(7)).unwrap()).collect();
-    until("two are inside", || manager.property("echo.socket", "NConnections") == "2");
+    let mut inside = full_house(&site, &manager);
+    let third = TcpStream::connect(site.address(7)).unwrap();
+    (&third).write_all(b"may I? ").unwrap();
+    assert_eq!(manager.property("echo.socket", "NAccepted"), "2");
+    assert_eq!(talk(inside.remove(0), "bye"), "bye");
+    assert_eq!(talk(third, "thanks"), "may I? thanks");
+    assert_eq!(manager.property("echo.socket", "NRefused"), "0");
+}
 
+#[test]
+fn connections_beyond_the_limit_are_refused_where_that_is_wanted() {
+    let site = Site::new();
+    site.unit("echo.socket", "[Socket]\nListenStream={host}:7\nAccept=yes\nMaxConnections=2\nLimitAction=fail\n");
+    site.unit("echo@.service", "[Service]\nExecStart={echo}\n");
+    let manager = Setup::new(&site).start();
+    let mut inside = full_house(&site, &manager);
     let mut third = TcpStream::connect(site.address(7)).unwrap();
     third.set_read_timeout(Some(PATIENCE)).unwrap();
     // Closed without an answer: the end of the stream, or a reset.
     assert_eq!(third.read(&mut [0; 9]).unwrap_or(0), 0);
-    until("it is counted", || manager.property("echo.socket", "NRefused") == "1");
+    assert_eq!(manager.property("echo.socket", "NRefused"), "1");
 
     assert_eq!(talk(inside.remove(0), "bye"), "bye");
     until("one has left", || manager.property("echo.socket", "NConnections") == "1");

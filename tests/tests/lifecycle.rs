@@ -37,11 +37,13 @@ fn ready_means_that_all_enabled_sockets_listen() {
         site.enable(&name, "sockets.target");
     }
     site.unit("echo.service", ECHO_SERVICE);
-    let _manager = Setup::new(&site).start();
+    let manager = Setup::new(&site).start();
     // No waiting here: that is what READY=1 promised.
     for port in 1000..1050 {
         assert_eq!(tcp_listeners(site.address(port)).len(), 1, "port {port}");
     }
+    manager.program.signal(Signal::SIGTERM);
+    until("it says that it stops", || manager.notified().lines().any(|line| line == "STOPPING=1"));
 }
 
 #[test]
@@ -140,13 +142,20 @@ fn a_socket_whose_address_is_taken_fails_alone_and_says_why() {
 }
 
 #[test]
-fn wrong_settings_end_it_with_a_message() {
+fn settings_that_cannot_be_read_end_it_and_a_wrong_value_is_left_out() {
     let site = Site::new();
-    let config = site.file("sockmgr.toml", "[Manager]\nDefaultTimeoutStartSec = \"soon\"\n");
-    let mut manager = Setup::new(&site).argument("--config").argument(config.to_str().unwrap()).launch();
-    assert_eq!(manager.program.wait(), 78);
-    let log = manager.program.log();
-    assert!(log.contains("sockmgr.toml:2") && log.contains("DefaultTimeoutStartSec"), "{log}");
+    let config = site.file("sockmgr.toml", "[Manager]\nDefaultTimeoutStartSec = 5s\n");
+    let setup = || Setup::new(&site).argument("--config").argument(config.to_str().unwrap());
+    let mut broken = setup().launch();
+    assert_eq!(broken.program.wait(), 78);
+    assert!(broken.program.log().contains("sockmgr.toml:2"), "{}", broken.program.log());
+
+    site.file("sockmgr.toml", "[Manager]\nDefaultTimeoutStartSec = \"soon\"\nDefaultTimeoutStopSec = \"7s\"\n");
+    site.unit("a.service", "[Service]\nExecStart=/bin/true\n");
+    let manager = setup().start();
+    manager.until_logged("sockmgr.toml:2");
+    manager.until_logged("DefaultTimeoutStartSec");
+    assert_eq!(manager.property("a.service", "TimeoutStopUSec"), "7s");
 }
 
 #[test]
