@@ -8,8 +8,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 mod args;
 mod bus;
 mod cat;
@@ -41,7 +39,7 @@ use session::{Session, Target};
 
 /// Runs the command with the arguments of this process.
 pub fn main() -> ExitCode {
-    let exit = match Invocation::try_parse() {
+    let exit = match Invocation::read(std::env::args_os()) {
         Ok(invocation) => run(invocation).unwrap_or_else(|error| error.report()),
         Err(error) => explain(&error),
     };
