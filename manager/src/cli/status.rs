@@ -34,6 +34,7 @@ struct Instance {
     unit: String,
     main_pid: u32,
     state: String,
+    in_rotation: bool,
 }
 
 /// All that is asked for to show one unit.
@@ -132,9 +133,15 @@ impl UnitStatus {
     }
 
     fn instances(&self) -> Vec<Instance> {
-        let rows: Vec<(u32, String, u32, String)> = self.properties.rows("Slots");
+        let rows: Vec<(u32, String, String, u32, bool)> = self.properties.rows("Slots");
         rows.into_iter()
-            .map(|(slot, unit, main_pid, state)| Instance { slot, unit, main_pid, state })
+            .map(|(slot, unit, state, main_pid, in_rotation)| Instance {
+                slot,
+                unit,
+                main_pid,
+                state,
+                in_rotation,
+            })
             .collect()
     }
 

@@ -157,14 +157,15 @@ impl View {
         }
         let running = instances.iter().filter(|instance| instance.main_pid != 0).count();
         lines.field("Instances", &format!("{running} of {} running", instances.len()));
-        for Instance { slot, unit, main_pid, state } in &instances {
+        for Instance { slot, unit, main_pid, state, in_rotation } in &instances {
             let dot = match state.as_str() {
                 "failed" => self.dot("failed"),
                 _ if *main_pid != 0 => self.dot("active"),
                 _ => self.dot("inactive"),
             };
             let process = if *main_pid == 0 { String::new() } else { format!(", main PID {main_pid}") };
-            lines.0.push_str(&format!("{INDENT}{dot} {slot} {unit}{process} ({state})\n"));
+            let rotation = if *in_rotation || *main_pid == 0 { "" } else { ", out of rotation" };
+            lines.0.push_str(&format!("{INDENT}{dot} {slot} {unit}{process} ({state}{rotation})\n"));
         }
     }
 
@@ -397,9 +398,9 @@ mod tests {
     #[test]
     fn a_group_lists_its_instances() {
         let slots = vec![
-            (1u32, "web@1.service".to_owned(), 4711u32, "running".to_owned()),
-            (2, "web@2.service".to_owned(), 0, "failed".to_owned()),
-            (3, "web@3.service".to_owned(), 0, "parked".to_owned()),
+            (1u32, "web@1.service".to_owned(), "running".to_owned(), 4711u32, true),
+            (2, "web@2.service".to_owned(), "failed".to_owned(), 0, false),
+            (3, "web@3.service".to_owned(), "parked".to_owned(), 0, false),
         ];
         let properties = Properties::of([
             ("Id", "web.service".into()),
