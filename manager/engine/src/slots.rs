@@ -10,7 +10,11 @@ use crate::engine::Engine;
 use crate::event::{Action, PassedFd};
 use crate::group::Group;
 use crate::node::{Links, Machine};
+use crate::service::Seat;
 use crate::socket::triggered_name;
+
+/// The other end of a tie.
+type Mirror = fn(&mut Links) -> &mut BTreeSet<UnitName>;
 
 impl Engine {
     /// (Re)makes the ties of `name` to other units, and the group that a socket with `Instances=` stands for.
@@ -22,6 +26,8 @@ impl Engine {
             let Some(service) = triggered_name(name, section) else { return };
             if section.instances.is_some() && !section.accept {
                 self.link_group(name, &service);
+            } else if self.nodes.get(&service).is_some_and(|node| node.group().is_some()) {
+                self.dissolve(&service);
             }
             self.link_trigger(name, &service);
         }
@@ -34,7 +40,7 @@ impl Engine {
 
     fn link_dependencies(&mut self, name: &UnitName) {
         let unit = self.nodes[name].unit.clone();
-        let mirrors: [(&[UnitName], fn(&mut Links) -> &mut BTreeSet<UnitName>); 4] = [
+        let mirrors: [(&[UnitName], Mirror); 4] = [
             (&unit.unit.after, |links| &mut links.before),
             (&unit.unit.before, |links| &mut links.after),
             (&unit.unit.requires, |links| &mut links.required_by),
@@ -54,6 +60,12 @@ impl Engine {
         let links = self.links_mut(service);
         links.triggered_by.insert(socket.clone());
         links.after.insert(socket.clone());
+        for slot in
+            self.nodes.get(service).and_then(|node| node.group()).map_or(vec![], |group| group.slots.clone())
+        {
+            self.links_mut(&slot).after.insert(socket.clone());
+            self.links_mut(socket).before.insert(slot);
+        }
     }
 
     /// The group that stands for all instances of what `socket` starts, under the plain name of the service.
@@ -81,19 +93,45 @@ impl Engine {
         self.seat_instances(service, slots);
     }
 
-    /// Gives each instance its seat. Instances beyond the new count stay until they are down.
+    /// Gives each instance its seat. A socket that is open keeps its slots, so instances that lose theirs are down.
     fn seat_instances(&mut self, group: &UnitName, slots: Vec<UnitName>) {
         for (slot, instance) in slots.iter().enumerate() {
             self.ensure(instance);
             if let Some(Machine::Service(service)) =
                 self.nodes.get_mut(instance).map(|node| &mut node.machine)
             {
-                service.seat = Some(crate::service::Seat { group: group.clone(), slot: slot as u32 });
+                service.seat = Some(Seat { group: group.clone(), slot: slot as u32 });
             }
         }
-        if let Some(Machine::Group(machine)) = self.nodes.get_mut(group).map(|node| &mut node.machine) {
-            machine.slots = slots;
+        let Some(Machine::Group(machine)) = self.nodes.get_mut(group).map(|node| &mut node.machine) else {
+            return;
+        };
+        let old = std::mem::replace(&mut machine.slots, slots.clone());
+        for instance in old.iter().filter(|instance| !slots.contains(instance)) {
+            self.unseat(instance);
         }
+    }
+
+    fn unseat(&mut self, instance: &UnitName) {
+        if let Some(Machine::Service(service)) = self.nodes.get_mut(instance).map(|node| &mut node.machine) {
+            service.seat = None;
+        }
+        if self.is_idle(instance) {
+            self.remove_node(instance);
+        }
+    }
+
+    /// No socket has this group any more: once its instances are down the name is free for a service.
+    pub(crate) fn dissolve(&mut self, group: &UnitName) {
+        if !self.is_idle(group) {
+            return;
+        }
+        let slots = self.nodes[group].group().map(|group| group.slots.clone()).unwrap_or_default();
+        self.remove_node(group);
+        for slot in slots {
+            self.unseat(&slot);
+        }
+        self.ensure(group);
     }
 
     /// `Instances=` of a socket; `auto` is the number of CPUs.
@@ -151,6 +189,13 @@ impl Engine {
     }
 
     // --- rotation ---
+
+    /// As [`refresh_rotation`](Self::refresh_rotation), for the group of `instance`, if it is in one.
+    pub(crate) fn refresh_rotation_of(&mut self, instance: &UnitName) {
+        if let Some(group) = self.service(instance).group().cloned() {
+            self.refresh_rotation(&group);
+        }
+    }
 
     /// Tells the kernel which slots take new connections, where that changed.
     pub(crate) fn refresh_rotation(&mut self, group: &UnitName) {

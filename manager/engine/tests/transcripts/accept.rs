@@ -36,7 +36,28 @@ fn each_connection_has_an_instance_that_goes_when_it_ends() {
     check(
         ECHO,
         "start echo.socket; connect echo.socket from 10.0.0.9:4000; exit echo@0-127.0.0.1:7-10.0.0.9:4000.service",
-        expect![[""]],
+        expect![[r#"
+            > start echo.socket
+              job 1: start echo.socket
+              open echo.socket:0
+              echo.socket: dead -> start-open
+              Info: echo.socket: listening on 127.0.0.1:7
+              job 1: done (echo.socket)
+              watch echo.socket:0
+              echo.socket: start-open -> listening
+            > connect echo.socket from 10.0.0.9:4000
+              accept echo.socket:0 up to 2
+              job 2: start echo@0-127.0.0.1:7-10.0.0.9:4000.service
+              run echo@0-127.0.0.1:7-10.0.0.9:4000.service ExecStart connection=conn1 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=4000
+              echo@0-127.0.0.1:7-10.0.0.9:4000.service: new, start
+              close conn1
+              job 2: done (echo@0-127.0.0.1:7-10.0.0.9:4000.service)
+              Info: echo@0-127.0.0.1:7-10.0.0.9:4000.service: running (pid 101)
+              echo@0-127.0.0.1:7-10.0.0.9:4000.service: start -> running
+            > exit echo@0-127.0.0.1:7-10.0.0.9:4000.service
+              SIGTERM to echo@0-127.0.0.1:7-10.0.0.9:4000.service ExecStart (Group)
+              echo@0-127.0.0.1:7-10.0.0.9:4000.service: gone
+        "#]],
     );
 }
 
@@ -54,7 +75,34 @@ FileDescriptorName=peer
 ExecStart=/bin/echo
 "#,
         "start echo.socket; connect echo.socket pid 17 uid 1000; connect echo.socket unknown",
-        expect![[""]],
+        expect![[r#"
+            > start echo.socket
+              job 1: start echo.socket
+              open echo.socket:0
+              echo.socket: dead -> start-open
+              Info: echo.socket: listening on /run/echo
+              job 1: done (echo.socket)
+              watch echo.socket:0
+              echo.socket: start-open -> listening
+            > connect echo.socket pid 17 uid 1000
+              accept echo.socket:0 up to 64
+              job 2: start echo@0-17-1000.service
+              run echo@0-17-1000.service ExecStart peer=conn1
+              echo@0-17-1000.service: new, start
+              close conn1
+              job 2: done (echo@0-17-1000.service)
+              Info: echo@0-17-1000.service: running (pid 101)
+              echo@0-17-1000.service: start -> running
+            > connect echo.socket unknown
+              accept echo.socket:0 up to 63
+              job 3: start echo@1-unknown.service
+              run echo@1-unknown.service ExecStart peer=conn2
+              echo@1-unknown.service: new, start
+              close conn2
+              job 3: done (echo@1-unknown.service)
+              Info: echo@1-unknown.service: running (pid 102)
+              echo@1-unknown.service: start -> running
+        "#]],
     );
 }
 
@@ -63,7 +111,35 @@ fn an_ipv4_client_of_an_ipv6_socket_is_named_by_its_ipv4_address() {
     check(
         ECHO,
         "start echo.socket; connect echo.socket from [::ffff:10.0.0.9]:4000; connect echo.socket from [2001:db8::1]:4001",
-        expect![[""]],
+        expect![[r#"
+            > start echo.socket
+              job 1: start echo.socket
+              open echo.socket:0
+              echo.socket: dead -> start-open
+              Info: echo.socket: listening on 127.0.0.1:7
+              job 1: done (echo.socket)
+              watch echo.socket:0
+              echo.socket: start-open -> listening
+            > connect echo.socket from [::ffff:10.0.0.9]:4000
+              accept echo.socket:0 up to 2
+              job 2: start echo@0-127.0.0.1:7-10.0.0.9:4000.service
+              run echo@0-127.0.0.1:7-10.0.0.9:4000.service ExecStart connection=conn1 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=4000
+              echo@0-127.0.0.1:7-10.0.0.9:4000.service: new, start
+              close conn1
+              job 2: done (echo@0-127.0.0.1:7-10.0.0.9:4000.service)
+              Info: echo@0-127.0.0.1:7-10.0.0.9:4000.service: running (pid 101)
+              echo@0-127.0.0.1:7-10.0.0.9:4000.service: start -> running
+            > connect echo.socket from [2001:db8::1]:4001
+              accept echo.socket:0 up to 1
+              job 3: start echo@1-127.0.0.1:7-2001:db8::1:4001.service
+              unwatch echo.socket:0
+              run echo@1-127.0.0.1:7-2001:db8::1:4001.service ExecStart connection=conn2 $REMOTE_ADDR=2001:db8::1 $REMOTE_PORT=4001
+              echo@1-127.0.0.1:7-2001:db8::1:4001.service: new, start
+              close conn2
+              job 3: done (echo@1-127.0.0.1:7-2001:db8::1:4001.service)
+              Info: echo@1-127.0.0.1:7-2001:db8::1:4001.service: running (pid 102)
+              echo@1-127.0.0.1:7-2001:db8::1:4001.service: start -> running
+        "#]],
     );
 }
 
@@ -72,7 +148,50 @@ fn connections_beyond_the_limit_wait() {
     check(
         ECHO,
         "start echo.socket; connect echo.socket from 10.0.0.9:1; connect echo.socket from 10.0.0.9:2; connect echo.socket from 10.0.0.9:3; incoming echo.socket; exit echo@0-127.0.0.1:7-10.0.0.9:1.service",
-        expect![[""]],
+        expect![[r#"
+            > start echo.socket
+              job 1: start echo.socket
+              open echo.socket:0
+              echo.socket: dead -> start-open
+              Info: echo.socket: listening on 127.0.0.1:7
+              job 1: done (echo.socket)
+              watch echo.socket:0
+              echo.socket: start-open -> listening
+            > connect echo.socket from 10.0.0.9:1
+              accept echo.socket:0 up to 2
+              job 2: start echo@0-127.0.0.1:7-10.0.0.9:1.service
+              run echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart connection=conn1 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=1
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
+              close conn1
+              job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
+              Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 101)
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
+            > connect echo.socket from 10.0.0.9:2
+              accept echo.socket:0 up to 1
+              job 3: start echo@1-127.0.0.1:7-10.0.0.9:2.service
+              unwatch echo.socket:0
+              run echo@1-127.0.0.1:7-10.0.0.9:2.service ExecStart connection=conn2 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=2
+              echo@1-127.0.0.1:7-10.0.0.9:2.service: new, start
+              close conn2
+              job 3: done (echo@1-127.0.0.1:7-10.0.0.9:2.service)
+              Info: echo@1-127.0.0.1:7-10.0.0.9:2.service: running (pid 102)
+              echo@1-127.0.0.1:7-10.0.0.9:2.service: start -> running
+            > connect echo.socket from 10.0.0.9:3
+            > incoming echo.socket
+            > exit echo@0-127.0.0.1:7-10.0.0.9:1.service
+              SIGTERM to echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart (Group)
+              watch echo.socket:0
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: gone
+              accept echo.socket:0 up to 1
+              job 4: start echo@2-127.0.0.1:7-10.0.0.9:3.service
+              unwatch echo.socket:0
+              run echo@2-127.0.0.1:7-10.0.0.9:3.service ExecStart connection=conn3 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=3
+              echo@2-127.0.0.1:7-10.0.0.9:3.service: new, start
+              close conn3
+              job 4: done (echo@2-127.0.0.1:7-10.0.0.9:3.service)
+              Info: echo@2-127.0.0.1:7-10.0.0.9:3.service: running (pid 103)
+              echo@2-127.0.0.1:7-10.0.0.9:3.service: start -> running
+        "#]],
     );
 }
 
@@ -81,7 +200,38 @@ fn connections_beyond_the_limit_are_refused_when_strict() {
     check(
         STRICT,
         "start echo.socket; connect echo.socket from 10.0.0.9:1; connect echo.socket from 10.0.0.9:2; connect echo.socket from 10.0.0.9:3",
-        expect![[""]],
+        expect![[r#"
+            > start echo.socket
+              job 1: start echo.socket
+              open echo.socket:0
+              echo.socket: dead -> start-open
+              Info: echo.socket: listening on 127.0.0.1:7
+              job 1: done (echo.socket)
+              watch echo.socket:0
+              echo.socket: start-open -> listening
+            > connect echo.socket from 10.0.0.9:1
+              accept echo.socket:0 up to 64
+              job 2: start echo@0-127.0.0.1:7-10.0.0.9:1.service
+              run echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart connection=conn1 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=1
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
+              close conn1
+              job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
+              Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 101)
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
+            > connect echo.socket from 10.0.0.9:2
+              accept echo.socket:0 up to 64
+              job 3: start echo@1-127.0.0.1:7-10.0.0.9:2.service
+              run echo@1-127.0.0.1:7-10.0.0.9:2.service ExecStart connection=conn2 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=2
+              echo@1-127.0.0.1:7-10.0.0.9:2.service: new, start
+              close conn2
+              job 3: done (echo@1-127.0.0.1:7-10.0.0.9:2.service)
+              Info: echo@1-127.0.0.1:7-10.0.0.9:2.service: running (pid 102)
+              echo@1-127.0.0.1:7-10.0.0.9:2.service: start -> running
+            > connect echo.socket from 10.0.0.9:3
+              accept echo.socket:0 up to 64
+              Warning: echo.socket: too many connections (2), refusing one; see MaxConnections=
+              close conn3
+        "#]],
     );
 }
 
@@ -90,7 +240,49 @@ fn too_many_connections_in_a_window_fail_a_strict_socket() {
     check(
         STRICT,
         "start echo.socket; connect echo.socket from 10.0.0.9:1; connect echo.socket from 10.0.0.9:2; connect echo.socket from 10.0.0.9:3; connect echo.socket from 10.0.0.9:4; connect echo.socket from 10.0.0.9:5",
-        expect![[""]],
+        expect![[r#"
+            > start echo.socket
+              job 1: start echo.socket
+              open echo.socket:0
+              echo.socket: dead -> start-open
+              Info: echo.socket: listening on 127.0.0.1:7
+              job 1: done (echo.socket)
+              watch echo.socket:0
+              echo.socket: start-open -> listening
+            > connect echo.socket from 10.0.0.9:1
+              accept echo.socket:0 up to 64
+              job 2: start echo@0-127.0.0.1:7-10.0.0.9:1.service
+              run echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart connection=conn1 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=1
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
+              close conn1
+              job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
+              Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 101)
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
+            > connect echo.socket from 10.0.0.9:2
+              accept echo.socket:0 up to 64
+              job 3: start echo@1-127.0.0.1:7-10.0.0.9:2.service
+              run echo@1-127.0.0.1:7-10.0.0.9:2.service ExecStart connection=conn2 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=2
+              echo@1-127.0.0.1:7-10.0.0.9:2.service: new, start
+              close conn2
+              job 3: done (echo@1-127.0.0.1:7-10.0.0.9:2.service)
+              Info: echo@1-127.0.0.1:7-10.0.0.9:2.service: running (pid 102)
+              echo@1-127.0.0.1:7-10.0.0.9:2.service: start -> running
+            > connect echo.socket from 10.0.0.9:3
+              accept echo.socket:0 up to 64
+              Warning: echo.socket: too many connections (2), refusing one; see MaxConnections=
+              close conn3
+            > connect echo.socket from 10.0.0.9:4
+              accept echo.socket:0 up to 64
+              Warning: echo.socket: too many connections (2), refusing one; see MaxConnections=
+              close conn4
+            > connect echo.socket from 10.0.0.9:5
+              accept echo.socket:0 up to 64
+              Error: echo.socket: closed: trigger-limit-hit
+              close echo.socket:0
+              Info: echo.socket: closed
+              close conn5
+              echo.socket: listening -> failed
+        "#]],
     );
 }
 
@@ -108,7 +300,51 @@ TriggerLimitBurst=2
 ExecStart=/bin/echo
 "#,
         "start echo.socket; connect echo.socket from 10.0.0.9:1; connect echo.socket from 10.0.0.9:2; connect echo.socket from 10.0.0.9:3; wait 2s",
-        expect![[""]],
+        expect![[r#"
+            > start echo.socket
+              job 1: start echo.socket
+              open echo.socket:0
+              echo.socket: dead -> start-open
+              Info: echo.socket: listening on [::]:7
+              job 1: done (echo.socket)
+              watch echo.socket:0
+              echo.socket: start-open -> listening
+            > connect echo.socket from 10.0.0.9:1
+              accept echo.socket:0 up to 2
+              job 2: start echo@0-127.0.0.1:7-10.0.0.9:1.service
+              run echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart connection=conn1 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=1
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
+              close conn1
+              job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
+              Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 101)
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
+            > connect echo.socket from 10.0.0.9:2
+              accept echo.socket:0 up to 1
+              job 3: start echo@1-127.0.0.1:7-10.0.0.9:2.service
+              run echo@1-127.0.0.1:7-10.0.0.9:2.service ExecStart connection=conn2 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=2
+              echo@1-127.0.0.1:7-10.0.0.9:2.service: new, start
+              close conn2
+              job 3: done (echo@1-127.0.0.1:7-10.0.0.9:2.service)
+              Info: echo@1-127.0.0.1:7-10.0.0.9:2.service: running (pid 102)
+              echo@1-127.0.0.1:7-10.0.0.9:2.service: start -> running
+            > connect echo.socket from 10.0.0.9:3
+              Warning: echo.socket: trigger-limit-hit: pausing for 2s; nothing queued is lost
+              unwatch echo.socket:0
+              echo.socket: listening -> paused
+            > wait 2s
+              at 2s
+              Info: echo.socket: listening again
+              watch echo.socket:0
+              echo.socket: paused -> listening
+              accept echo.socket:0 up to 2
+              job 4: start echo@2-127.0.0.1:7-10.0.0.9:3.service
+              run echo@2-127.0.0.1:7-10.0.0.9:3.service ExecStart connection=conn3 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=3
+              echo@2-127.0.0.1:7-10.0.0.9:3.service: new, start
+              close conn3
+              job 4: done (echo@2-127.0.0.1:7-10.0.0.9:3.service)
+              Info: echo@2-127.0.0.1:7-10.0.0.9:3.service: running (pid 103)
+              echo@2-127.0.0.1:7-10.0.0.9:3.service: start -> running
+        "#]],
     );
 }
 
@@ -117,7 +353,36 @@ fn want_of_descriptors_pauses() {
     check(
         ECHO,
         "start echo.socket; exhaust; connect echo.socket from 10.0.0.9:1; wait 2s",
-        expect![[""]],
+        expect![[r#"
+        > start echo.socket
+          job 1: start echo.socket
+          open echo.socket:0
+          echo.socket: dead -> start-open
+          Info: echo.socket: listening on 127.0.0.1:7
+          job 1: done (echo.socket)
+          watch echo.socket:0
+          echo.socket: start-open -> listening
+        > exhaust
+        > connect echo.socket from 10.0.0.9:1
+          accept echo.socket:0 up to 2
+          Error: echo.socket: cannot accept: too many open files
+          Warning: echo.socket: resources: pausing for 2s; nothing queued is lost
+          unwatch echo.socket:0
+          echo.socket: listening -> paused
+        > wait 2s
+          at 2s
+          Info: echo.socket: listening again
+          watch echo.socket:0
+          echo.socket: paused -> listening
+          accept echo.socket:0 up to 2
+          job 2: start echo@0-127.0.0.1:7-10.0.0.9:1.service
+          run echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart connection=conn1 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=1
+          echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
+          close conn1
+          job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
+          Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 101)
+          echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
+    "#]],
     );
 }
 
@@ -139,7 +404,35 @@ Accept=yes
 ExecStart=/bin/echo
 "#,
         "start echo.socket; connect echo.socket; daemon-reload; wait 2s",
-        expect![[""]],
+        expect![[r#"
+            > start echo.socket
+              job 1: start echo.socket
+              open echo.socket:0
+              echo.socket: dead -> start-open
+              Info: echo.socket: listening on [::]:7
+              job 1: done (echo.socket)
+              watch echo.socket:0
+              echo.socket: start-open -> listening
+            > connect echo.socket
+              Error: echo.socket: cannot start instances of echo@.service: not-found
+              Warning: echo.socket: resources: pausing for 2s; nothing queued is lost
+              unwatch echo.socket:0
+              echo.socket: listening -> paused
+            > daemon-reload
+            > wait 2s
+              at 2s
+              Info: echo.socket: listening again
+              watch echo.socket:0
+              echo.socket: paused -> listening
+              accept echo.socket:0 up to 64
+              job 2: start echo@0-127.0.0.1:7-10.0.0.9:4000.service
+              run echo@0-127.0.0.1:7-10.0.0.9:4000.service ExecStart connection=conn1 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=4000
+              echo@0-127.0.0.1:7-10.0.0.9:4000.service: new, start
+              close conn1
+              job 2: done (echo@0-127.0.0.1:7-10.0.0.9:4000.service)
+              Info: echo@0-127.0.0.1:7-10.0.0.9:4000.service: running (pid 101)
+              echo@0-127.0.0.1:7-10.0.0.9:4000.service: start -> running
+        "#]],
     );
 }
 
@@ -148,7 +441,34 @@ fn stopping_the_socket_leaves_the_connections() {
     check(
         ECHO,
         "start echo.socket; connect echo.socket from 10.0.0.9:1; stop echo.socket; exit echo@0-127.0.0.1:7-10.0.0.9:1.service",
-        expect![[""]],
+        expect![[r#"
+            > start echo.socket
+              job 1: start echo.socket
+              open echo.socket:0
+              echo.socket: dead -> start-open
+              Info: echo.socket: listening on 127.0.0.1:7
+              job 1: done (echo.socket)
+              watch echo.socket:0
+              echo.socket: start-open -> listening
+            > connect echo.socket from 10.0.0.9:1
+              accept echo.socket:0 up to 2
+              job 2: start echo@0-127.0.0.1:7-10.0.0.9:1.service
+              run echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart connection=conn1 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=1
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
+              close conn1
+              job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
+              Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 101)
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
+            > stop echo.socket
+              job 3: stop echo.socket
+              close echo.socket:0
+              job 3: done (echo.socket)
+              Info: echo.socket: closed
+              echo.socket: listening -> dead
+            > exit echo@0-127.0.0.1:7-10.0.0.9:1.service
+              SIGTERM to echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart (Group)
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: gone
+        "#]],
     );
 }
 
@@ -157,7 +477,29 @@ fn a_connection_whose_program_cannot_run_is_closed() {
     check(
         ECHO,
         "start echo.socket; plan echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart cannot-exec; connect echo.socket from 10.0.0.9:1",
-        expect![[""]],
+        expect![[r#"
+            > start echo.socket
+              job 1: start echo.socket
+              open echo.socket:0
+              echo.socket: dead -> start-open
+              Info: echo.socket: listening on 127.0.0.1:7
+              job 1: done (echo.socket)
+              watch echo.socket:0
+              echo.socket: start-open -> listening
+            > plan echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart cannot-exec
+            > connect echo.socket from 10.0.0.9:1
+              accept echo.socket:0 up to 2
+              job 2: start echo@0-127.0.0.1:7-10.0.0.9:1.service
+              run echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart connection=conn1 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=1
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
+              Error: echo@0-127.0.0.1:7-10.0.0.9:1.service: no such file
+              SIGTERM to a process that never was (Group)
+              Warning: echo@0-127.0.0.1:7-10.0.0.9:1.service: exited with status 203
+              job 2: failed (echo@0-127.0.0.1:7-10.0.0.9:1.service)
+              Error: echo@0-127.0.0.1:7-10.0.0.9:1.service: failed: exit-code
+              close conn1
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: gone
+        "#]],
     );
 }
 
@@ -180,7 +522,30 @@ Type=notify
 ExecStart=/bin/db
 "#,
         "start echo.socket; start db.service; connect echo.socket from 10.0.0.9:1; stop echo@0-127.0.0.1:7-10.0.0.9:1.service",
-        expect![[""]],
+        expect![[r#"
+            > start echo.socket
+              job 1: start echo.socket
+              open echo.socket:0
+              echo.socket: dead -> start-open
+              Info: echo.socket: listening on [::]:7
+              job 1: done (echo.socket)
+              watch echo.socket:0
+              echo.socket: start-open -> listening
+            > start db.service
+              job 2: start db.service
+              run db.service ExecStart
+              db.service: dead -> start
+            > connect echo.socket from 10.0.0.9:1
+              accept echo.socket:0 up to 64
+              job 3: start echo@0-127.0.0.1:7-10.0.0.9:1.service
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: new, dead
+            > stop echo@0-127.0.0.1:7-10.0.0.9:1.service
+              job 3: canceled (echo@0-127.0.0.1:7-10.0.0.9:1.service)
+              job 4: stop echo@0-127.0.0.1:7-10.0.0.9:1.service
+              job 4: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
+              close conn1
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: gone
+        "#]],
     );
 }
 
@@ -204,6 +569,58 @@ Type=notify
 ExecStart=/bin/db
 "#,
         "start echo.socket; connect echo.socket from 10.0.0.9:1; ready db.service; stop db.service; connect echo.socket from 10.0.0.9:2; exit db.service 1",
-        expect![[""]],
+        expect![[r#"
+            > start echo.socket
+              job 1: start echo.socket
+              open echo.socket:0
+              echo.socket: dead -> start-open
+              Info: echo.socket: listening on [::]:7
+              job 1: done (echo.socket)
+              watch echo.socket:0
+              echo.socket: start-open -> listening
+            > connect echo.socket from 10.0.0.9:1
+              accept echo.socket:0 up to 64
+              job 2: start db.service
+              job 3: start echo@0-127.0.0.1:7-10.0.0.9:1.service
+              run db.service ExecStart
+              db.service: dead -> start
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: new, dead
+            > ready db.service
+              job 2: done (db.service)
+              Info: db.service: running (pid 101)
+              run echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart connection=conn1 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=1
+              db.service: start -> running
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: dead -> start
+              close conn1
+              job 3: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
+              Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 102)
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
+            > stop db.service
+              job 4: stop db.service
+              SIGTERM to db.service ExecStart (Session)
+              db.service: running -> stop-sigterm
+              SIGTERM to db.service ExecStart (Group)
+              job 4: done (db.service)
+              db.service: stop-sigterm -> dead
+            > connect echo.socket from 10.0.0.9:2
+              accept echo.socket:0 up to 63
+              job 5: start db.service
+              job 6: start echo@1-127.0.0.1:7-10.0.0.9:2.service
+              run db.service ExecStart
+              db.service: dead -> start
+              echo@1-127.0.0.1:7-10.0.0.9:2.service: new, dead
+            > exit db.service 1
+              SIGTERM to db.service ExecStart (Group)
+              Warning: db.service: exited with status 1
+              job 5: failed (db.service)
+              Error: db.service: failed: exit-code
+              run echo@1-127.0.0.1:7-10.0.0.9:2.service ExecStart connection=conn2 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=2
+              db.service: start -> failed
+              echo@1-127.0.0.1:7-10.0.0.9:2.service: dead -> start
+              close conn2
+              job 6: done (echo@1-127.0.0.1:7-10.0.0.9:2.service)
+              Info: echo@1-127.0.0.1:7-10.0.0.9:2.service: running (pid 104)
+              echo@1-127.0.0.1:7-10.0.0.9:2.service: start -> running
+        "#]],
     );
 }

@@ -136,7 +136,9 @@ impl World {
             ["dies", unit, signal] => self.end(unit, ExitStatus::Killed(signal_of(signal))),
             ["dumps", unit, signal] => self.end(unit, ExitStatus::Dumped(signal_of(signal))),
             ["ready", unit] => self.notify(unit, Notification { ready: true, ..Notification::default() }),
-            ["stopping", unit] => self.notify(unit, Notification { stopping: true, ..Notification::default() }),
+            ["stopping", unit] => {
+                self.notify(unit, Notification { stopping: true, ..Notification::default() })
+            }
             ["extend", unit, span] => {
                 let extend_timeout = Some(self.span(span).as_micros());
                 self.notify(unit, Notification { extend_timeout, ..Notification::default() });
@@ -175,9 +177,7 @@ impl World {
         };
         let command = Command { verb, unit: name(unit), mode };
         let mut nothing = false;
-        self.call(|engine, now, out| {
-            engine.request(now, &command, out).map(|job| nothing = job.is_none())
-        });
+        self.call(|engine, now, out| engine.request(now, &command, out).map(|job| nothing = job.is_none()));
         if nothing {
             self.line("nothing to do");
         }
@@ -413,7 +413,8 @@ impl World {
             !mine
         });
         let fds = fds.iter().map(|fd| fd.fd).collect();
-        let refusal = |exit_code, resources| SpawnError { exit_code, text: "no such file".to_owned(), resources };
+        let refusal =
+            |exit_code, resources| SpawnError { exit_code, text: "no such file".to_owned(), resources };
         if plans.contains(&Plan::CannotExec) {
             return self.feed(Event::SpawnFailed { process, error: refusal(203, false) });
         }
@@ -550,7 +551,8 @@ impl World {
         for passed in fds {
             let _ = write!(line, " {}={}", passed.name, self.fd_name(passed.fd));
         }
-        let telling = |name: &str| name.starts_with("REMOTE") || name == "MAINPID" || name.contains("_INSTANCE");
+        let telling =
+            |name: &str| name.starts_with("REMOTE") || name == "MAINPID" || name.contains("_INSTANCE");
         for (name, value) in environment.iter().filter(|(name, _)| telling(name)) {
             let _ = write!(line, " ${}={value}", name.trim_start_matches("SOCKMGR_"));
         }
