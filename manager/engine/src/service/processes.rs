@@ -80,7 +80,9 @@ impl Engine {
             self.forget_child(main);
             // Before all else: until then the kernel sends new connections to a slot where nobody is.
             self.refresh_rotation_of(name);
-            self.kill_leftovers(name, process);
+            if main.pid.is_some() {
+                self.kill_leftovers(name, process);
+            }
             let result = failure.unwrap_or_else(|| self.result_of(name, main, status));
             self.main_ended(name, main, result, status);
         } else if let Some(control) = service.control.take_if(|child| child.process == process) {

@@ -35,16 +35,8 @@ ExecStart=/bin/echo
 fn each_connection_has_an_instance_that_goes_when_it_ends() {
     check(
         ECHO,
-        "start echo.socket; connect echo.socket from 10.0.0.9:4000; exit echo@0-127.0.0.1:7-10.0.0.9:4000.service",
+        "start echo.socket | connect echo.socket from 10.0.0.9:4000; exit echo@0-127.0.0.1:7-10.0.0.9:4000.service",
         expect![[r#"
-            > start echo.socket
-              job 1: start echo.socket
-              open echo.socket:0
-              echo.socket: dead -> start-open
-              Info: echo.socket: listening on 127.0.0.1:7
-              job 1: done (echo.socket)
-              watch echo.socket:0
-              echo.socket: start-open -> listening
             > connect echo.socket from 10.0.0.9:4000
               accept echo.socket:0 up to 2
               job 2: start echo@0-127.0.0.1:7-10.0.0.9:4000.service
@@ -74,16 +66,8 @@ FileDescriptorName=peer
 [Service]
 ExecStart=/bin/echo
 "#,
-        "start echo.socket; connect echo.socket pid 17 uid 1000; connect echo.socket unknown",
+        "start echo.socket | connect echo.socket pid 17 uid 1000; connect echo.socket unknown",
         expect![[r#"
-            > start echo.socket
-              job 1: start echo.socket
-              open echo.socket:0
-              echo.socket: dead -> start-open
-              Info: echo.socket: listening on /run/echo
-              job 1: done (echo.socket)
-              watch echo.socket:0
-              echo.socket: start-open -> listening
             > connect echo.socket pid 17 uid 1000
               accept echo.socket:0 up to 64
               job 2: start echo@0-17-1000.service
@@ -110,16 +94,8 @@ ExecStart=/bin/echo
 fn an_ipv4_client_of_an_ipv6_socket_is_named_by_its_ipv4_address() {
     check(
         ECHO,
-        "start echo.socket; connect echo.socket from [::ffff:10.0.0.9]:4000; connect echo.socket from [2001:db8::1]:4001",
+        "start echo.socket | connect echo.socket from [::ffff:10.0.0.9]:4000; connect echo.socket from [2001:db8::1]:4001",
         expect![[r#"
-            > start echo.socket
-              job 1: start echo.socket
-              open echo.socket:0
-              echo.socket: dead -> start-open
-              Info: echo.socket: listening on 127.0.0.1:7
-              job 1: done (echo.socket)
-              watch echo.socket:0
-              echo.socket: start-open -> listening
             > connect echo.socket from [::ffff:10.0.0.9]:4000
               accept echo.socket:0 up to 2
               job 2: start echo@0-127.0.0.1:7-10.0.0.9:4000.service
@@ -147,16 +123,8 @@ fn an_ipv4_client_of_an_ipv6_socket_is_named_by_its_ipv4_address() {
 fn connections_beyond_the_limit_wait() {
     check(
         ECHO,
-        "start echo.socket; connect echo.socket from 10.0.0.9:1; connect echo.socket from 10.0.0.9:2; connect echo.socket from 10.0.0.9:3; incoming echo.socket; exit echo@0-127.0.0.1:7-10.0.0.9:1.service",
+        "start echo.socket | connect echo.socket from 10.0.0.9:1; connect echo.socket from 10.0.0.9:2; connect echo.socket from 10.0.0.9:3; incoming echo.socket; exit echo@0-127.0.0.1:7-10.0.0.9:1.service",
         expect![[r#"
-            > start echo.socket
-              job 1: start echo.socket
-              open echo.socket:0
-              echo.socket: dead -> start-open
-              Info: echo.socket: listening on 127.0.0.1:7
-              job 1: done (echo.socket)
-              watch echo.socket:0
-              echo.socket: start-open -> listening
             > connect echo.socket from 10.0.0.9:1
               accept echo.socket:0 up to 2
               job 2: start echo@0-127.0.0.1:7-10.0.0.9:1.service
@@ -199,16 +167,8 @@ fn connections_beyond_the_limit_wait() {
 fn connections_beyond_the_limit_are_refused_when_strict() {
     check(
         STRICT,
-        "start echo.socket; connect echo.socket from 10.0.0.9:1; connect echo.socket from 10.0.0.9:2; connect echo.socket from 10.0.0.9:3",
+        "start echo.socket | connect echo.socket from 10.0.0.9:1; connect echo.socket from 10.0.0.9:2; connect echo.socket from 10.0.0.9:3",
         expect![[r#"
-            > start echo.socket
-              job 1: start echo.socket
-              open echo.socket:0
-              echo.socket: dead -> start-open
-              Info: echo.socket: listening on 127.0.0.1:7
-              job 1: done (echo.socket)
-              watch echo.socket:0
-              echo.socket: start-open -> listening
             > connect echo.socket from 10.0.0.9:1
               accept echo.socket:0 up to 64
               job 2: start echo@0-127.0.0.1:7-10.0.0.9:1.service
@@ -239,16 +199,8 @@ fn connections_beyond_the_limit_are_refused_when_strict() {
 fn too_many_connections_in_a_window_fail_a_strict_socket() {
     check(
         STRICT,
-        "start echo.socket; connect echo.socket from 10.0.0.9:1; connect echo.socket from 10.0.0.9:2; connect echo.socket from 10.0.0.9:3; connect echo.socket from 10.0.0.9:4; connect echo.socket from 10.0.0.9:5",
+        "start echo.socket | connect echo.socket from 10.0.0.9:1; connect echo.socket from 10.0.0.9:2; connect echo.socket from 10.0.0.9:3; connect echo.socket from 10.0.0.9:4; connect echo.socket from 10.0.0.9:5",
         expect![[r#"
-            > start echo.socket
-              job 1: start echo.socket
-              open echo.socket:0
-              echo.socket: dead -> start-open
-              Info: echo.socket: listening on 127.0.0.1:7
-              job 1: done (echo.socket)
-              watch echo.socket:0
-              echo.socket: start-open -> listening
             > connect echo.socket from 10.0.0.9:1
               accept echo.socket:0 up to 64
               job 2: start echo@0-127.0.0.1:7-10.0.0.9:1.service
@@ -299,16 +251,8 @@ TriggerLimitBurst=2
 [Service]
 ExecStart=/bin/echo
 "#,
-        "start echo.socket; connect echo.socket from 10.0.0.9:1; connect echo.socket from 10.0.0.9:2; connect echo.socket from 10.0.0.9:3; wait 2s",
+        "start echo.socket | connect echo.socket from 10.0.0.9:1; connect echo.socket from 10.0.0.9:2; connect echo.socket from 10.0.0.9:3; wait 2s",
         expect![[r#"
-            > start echo.socket
-              job 1: start echo.socket
-              open echo.socket:0
-              echo.socket: dead -> start-open
-              Info: echo.socket: listening on [::]:7
-              job 1: done (echo.socket)
-              watch echo.socket:0
-              echo.socket: start-open -> listening
             > connect echo.socket from 10.0.0.9:1
               accept echo.socket:0 up to 2
               job 2: start echo@0-127.0.0.1:7-10.0.0.9:1.service
@@ -352,37 +296,29 @@ ExecStart=/bin/echo
 fn want_of_descriptors_pauses() {
     check(
         ECHO,
-        "start echo.socket; exhaust; connect echo.socket from 10.0.0.9:1; wait 2s",
+        "start echo.socket | exhaust; connect echo.socket from 10.0.0.9:1; wait 2s",
         expect![[r#"
-        > start echo.socket
-          job 1: start echo.socket
-          open echo.socket:0
-          echo.socket: dead -> start-open
-          Info: echo.socket: listening on 127.0.0.1:7
-          job 1: done (echo.socket)
-          watch echo.socket:0
-          echo.socket: start-open -> listening
-        > exhaust
-        > connect echo.socket from 10.0.0.9:1
-          accept echo.socket:0 up to 2
-          Error: echo.socket: cannot accept: too many open files
-          Warning: echo.socket: resources: pausing for 2s; nothing queued is lost
-          unwatch echo.socket:0
-          echo.socket: listening -> paused
-        > wait 2s
-          at 2s
-          Info: echo.socket: listening again
-          watch echo.socket:0
-          echo.socket: paused -> listening
-          accept echo.socket:0 up to 2
-          job 2: start echo@0-127.0.0.1:7-10.0.0.9:1.service
-          run echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart connection=conn1 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=1
-          echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
-          close conn1
-          job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
-          Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 101)
-          echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
-    "#]],
+            > exhaust
+            > connect echo.socket from 10.0.0.9:1
+              accept echo.socket:0 up to 2
+              Error: echo.socket: cannot accept: too many open files
+              Warning: echo.socket: resources: pausing for 2s; nothing queued is lost
+              unwatch echo.socket:0
+              echo.socket: listening -> paused
+            > wait 2s
+              at 2s
+              Info: echo.socket: listening again
+              watch echo.socket:0
+              echo.socket: paused -> listening
+              accept echo.socket:0 up to 2
+              job 2: start echo@0-127.0.0.1:7-10.0.0.9:1.service
+              run echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart connection=conn1 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=1
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
+              close conn1
+              job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
+              Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 101)
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
+        "#]],
     );
 }
 
@@ -403,16 +339,8 @@ Accept=yes
 [Service]
 ExecStart=/bin/echo
 "#,
-        "start echo.socket; connect echo.socket; daemon-reload; wait 2s",
+        "start echo.socket | connect echo.socket; daemon-reload; wait 2s",
         expect![[r#"
-            > start echo.socket
-              job 1: start echo.socket
-              open echo.socket:0
-              echo.socket: dead -> start-open
-              Info: echo.socket: listening on [::]:7
-              job 1: done (echo.socket)
-              watch echo.socket:0
-              echo.socket: start-open -> listening
             > connect echo.socket
               Error: echo.socket: cannot start instances of echo@.service: not-found
               Warning: echo.socket: resources: pausing for 2s; nothing queued is lost
@@ -440,16 +368,8 @@ ExecStart=/bin/echo
 fn stopping_the_socket_leaves_the_connections() {
     check(
         ECHO,
-        "start echo.socket; connect echo.socket from 10.0.0.9:1; stop echo.socket; exit echo@0-127.0.0.1:7-10.0.0.9:1.service",
+        "start echo.socket | connect echo.socket from 10.0.0.9:1; stop echo.socket; exit echo@0-127.0.0.1:7-10.0.0.9:1.service",
         expect![[r#"
-            > start echo.socket
-              job 1: start echo.socket
-              open echo.socket:0
-              echo.socket: dead -> start-open
-              Info: echo.socket: listening on 127.0.0.1:7
-              job 1: done (echo.socket)
-              watch echo.socket:0
-              echo.socket: start-open -> listening
             > connect echo.socket from 10.0.0.9:1
               accept echo.socket:0 up to 2
               job 2: start echo@0-127.0.0.1:7-10.0.0.9:1.service
@@ -476,16 +396,8 @@ fn stopping_the_socket_leaves_the_connections() {
 fn a_connection_whose_program_cannot_run_is_closed() {
     check(
         ECHO,
-        "start echo.socket; plan echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart cannot-exec; connect echo.socket from 10.0.0.9:1",
+        "start echo.socket | plan echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart cannot-exec; connect echo.socket from 10.0.0.9:1",
         expect![[r#"
-            > start echo.socket
-              job 1: start echo.socket
-              open echo.socket:0
-              echo.socket: dead -> start-open
-              Info: echo.socket: listening on 127.0.0.1:7
-              job 1: done (echo.socket)
-              watch echo.socket:0
-              echo.socket: start-open -> listening
             > plan echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart cannot-exec
             > connect echo.socket from 10.0.0.9:1
               accept echo.socket:0 up to 2
@@ -493,7 +405,6 @@ fn a_connection_whose_program_cannot_run_is_closed() {
               run echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart connection=conn1 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=1
               echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
               Error: echo@0-127.0.0.1:7-10.0.0.9:1.service: no such file
-              SIGTERM to a process that never was (Group)
               Warning: echo@0-127.0.0.1:7-10.0.0.9:1.service: exited with status 203
               job 2: failed (echo@0-127.0.0.1:7-10.0.0.9:1.service)
               Error: echo@0-127.0.0.1:7-10.0.0.9:1.service: failed: exit-code
@@ -521,20 +432,8 @@ ExecStart=/bin/echo
 Type=notify
 ExecStart=/bin/db
 "#,
-        "start echo.socket; start db.service; connect echo.socket from 10.0.0.9:1; stop echo@0-127.0.0.1:7-10.0.0.9:1.service",
+        "start echo.socket; start db.service | connect echo.socket from 10.0.0.9:1; stop echo@0-127.0.0.1:7-10.0.0.9:1.service",
         expect![[r#"
-            > start echo.socket
-              job 1: start echo.socket
-              open echo.socket:0
-              echo.socket: dead -> start-open
-              Info: echo.socket: listening on [::]:7
-              job 1: done (echo.socket)
-              watch echo.socket:0
-              echo.socket: start-open -> listening
-            > start db.service
-              job 2: start db.service
-              run db.service ExecStart
-              db.service: dead -> start
             > connect echo.socket from 10.0.0.9:1
               accept echo.socket:0 up to 64
               job 3: start echo@0-127.0.0.1:7-10.0.0.9:1.service
@@ -568,16 +467,8 @@ ExecStart=/bin/echo
 Type=notify
 ExecStart=/bin/db
 "#,
-        "start echo.socket; connect echo.socket from 10.0.0.9:1; ready db.service; stop db.service; connect echo.socket from 10.0.0.9:2; exit db.service 1",
+        "start echo.socket | connect echo.socket from 10.0.0.9:1; ready db.service; stop db.service; connect echo.socket from 10.0.0.9:2; exit db.service 1",
         expect![[r#"
-            > start echo.socket
-              job 1: start echo.socket
-              open echo.socket:0
-              echo.socket: dead -> start-open
-              Info: echo.socket: listening on [::]:7
-              job 1: done (echo.socket)
-              watch echo.socket:0
-              echo.socket: start-open -> listening
             > connect echo.socket from 10.0.0.9:1
               accept echo.socket:0 up to 64
               job 2: start db.service

@@ -63,28 +63,28 @@ fn a_failed_requirement_fails_what_requires_it() {
         APP,
         "start app.service; exit db.service 1; exit cache.service",
         expect![[r#"
-        > start app.service
-          job 1: start db.service
-          job 2: start cache.service
-          job 3: start app.service
-          run db.service ExecStart
-          run cache.service ExecStart
-          cache.service: dead -> start
-          db.service: dead -> start
-        > exit db.service 1
-          SIGTERM to db.service ExecStart (Group)
-          Warning: db.service: exited with status 1
-          job 1: failed (db.service)
-          Error: app.service: not started: db.service, which it requires, did not start
-          job 3: dependency (app.service)
-          Error: db.service: failed: exit-code
-          db.service: start -> failed
-        > exit cache.service
-          SIGTERM to cache.service ExecStart (Group)
-          Info: cache.service: exited with status 0
-          job 2: done (cache.service)
-          cache.service: start -> exited
-    "#]],
+            > start app.service
+              job 1: start db.service
+              job 2: start cache.service
+              job 3: start app.service
+              run db.service ExecStart
+              run cache.service ExecStart
+              cache.service: dead -> start
+              db.service: dead -> start
+            > exit db.service 1
+              SIGTERM to db.service ExecStart (Group)
+              Warning: db.service: exited with status 1
+              job 1: failed (db.service)
+              Error: app.service: not started: db.service, which it requires, did not start
+              job 3: dependency (app.service)
+              Error: db.service: failed: exit-code
+              db.service: start -> failed
+            > exit cache.service
+              SIGTERM to cache.service ExecStart (Group)
+              Info: cache.service: exited with status 0
+              job 2: done (cache.service)
+              cache.service: start -> exited
+        "#]],
     );
 }
 
@@ -94,30 +94,30 @@ fn a_failed_wish_is_ignored() {
         APP,
         "start app.service; exit cache.service 1; ready db.service",
         expect![[r#"
-        > start app.service
-          job 1: start db.service
-          job 2: start cache.service
-          job 3: start app.service
-          run db.service ExecStart
-          run cache.service ExecStart
-          cache.service: dead -> start
-          db.service: dead -> start
-        > exit cache.service 1
-          SIGTERM to cache.service ExecStart (Group)
-          Warning: cache.service: exited with status 1
-          job 2: failed (cache.service)
-          Error: cache.service: failed: exit-code
-          cache.service: start -> failed
-        > ready db.service
-          job 1: done (db.service)
-          Info: db.service: running (pid 101)
-          run app.service ExecStart
-          app.service: dead -> start
-          db.service: start -> running
-          job 3: done (app.service)
-          Info: app.service: running (pid 103)
-          app.service: start -> running
-    "#]],
+            > start app.service
+              job 1: start db.service
+              job 2: start cache.service
+              job 3: start app.service
+              run db.service ExecStart
+              run cache.service ExecStart
+              cache.service: dead -> start
+              db.service: dead -> start
+            > exit cache.service 1
+              SIGTERM to cache.service ExecStart (Group)
+              Warning: cache.service: exited with status 1
+              job 2: failed (cache.service)
+              Error: cache.service: failed: exit-code
+              cache.service: start -> failed
+            > ready db.service
+              job 1: done (db.service)
+              Info: db.service: running (pid 101)
+              run app.service ExecStart
+              app.service: dead -> start
+              db.service: start -> running
+              job 3: done (app.service)
+              Info: app.service: running (pid 103)
+              app.service: start -> running
+        "#]],
     );
 }
 
@@ -169,44 +169,22 @@ ExecStart=/bin/a
 fn a_stop_takes_down_what_requires_it_first() {
     check(
         APP,
-        "start app.service; ready db.service; exit cache.service; stop db.service",
+        "start app.service; ready db.service; exit cache.service | stop db.service",
         expect![[r#"
-        > start app.service
-          job 1: start db.service
-          job 2: start cache.service
-          job 3: start app.service
-          run db.service ExecStart
-          run cache.service ExecStart
-          cache.service: dead -> start
-          db.service: dead -> start
-        > ready db.service
-          job 1: done (db.service)
-          Info: db.service: running (pid 101)
-          db.service: start -> running
-        > exit cache.service
-          SIGTERM to cache.service ExecStart (Group)
-          Info: cache.service: exited with status 0
-          job 2: done (cache.service)
-          run app.service ExecStart
-          app.service: dead -> start
-          cache.service: start -> exited
-          job 3: done (app.service)
-          Info: app.service: running (pid 103)
-          app.service: start -> running
-        > stop db.service
-          job 4: stop app.service
-          job 5: stop db.service
-          SIGTERM to app.service ExecStart (Session)
-          app.service: running -> stop-sigterm
-          SIGTERM to app.service ExecStart (Group)
-          job 4: done (app.service)
-          SIGTERM to db.service ExecStart (Session)
-          app.service: stop-sigterm -> dead
-          db.service: running -> stop-sigterm
-          SIGTERM to db.service ExecStart (Group)
-          job 5: done (db.service)
-          db.service: stop-sigterm -> dead
-    "#]],
+            > stop db.service
+              job 4: stop app.service
+              job 5: stop db.service
+              SIGTERM to app.service ExecStart (Session)
+              app.service: running -> stop-sigterm
+              SIGTERM to app.service ExecStart (Group)
+              job 4: done (app.service)
+              SIGTERM to db.service ExecStart (Session)
+              app.service: stop-sigterm -> dead
+              db.service: running -> stop-sigterm
+              SIGTERM to db.service ExecStart (Group)
+              job 5: done (db.service)
+              db.service: stop-sigterm -> dead
+        "#]],
     );
 }
 
@@ -216,40 +194,6 @@ fn a_stop_takes_back_starts_that_require_it() {
         APP,
         "start app.service; stop db.service; exit cache.service",
         expect![[r#"
-        > start app.service
-          job 1: start db.service
-          job 2: start cache.service
-          job 3: start app.service
-          run db.service ExecStart
-          run cache.service ExecStart
-          cache.service: dead -> start
-          db.service: dead -> start
-        > stop db.service
-          job 3: canceled (app.service)
-          job 4: stop app.service
-          job 1: canceled (db.service)
-          job 5: stop db.service
-          job 4: done (app.service)
-          SIGTERM to db.service ExecStart (Session)
-          db.service: start -> stop-sigterm
-          SIGTERM to db.service ExecStart (Group)
-          job 5: done (db.service)
-          db.service: stop-sigterm -> dead
-        > exit cache.service
-          SIGTERM to cache.service ExecStart (Group)
-          Info: cache.service: exited with status 0
-          job 2: done (cache.service)
-          cache.service: start -> exited
-    "#]],
-    );
-}
-
-#[test]
-fn a_restart_brings_back_what_requires_it() {
-    check(
-        APP,
-        "start app.service; ready db.service; exit cache.service; restart db.service; ready db.service",
-        expect![[r#"
             > start app.service
               job 1: start db.service
               job 2: start cache.service
@@ -258,20 +202,32 @@ fn a_restart_brings_back_what_requires_it() {
               run cache.service ExecStart
               cache.service: dead -> start
               db.service: dead -> start
-            > ready db.service
-              job 1: done (db.service)
-              Info: db.service: running (pid 101)
-              db.service: start -> running
+            > stop db.service
+              job 3: canceled (app.service)
+              job 4: stop app.service
+              job 1: canceled (db.service)
+              job 5: stop db.service
+              job 4: done (app.service)
+              SIGTERM to db.service ExecStart (Session)
+              db.service: start -> stop-sigterm
+              SIGTERM to db.service ExecStart (Group)
+              job 5: done (db.service)
+              db.service: stop-sigterm -> dead
             > exit cache.service
               SIGTERM to cache.service ExecStart (Group)
               Info: cache.service: exited with status 0
               job 2: done (cache.service)
-              run app.service ExecStart
-              app.service: dead -> start
               cache.service: start -> exited
-              job 3: done (app.service)
-              Info: app.service: running (pid 103)
-              app.service: start -> running
+        "#]],
+    );
+}
+
+#[test]
+fn a_restart_brings_back_what_requires_it() {
+    check(
+        APP,
+        "start app.service; ready db.service; exit cache.service | restart db.service; ready db.service",
+        expect![[r#"
             > restart db.service
               job 4: restart app.service
               job 5: restart db.service
@@ -301,28 +257,20 @@ fn a_restart_brings_back_what_requires_it() {
 fn a_restart_does_not_start_what_is_down() {
     check(
         APP,
-        "start db.service; ready db.service; restart db.service; ready db.service",
+        "start db.service; ready db.service | restart db.service; ready db.service",
         expect![[r#"
-        > start db.service
-          job 1: start db.service
-          run db.service ExecStart
-          db.service: dead -> start
-        > ready db.service
-          job 1: done (db.service)
-          Info: db.service: running (pid 101)
-          db.service: start -> running
-        > restart db.service
-          job 2: restart db.service
-          SIGTERM to db.service ExecStart (Session)
-          db.service: running -> stop-sigterm
-          SIGTERM to db.service ExecStart (Group)
-          run db.service ExecStart
-          db.service: stop-sigterm -> start
-        > ready db.service
-          job 2: done (db.service)
-          Info: db.service: running (pid 102)
-          db.service: start -> running
-    "#]],
+            > restart db.service
+              job 2: restart db.service
+              SIGTERM to db.service ExecStart (Session)
+              db.service: running -> stop-sigterm
+              SIGTERM to db.service ExecStart (Group)
+              run db.service ExecStart
+              db.service: stop-sigterm -> start
+            > ready db.service
+              job 2: done (db.service)
+              Info: db.service: running (pid 102)
+              db.service: start -> running
+        "#]],
     );
 }
 
@@ -332,16 +280,16 @@ fn equal_jobs_are_one() {
         APP,
         "start db.service; start db.service; ready db.service",
         expect![[r#"
-        > start db.service
-          job 1: start db.service
-          run db.service ExecStart
-          db.service: dead -> start
-        > start db.service
-        > ready db.service
-          job 1: done (db.service)
-          Info: db.service: running (pid 101)
-          db.service: start -> running
-    "#]],
+            > start db.service
+              job 1: start db.service
+              run db.service ExecStart
+              db.service: dead -> start
+            > start db.service
+            > ready db.service
+              job 1: done (db.service)
+              Info: db.service: running (pid 101)
+              db.service: start -> running
+        "#]],
     );
 }
 
@@ -351,35 +299,35 @@ fn a_restart_takes_over_a_start() {
         APP,
         "start app.service; restart db.service; ready db.service; exit cache.service",
         expect![[r#"
-        > start app.service
-          job 1: start db.service
-          job 2: start cache.service
-          job 3: start app.service
-          run db.service ExecStart
-          run cache.service ExecStart
-          cache.service: dead -> start
-          db.service: dead -> start
-        > restart db.service
-          SIGTERM to db.service ExecStart (Session)
-          db.service: start -> stop-sigterm
-          SIGTERM to db.service ExecStart (Group)
-          run db.service ExecStart
-          db.service: stop-sigterm -> start
-        > ready db.service
-          job 1: done (db.service)
-          Info: db.service: running (pid 103)
-          db.service: start -> running
-        > exit cache.service
-          SIGTERM to cache.service ExecStart (Group)
-          Info: cache.service: exited with status 0
-          job 2: done (cache.service)
-          run app.service ExecStart
-          app.service: dead -> start
-          cache.service: start -> exited
-          job 3: done (app.service)
-          Info: app.service: running (pid 104)
-          app.service: start -> running
-    "#]],
+            > start app.service
+              job 1: start db.service
+              job 2: start cache.service
+              job 3: start app.service
+              run db.service ExecStart
+              run cache.service ExecStart
+              cache.service: dead -> start
+              db.service: dead -> start
+            > restart db.service
+              SIGTERM to db.service ExecStart (Session)
+              db.service: start -> stop-sigterm
+              SIGTERM to db.service ExecStart (Group)
+              run db.service ExecStart
+              db.service: stop-sigterm -> start
+            > ready db.service
+              job 1: done (db.service)
+              Info: db.service: running (pid 103)
+              db.service: start -> running
+            > exit cache.service
+              SIGTERM to cache.service ExecStart (Group)
+              Info: cache.service: exited with status 0
+              job 2: done (cache.service)
+              run app.service ExecStart
+              app.service: dead -> start
+              cache.service: start -> exited
+              job 3: done (app.service)
+              Info: app.service: running (pid 104)
+              app.service: start -> running
+        "#]],
     );
 }
 
@@ -387,16 +335,8 @@ fn a_restart_takes_over_a_start() {
 fn a_restart_takes_over_a_reload() {
     check(
         APP,
-        "start db.service; ready db.service; plan db.service ExecReload lingers; reload db.service; restart db.service; ready db.service",
+        "start db.service; ready db.service | plan db.service ExecReload lingers; reload db.service; restart db.service; ready db.service",
         expect![[r#"
-            > start db.service
-              job 1: start db.service
-              run db.service ExecStart
-              db.service: dead -> start
-            > ready db.service
-              job 1: done (db.service)
-              Info: db.service: running (pid 101)
-              db.service: start -> running
             > plan db.service ExecReload lingers
             > reload db.service
               job 2: reload db.service
@@ -422,16 +362,8 @@ fn a_restart_takes_over_a_reload() {
 fn a_reload_during_a_restart_does_not_stop_it_halfway() {
     check(
         APP,
-        "start db.service; ready db.service; restart db.service; reload db.service; ready db.service",
+        "start db.service; ready db.service | restart db.service; reload db.service; ready db.service",
         expect![[r#"
-            > start db.service
-              job 1: start db.service
-              run db.service ExecStart
-              db.service: dead -> start
-            > ready db.service
-              job 1: done (db.service)
-              Info: db.service: running (pid 101)
-              db.service: start -> running
             > restart db.service
               job 2: restart db.service
               SIGTERM to db.service ExecStart (Session)
@@ -454,19 +386,19 @@ fn a_stop_replaces_a_start() {
         APP,
         "start db.service; stop db.service",
         expect![[r#"
-        > start db.service
-          job 1: start db.service
-          run db.service ExecStart
-          db.service: dead -> start
-        > stop db.service
-          job 1: canceled (db.service)
-          job 2: stop db.service
-          SIGTERM to db.service ExecStart (Session)
-          db.service: start -> stop-sigterm
-          SIGTERM to db.service ExecStart (Group)
-          job 2: done (db.service)
-          db.service: stop-sigterm -> dead
-    "#]],
+            > start db.service
+              job 1: start db.service
+              run db.service ExecStart
+              db.service: dead -> start
+            > stop db.service
+              job 1: canceled (db.service)
+              job 2: stop db.service
+              SIGTERM to db.service ExecStart (Session)
+              db.service: start -> stop-sigterm
+              SIGTERM to db.service ExecStart (Group)
+              job 2: done (db.service)
+              db.service: stop-sigterm -> dead
+        "#]],
     );
 }
 
@@ -516,14 +448,14 @@ fn a_conflict_is_refused_where_that_was_asked_for() {
         APP,
         "start db.service; stop db.service or-fail; start db.service or-fail",
         expect![[r#"
-        > start db.service
-          job 1: start db.service
-          run db.service ExecStart
-          db.service: dead -> start
-        > stop db.service or-fail
-          refused: Another job for unit db.service is queued, and the job mode is `fail`.
-        > start db.service or-fail
-    "#]],
+            > start db.service
+              job 1: start db.service
+              run db.service ExecStart
+              db.service: dead -> start
+            > stop db.service or-fail
+              refused: Another job for unit db.service is queued, and the job mode is `fail`.
+            > start db.service or-fail
+        "#]],
     );
 }
 
@@ -560,14 +492,14 @@ fn a_job_alone_knows_no_dependencies() {
         APP,
         "start app.service alone",
         expect![[r#"
-        > start app.service alone
-          job 1: start app.service
-          run app.service ExecStart
-          app.service: dead -> start
-          job 1: done (app.service)
-          Info: app.service: running (pid 101)
-          app.service: start -> running
-    "#]],
+            > start app.service alone
+              job 1: start app.service
+              run app.service ExecStart
+              app.service: dead -> start
+              job 1: done (app.service)
+              Info: app.service: running (pid 101)
+              app.service: start -> running
+        "#]],
     );
 }
 

@@ -43,16 +43,8 @@ ExecStart=/bin/http
 fn a_crash_loop_pauses_the_socket_and_loses_nothing() {
     check(
         HTTP,
-        "start http.socket; connect http.socket; dies http.service SIGSEGV; wait 1s; dies http.service SIGSEGV; wait 1s; dies http.service SIGSEGV; dies http.service SIGSEGV; dies http.service SIGSEGV; wait 10s; take http.service; exit http.service; connect http.socket",
+        "start http.socket | connect http.socket; dies http.service SIGSEGV; wait 1s; dies http.service SIGSEGV; wait 1s; dies http.service SIGSEGV; dies http.service SIGSEGV; dies http.service SIGSEGV; wait 10s; take http.service; exit http.service; connect http.socket",
         expect![[r#"
-            > start http.socket
-              job 1: start http.socket
-              open http.socket:0
-              http.socket: dead -> start-open
-              Info: http.socket: listening on 127.0.0.1:8080
-              job 1: done (http.socket)
-              watch http.socket:0
-              http.socket: start-open -> listening
             > connect http.socket
               job 2: start http.service
               unwatch http.socket:0
@@ -174,16 +166,8 @@ fn a_crash_loop_pauses_the_socket_and_loses_nothing() {
 fn a_crash_loop_fails_a_strict_socket() {
     check(
         STRICT,
-        "start http.socket; connect http.socket; dies http.service SIGSEGV; dies http.service SIGSEGV; dies http.service SIGSEGV; dies http.service SIGSEGV; dies http.service SIGSEGV; start http.socket; reset-failed; start http.socket",
+        "start http.socket | connect http.socket; dies http.service SIGSEGV; dies http.service SIGSEGV; dies http.service SIGSEGV; dies http.service SIGSEGV; dies http.service SIGSEGV; start http.socket; reset-failed; start http.socket",
         expect![[r#"
-            > start http.socket
-              job 1: start http.socket
-              open http.socket:0
-              http.socket: dead -> start-open
-              Info: http.socket: listening on 127.0.0.1:8080
-              job 1: done (http.socket)
-              watch http.socket:0
-              http.socket: start-open -> listening
             > connect http.socket
               job 2: start http.service
               unwatch http.socket:0
@@ -289,16 +273,8 @@ fn a_crash_loop_fails_a_strict_socket() {
 fn too_many_triggers_pause_the_socket_for_the_rest_of_the_window() {
     check(
         TRIGGERS,
-        "start http.socket; connect http.socket; wait 500ms; exit http.service; exit http.service; wait 2s; take http.service; exit http.service",
+        "start http.socket | connect http.socket; wait 500ms; exit http.service; exit http.service; wait 2s; take http.service; exit http.service",
         expect![[r#"
-            > start http.socket
-              job 1: start http.socket
-              open http.socket:0
-              http.socket: dead -> start-open
-              Info: http.socket: listening on 127.0.0.1:8080
-              job 1: done (http.socket)
-              watch http.socket:0
-              http.socket: start-open -> listening
             > connect http.socket
               job 2: start http.service
               unwatch http.socket:0
@@ -360,16 +336,8 @@ fn too_many_triggers_pause_the_socket_for_the_rest_of_the_window() {
 fn a_pause_ends_early_when_the_service_is_started_by_hand() {
     check(
         TRIGGERS,
-        "start http.socket; connect http.socket; exit http.service; exit http.service; start http.service; take http.service; exit http.service",
+        "start http.socket | connect http.socket; exit http.service; exit http.service; start http.service; take http.service; exit http.service",
         expect![[r#"
-            > start http.socket
-              job 1: start http.socket
-              open http.socket:0
-              http.socket: dead -> start-open
-              Info: http.socket: listening on 127.0.0.1:8080
-              job 1: done (http.socket)
-              watch http.socket:0
-              http.socket: start-open -> listening
             > connect http.socket
               job 2: start http.service
               unwatch http.socket:0
@@ -425,16 +393,8 @@ fn a_pause_ends_early_when_the_service_is_started_by_hand() {
 fn a_socket_may_be_stopped_while_it_pauses() {
     check(
         TRIGGERS,
-        "start http.socket; connect http.socket; exit http.service; exit http.service; stop http.socket; wait 10s",
+        "start http.socket | connect http.socket; exit http.service; exit http.service; stop http.socket; wait 10s",
         expect![[r#"
-            > start http.socket
-              job 1: start http.socket
-              open http.socket:0
-              http.socket: dead -> start-open
-              Info: http.socket: listening on 127.0.0.1:8080
-              job 1: done (http.socket)
-              watch http.socket:0
-              http.socket: start-open -> listening
             > connect http.socket
               job 2: start http.service
               unwatch http.socket:0
@@ -586,16 +546,8 @@ ExecStart=/bin/http
 Restart=always
 RestartSec=5s
 "#,
-        "start http.socket; connect http.socket; dies http.service SIGSEGV; connect http.socket; wait 5s; take http.service",
+        "start http.socket | connect http.socket; dies http.service SIGSEGV; connect http.socket; wait 5s; take http.service",
         expect![[r#"
-            > start http.socket
-              job 1: start http.socket
-              open http.socket:0
-              http.socket: dead -> start-open
-              Info: http.socket: listening on [::]:80
-              job 1: done (http.socket)
-              watch http.socket:0
-              http.socket: start-open -> listening
             > connect http.socket
               job 2: start http.service
               unwatch http.socket:0

@@ -36,15 +36,8 @@ ExecStop=/bin/stop
 fn always_restarts_after_any_end_but_a_stop() {
     check(
         POLICIES,
-        "start always.service; exit always.service; wait 1s; stop always.service; wait 5s",
+        "start always.service | exit always.service; wait 1s; stop always.service; wait 5s",
         expect![[r#"
-            > start always.service
-              job 1: start always.service
-              run always.service ExecStart
-              always.service: dead -> start
-              job 1: done (always.service)
-              Info: always.service: running (pid 101)
-              always.service: start -> running
             > exit always.service
               SIGTERM to always.service ExecStart (Group)
               Info: always.service: exited with status 0
@@ -74,21 +67,8 @@ fn always_restarts_after_any_end_but_a_stop() {
 fn a_stop_while_it_waits_to_restart_ends_the_waiting() {
     check(
         POLICIES,
-        "start always.service; exit always.service 1; stop always.service; wait 5s",
+        "start always.service; exit always.service 1 | stop always.service; wait 5s",
         expect![[r#"
-            > start always.service
-              job 1: start always.service
-              run always.service ExecStart
-              always.service: dead -> start
-              job 1: done (always.service)
-              Info: always.service: running (pid 101)
-              always.service: start -> running
-            > exit always.service 1
-              SIGTERM to always.service ExecStart (Group)
-              Warning: always.service: exited with status 1
-              Error: always.service: failed: exit-code
-              Info: always.service: restarting in 1s
-              always.service: running -> auto-restart
             > stop always.service
               job 2: stop always.service
               job 2: done (always.service)
@@ -102,21 +82,8 @@ fn a_stop_while_it_waits_to_restart_ends_the_waiting() {
 fn a_start_while_it_waits_to_restart_starts_at_once() {
     check(
         POLICIES,
-        "start always.service; exit always.service 1; start always.service; wait 5s",
+        "start always.service; exit always.service 1 | start always.service; wait 5s",
         expect![[r#"
-            > start always.service
-              job 1: start always.service
-              run always.service ExecStart
-              always.service: dead -> start
-              job 1: done (always.service)
-              Info: always.service: running (pid 101)
-              always.service: start -> running
-            > exit always.service 1
-              SIGTERM to always.service ExecStart (Group)
-              Warning: always.service: exited with status 1
-              Error: always.service: failed: exit-code
-              Info: always.service: restarting in 1s
-              always.service: running -> auto-restart
             > start always.service
               job 2: start always.service
               run always.service ExecStart
@@ -133,21 +100,8 @@ fn a_start_while_it_waits_to_restart_starts_at_once() {
 fn a_restart_while_it_waits_to_restart_starts_at_once() {
     check(
         POLICIES,
-        "start always.service; exit always.service 1; restart always.service; wait 5s",
+        "start always.service; exit always.service 1 | restart always.service; wait 5s",
         expect![[r#"
-            > start always.service
-              job 1: start always.service
-              run always.service ExecStart
-              always.service: dead -> start
-              job 1: done (always.service)
-              Info: always.service: running (pid 101)
-              always.service: start -> running
-            > exit always.service 1
-              SIGTERM to always.service ExecStart (Group)
-              Warning: always.service: exited with status 1
-              Error: always.service: failed: exit-code
-              Info: always.service: restarting in 1s
-              always.service: running -> auto-restart
             > restart always.service
               job 2: restart always.service
               run always.service ExecStart
@@ -164,15 +118,8 @@ fn a_restart_while_it_waits_to_restart_starts_at_once() {
 fn on_failure_restarts_after_a_bad_exit() {
     check(
         POLICIES,
-        "start failure.service; exit failure.service 1; wait 1s; exit failure.service; wait 1s",
+        "start failure.service | exit failure.service 1; wait 1s; exit failure.service; wait 1s",
         expect![[r#"
-            > start failure.service
-              job 1: start failure.service
-              run failure.service ExecStart
-              failure.service: dead -> start
-              job 1: done (failure.service)
-              Info: failure.service: running (pid 101)
-              failure.service: start -> running
             > exit failure.service 1
               SIGTERM to failure.service ExecStart (Group)
               Warning: failure.service: exited with status 1
@@ -200,15 +147,8 @@ fn on_failure_restarts_after_a_bad_exit() {
 fn a_clean_signal_is_no_failure() {
     check(
         POLICIES,
-        "start failure.service; dies failure.service SIGTERM; start failure.service; dies failure.service SIGKILL",
+        "start failure.service | dies failure.service SIGTERM; start failure.service; dies failure.service SIGKILL",
         expect![[r#"
-            > start failure.service
-              job 1: start failure.service
-              run failure.service ExecStart
-              failure.service: dead -> start
-              job 1: done (failure.service)
-              Info: failure.service: running (pid 101)
-              failure.service: start -> running
             > dies failure.service SIGTERM
               SIGTERM to failure.service ExecStart (Group)
               Info: failure.service: killed by SIGTERM
@@ -234,15 +174,8 @@ fn a_clean_signal_is_no_failure() {
 fn on_abnormal_restarts_after_a_signal_not_after_an_exit() {
     check(
         POLICIES,
-        "start abnormal.service; exit abnormal.service 1; start abnormal.service; dies abnormal.service SIGSEGV",
+        "start abnormal.service | exit abnormal.service 1; start abnormal.service; dies abnormal.service SIGSEGV",
         expect![[r#"
-            > start abnormal.service
-              job 1: start abnormal.service
-              run abnormal.service ExecStart
-              abnormal.service: dead -> start
-              job 1: done (abnormal.service)
-              Info: abnormal.service: running (pid 101)
-              abnormal.service: start -> running
             > exit abnormal.service 1
               SIGTERM to abnormal.service ExecStart (Group)
               Warning: abnormal.service: exited with status 1
@@ -269,15 +202,8 @@ fn on_abnormal_restarts_after_a_signal_not_after_an_exit() {
 fn on_abort_restarts_after_a_core_dump() {
     check(
         POLICIES,
-        "start abort.service; exit abort.service 1; start abort.service; dumps abort.service SIGABRT",
+        "start abort.service | exit abort.service 1; start abort.service; dumps abort.service SIGABRT",
         expect![[r#"
-            > start abort.service
-              job 1: start abort.service
-              run abort.service ExecStart
-              abort.service: dead -> start
-              job 1: done (abort.service)
-              Info: abort.service: running (pid 101)
-              abort.service: start -> running
             > exit abort.service 1
               SIGTERM to abort.service ExecStart (Group)
               Warning: abort.service: exited with status 1
@@ -304,15 +230,8 @@ fn on_abort_restarts_after_a_core_dump() {
 fn on_success_restarts_after_a_good_exit() {
     check(
         POLICIES,
-        "start success.service; exit success.service; wait 1s; exit success.service 1",
+        "start success.service | exit success.service; wait 1s; exit success.service 1",
         expect![[r#"
-            > start success.service
-              job 1: start success.service
-              run success.service ExecStart
-              success.service: dead -> start
-              job 1: done (success.service)
-              Info: success.service: running (pid 101)
-              success.service: start -> running
             > exit success.service
               SIGTERM to success.service ExecStart (Group)
               Info: success.service: exited with status 0
@@ -339,25 +258,18 @@ fn on_success_restarts_after_a_good_exit() {
 fn exec_stop_also_runs_after_an_end_by_itself() {
     check(
         POLICIES,
-        "start never.service; exit never.service 1; reset-failed never.service",
+        "start never.service | exit never.service 1; reset-failed never.service",
         expect![[r#"
-        > start never.service
-          job 1: start never.service
-          run never.service ExecStart
-          never.service: dead -> start
-          job 1: done (never.service)
-          Info: never.service: running (pid 101)
-          never.service: start -> running
-        > exit never.service 1
-          SIGTERM to never.service ExecStart (Group)
-          Warning: never.service: exited with status 1
-          run never.service ExecStop
-          never.service: running -> stop
-          Error: never.service: failed: exit-code
-          never.service: stop -> failed
-        > reset-failed never.service
-          never.service: failed -> dead
-    "#]],
+            > exit never.service 1
+              SIGTERM to never.service ExecStart (Group)
+              Warning: never.service: exited with status 1
+              run never.service ExecStop
+              never.service: running -> stop
+              Error: never.service: failed: exit-code
+              never.service: stop -> failed
+            > reset-failed never.service
+              never.service: failed -> dead
+        "#]],
     );
 }
 
@@ -365,15 +277,8 @@ fn exec_stop_also_runs_after_an_end_by_itself() {
 fn kill_reaches_those_it_names() {
     check(
         POLICIES,
-        "start never.service; kill never.service main SIGHUP; kill never.service control SIGHUP; kill never.service all SIGUSR1; kill never.service all SIGKILL; kill never.service all SIGKILL; kill none.service all SIGKILL",
+        "start never.service | kill never.service main SIGHUP; kill never.service control SIGHUP; kill never.service all SIGUSR1; kill never.service all SIGKILL; kill never.service all SIGKILL; kill none.service all SIGKILL",
         expect![[r#"
-            > start never.service
-              job 1: start never.service
-              run never.service ExecStart
-              never.service: dead -> start
-              job 1: done (never.service)
-              Info: never.service: running (pid 101)
-              never.service: start -> running
             > kill never.service main SIGHUP
               SIGHUP to never.service ExecStart (Process)
             > kill never.service control SIGHUP
@@ -407,15 +312,8 @@ StartLimitBurst=2
 ExecStart=/bin/a
 Restart=always
 "#,
-        "start a.service; exit a.service 1; wait 1s; exit a.service 1; wait 20s; start a.service",
+        "start a.service | exit a.service 1; wait 1s; exit a.service 1; wait 20s; start a.service",
         expect![[r#"
-            > start a.service
-              job 1: start a.service
-              run a.service ExecStart
-              a.service: dead -> start
-              job 1: done (a.service)
-              Info: a.service: running (pid 101)
-              a.service: start -> running
             > exit a.service 1
               SIGTERM to a.service ExecStart (Group)
               Warning: a.service: exited with status 1

@@ -93,16 +93,16 @@ fn a_failing_first_command_fails_the_start() {
         FULL,
         "plan full.service ExecStartPre exits-1; start full.service",
         expect![[r#"
-        > plan full.service ExecStartPre exits-1
-        > start full.service
-          job 1: start full.service
-          run full.service ExecStartPre
-          full.service: dead -> start-pre
-          Warning: full.service: exited with status 1
-          job 1: failed (full.service)
-          Error: full.service: failed: exit-code
-          full.service: start-pre -> failed
-    "#]],
+            > plan full.service ExecStartPre exits-1
+            > start full.service
+              job 1: start full.service
+              run full.service ExecStartPre
+              full.service: dead -> start-pre
+              Warning: full.service: exited with status 1
+              job 1: failed (full.service)
+              Error: full.service: failed: exit-code
+              full.service: start-pre -> failed
+        "#]],
     );
 }
 
@@ -165,20 +165,20 @@ fn an_end_before_readiness_is_a_protocol_error() {
         FULL,
         "start full.service; exit full.service",
         expect![[r#"
-        > start full.service
-          job 1: start full.service
-          run full.service ExecStartPre
-          full.service: dead -> start-pre
-          run full.service ExecStartPre[1]
-          run full.service ExecStart
-          full.service: start-pre -> start
-        > exit full.service
-          SIGTERM to full.service ExecStart (Group)
-          Info: full.service: exited with status 0
-          job 1: failed (full.service)
-          Error: full.service: failed: protocol
-          full.service: start -> failed
-    "#]],
+            > start full.service
+              job 1: start full.service
+              run full.service ExecStartPre
+              full.service: dead -> start-pre
+              run full.service ExecStartPre[1]
+              run full.service ExecStart
+              full.service: start-pre -> start
+            > exit full.service
+              SIGTERM to full.service ExecStart (Group)
+              Info: full.service: exited with status 0
+              job 1: failed (full.service)
+              Error: full.service: failed: protocol
+              full.service: start -> failed
+        "#]],
     );
 }
 
@@ -188,23 +188,23 @@ fn a_start_that_takes_too_long_is_ended() {
         FULL,
         "start full.service; wait 5s",
         expect![[r#"
-        > start full.service
-          job 1: start full.service
-          run full.service ExecStartPre
-          full.service: dead -> start-pre
-          run full.service ExecStartPre[1]
-          run full.service ExecStart
-          full.service: start-pre -> start
-        > wait 5s
-          at 5s
-          Warning: full.service: start timed out
-          SIGTERM to full.service ExecStart (Session)
-          full.service: start -> stop-sigterm
-          SIGTERM to full.service ExecStart (Group)
-          job 1: failed (full.service)
-          Error: full.service: failed: timeout
-          full.service: stop-sigterm -> failed
-    "#]],
+            > start full.service
+              job 1: start full.service
+              run full.service ExecStartPre
+              full.service: dead -> start-pre
+              run full.service ExecStartPre[1]
+              run full.service ExecStart
+              full.service: start-pre -> start
+            > wait 5s
+              at 5s
+              Warning: full.service: start timed out
+              SIGTERM to full.service ExecStart (Session)
+              full.service: start -> stop-sigterm
+              SIGTERM to full.service ExecStart (Group)
+              job 1: failed (full.service)
+              Error: full.service: failed: timeout
+              full.service: stop-sigterm -> failed
+        "#]],
     );
 }
 
@@ -265,21 +265,21 @@ fn readiness_of_a_child_counts_only_with_notify_access_all() {
         FULL,
         "start full.service; ready-from-stranger full.service; ready full.service",
         expect![[r#"
-        > start full.service
-          job 1: start full.service
-          run full.service ExecStartPre
-          full.service: dead -> start-pre
-          run full.service ExecStartPre[1]
-          run full.service ExecStart
-          full.service: start-pre -> start
-        > ready-from-stranger full.service
-        > ready full.service
-          run full.service ExecStartPost $MAINPID=103
-          full.service: start -> start-post
-          job 1: done (full.service)
-          Info: full.service: running (pid 103)
-          full.service: start-post -> running
-    "#]],
+            > start full.service
+              job 1: start full.service
+              run full.service ExecStartPre
+              full.service: dead -> start-pre
+              run full.service ExecStartPre[1]
+              run full.service ExecStart
+              full.service: start-pre -> start
+            > ready-from-stranger full.service
+            > ready full.service
+              run full.service ExecStartPost $MAINPID=103
+              full.service: start -> start-post
+              job 1: done (full.service)
+              Info: full.service: running (pid 103)
+              full.service: start-post -> running
+        "#]],
     );
 }
 
@@ -311,21 +311,8 @@ ExecStart=/bin/a
 fn a_failing_reload_leaves_the_service_running() {
     check(
         FULL,
-        "start full.service; ready full.service; plan full.service ExecReload exits-1; reload full.service",
+        "start full.service; ready full.service | plan full.service ExecReload exits-1; reload full.service",
         expect![[r#"
-            > start full.service
-              job 1: start full.service
-              run full.service ExecStartPre
-              full.service: dead -> start-pre
-              run full.service ExecStartPre[1]
-              run full.service ExecStart
-              full.service: start-pre -> start
-            > ready full.service
-              run full.service ExecStartPost $MAINPID=103
-              full.service: start -> start-post
-              job 1: done (full.service)
-              Info: full.service: running (pid 103)
-              full.service: start-post -> running
             > plan full.service ExecReload exits-1
             > reload full.service
               job 2: reload full.service
@@ -343,21 +330,8 @@ fn a_failing_reload_leaves_the_service_running() {
 fn a_reload_that_hangs_is_given_up() {
     check(
         FULL,
-        "start full.service; ready full.service; plan full.service ExecReload lingers; reload full.service; wait 5s; reload full.service",
+        "start full.service; ready full.service | plan full.service ExecReload lingers; reload full.service; wait 5s; reload full.service",
         expect![[r#"
-            > start full.service
-              job 1: start full.service
-              run full.service ExecStartPre
-              full.service: dead -> start-pre
-              run full.service ExecStartPre[1]
-              run full.service ExecStart
-              full.service: start-pre -> start
-            > ready full.service
-              run full.service ExecStartPost $MAINPID=103
-              full.service: start -> start-post
-              job 1: done (full.service)
-              Info: full.service: running (pid 103)
-              full.service: start-post -> running
             > plan full.service ExecReload lingers
             > reload full.service
               job 2: reload full.service
@@ -386,21 +360,8 @@ fn a_reload_that_hangs_is_given_up() {
 fn a_second_reload_waits_for_the_first_and_reloads_again() {
     check(
         FULL,
-        "start full.service; ready full.service; plan full.service ExecReload lingers; reload full.service; reload full.service; exit full.service/control",
+        "start full.service; ready full.service | plan full.service ExecReload lingers; reload full.service; reload full.service; exit full.service/control",
         expect![[r#"
-            > start full.service
-              job 1: start full.service
-              run full.service ExecStartPre
-              full.service: dead -> start-pre
-              run full.service ExecStartPre[1]
-              run full.service ExecStart
-              full.service: start-pre -> start
-            > ready full.service
-              run full.service ExecStartPost $MAINPID=103
-              full.service: start -> start-post
-              job 1: done (full.service)
-              Info: full.service: running (pid 103)
-              full.service: start-post -> running
             > plan full.service ExecReload lingers
             > reload full.service
               job 2: reload full.service
@@ -423,21 +384,8 @@ fn a_second_reload_waits_for_the_first_and_reloads_again() {
 fn the_main_process_may_end_during_a_reload() {
     check(
         FULL,
-        "start full.service; ready full.service; plan full.service ExecReload lingers; reload full.service; exit full.service; exit full.service/control",
+        "start full.service; ready full.service | plan full.service ExecReload lingers; reload full.service; exit full.service; exit full.service/control",
         expect![[r#"
-            > start full.service
-              job 1: start full.service
-              run full.service ExecStartPre
-              full.service: dead -> start-pre
-              run full.service ExecStartPre[1]
-              run full.service ExecStart
-              full.service: start-pre -> start
-            > ready full.service
-              run full.service ExecStartPost $MAINPID=103
-              full.service: start -> start-post
-              job 1: done (full.service)
-              Info: full.service: running (pid 103)
-              full.service: start-post -> running
             > plan full.service ExecReload lingers
             > reload full.service
               job 2: reload full.service
@@ -462,18 +410,18 @@ fn a_service_that_does_not_run_cannot_reload() {
         FULL,
         "reload full.service; reload-or-restart full.service",
         expect![[r#"
-        > reload full.service
-          job 1: reload full.service
-          Error: full.service: not running, so it cannot reload
-          job 1: failed (full.service)
-        > reload-or-restart full.service
-          job 2: restart full.service
-          run full.service ExecStartPre
-          full.service: dead -> start-pre
-          run full.service ExecStartPre[1]
-          run full.service ExecStart
-          full.service: start-pre -> start
-    "#]],
+            > reload full.service
+              job 1: reload full.service
+              Error: full.service: not running, so it cannot reload
+              job 1: failed (full.service)
+            > reload-or-restart full.service
+              job 2: restart full.service
+              run full.service ExecStartPre
+              full.service: dead -> start-pre
+              run full.service ExecStartPre[1]
+              run full.service ExecStart
+              full.service: start-pre -> start
+        "#]],
     );
 }
 
@@ -481,18 +429,11 @@ fn a_service_that_does_not_run_cannot_reload() {
 fn what_has_no_reload_refuses_it() {
     check(
         PLAIN,
-        "start simple.service; reload simple.service",
+        "start simple.service | reload simple.service",
         expect![[r#"
-        > start simple.service
-          job 1: start simple.service
-          run simple.service ExecStart
-          simple.service: dead -> start
-          job 1: done (simple.service)
-          Info: simple.service: running (pid 101)
-          simple.service: start -> running
-        > reload simple.service
-          refused: Job type is not applicable for unit simple.service.
-    "#]],
+            > reload simple.service
+              refused: Job type is not applicable for unit simple.service.
+        "#]],
     );
 }
 
@@ -521,18 +462,17 @@ fn exec_fails_when_the_program_cannot_run() {
         PLAIN,
         "plan exec.service ExecStart cannot-exec; start exec.service",
         expect![[r#"
-        > plan exec.service ExecStart cannot-exec
-        > start exec.service
-          job 1: start exec.service
-          run exec.service ExecStart
-          exec.service: dead -> start
-          Error: exec.service: no such file
-          SIGTERM to a process that never was (Group)
-          Warning: exec.service: exited with status 203
-          job 1: failed (exec.service)
-          Error: exec.service: failed: exit-code
-          exec.service: start -> failed
-    "#]],
+            > plan exec.service ExecStart cannot-exec
+            > start exec.service
+              job 1: start exec.service
+              run exec.service ExecStart
+              exec.service: dead -> start
+              Error: exec.service: no such file
+              Warning: exec.service: exited with status 203
+              job 1: failed (exec.service)
+              Error: exec.service: failed: exit-code
+              exec.service: start -> failed
+        "#]],
     );
 }
 
@@ -542,18 +482,17 @@ fn a_manager_without_resources_fails_the_start() {
         PLAIN,
         "plan exec.service ExecStart cannot-fork; start exec.service",
         expect![[r#"
-        > plan exec.service ExecStart cannot-fork
-        > start exec.service
-          job 1: start exec.service
-          run exec.service ExecStart
-          exec.service: dead -> start
-          Error: exec.service: no such file
-          SIGTERM to a process that never was (Group)
-          Warning: exec.service: exited with status 0
-          job 1: failed (exec.service)
-          Error: exec.service: failed: resources
-          exec.service: start -> failed
-    "#]],
+            > plan exec.service ExecStart cannot-fork
+            > start exec.service
+              job 1: start exec.service
+              run exec.service ExecStart
+              exec.service: dead -> start
+              Error: exec.service: no such file
+              Warning: exec.service: exited with status 0
+              job 1: failed (exec.service)
+              Error: exec.service: failed: resources
+              exec.service: start -> failed
+        "#]],
     );
 }
 
@@ -563,20 +502,20 @@ fn oneshot_runs_its_commands_one_after_the_other() {
         ONCE,
         "start once.service; exit once.service; exit once.service",
         expect![[r#"
-        > start once.service
-          job 1: start once.service
-          run once.service ExecStart
-          once.service: dead -> start
-        > exit once.service
-          SIGTERM to once.service ExecStart (Group)
-          Info: once.service: exited with status 0
-          run once.service ExecStart[1]
-        > exit once.service
-          SIGTERM to once.service ExecStart (Group)
-          Info: once.service: exited with status 0
-          job 1: done (once.service)
-          once.service: start -> dead
-    "#]],
+            > start once.service
+              job 1: start once.service
+              run once.service ExecStart
+              once.service: dead -> start
+            > exit once.service
+              SIGTERM to once.service ExecStart (Group)
+              Info: once.service: exited with status 0
+              run once.service ExecStart[1]
+            > exit once.service
+              SIGTERM to once.service ExecStart (Group)
+              Info: once.service: exited with status 0
+              job 1: done (once.service)
+              once.service: start -> dead
+        "#]],
     );
 }
 
@@ -614,17 +553,17 @@ fn oneshot_that_fails_fails_its_job() {
         ONCE,
         "start once.service; exit once.service 3",
         expect![[r#"
-        > start once.service
-          job 1: start once.service
-          run once.service ExecStart
-          once.service: dead -> start
-        > exit once.service 3
-          SIGTERM to once.service ExecStart (Group)
-          Warning: once.service: exited with status 3
-          job 1: failed (once.service)
-          Error: once.service: failed: exit-code
-          once.service: start -> failed
-    "#]],
+            > start once.service
+              job 1: start once.service
+              run once.service ExecStart
+              once.service: dead -> start
+            > exit once.service 3
+              SIGTERM to once.service ExecStart (Group)
+              Warning: once.service: exited with status 3
+              job 1: failed (once.service)
+              Error: once.service: failed: exit-code
+              once.service: start -> failed
+        "#]],
     );
 }
 
@@ -634,21 +573,21 @@ fn oneshot_has_no_start_timeout() {
         ONCE,
         "start once.service; wait 1h; exit once.service; exit once.service",
         expect![[r#"
-        > start once.service
-          job 1: start once.service
-          run once.service ExecStart
-          once.service: dead -> start
-        > wait 1h
-        > exit once.service
-          SIGTERM to once.service ExecStart (Group)
-          Info: once.service: exited with status 0
-          run once.service ExecStart[1]
-        > exit once.service
-          SIGTERM to once.service ExecStart (Group)
-          Info: once.service: exited with status 0
-          job 1: done (once.service)
-          once.service: start -> dead
-    "#]],
+            > start once.service
+              job 1: start once.service
+              run once.service ExecStart
+              once.service: dead -> start
+            > wait 1h
+            > exit once.service
+              SIGTERM to once.service ExecStart (Group)
+              Info: once.service: exited with status 0
+              run once.service ExecStart[1]
+            > exit once.service
+              SIGTERM to once.service ExecStart (Group)
+              Info: once.service: exited with status 0
+              job 1: done (once.service)
+              once.service: start -> dead
+        "#]],
     );
 }
 

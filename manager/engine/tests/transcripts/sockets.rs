@@ -79,26 +79,8 @@ fn first_traffic_starts_the_service_with_its_listener() {
 fn when_the_service_has_ended_the_socket_listens_again() {
     check(
         HTTP,
-        "start http.socket; connect http.socket; take http.service; exit http.service; connect http.socket",
+        "start http.socket; connect http.socket; take http.service | exit http.service; connect http.socket",
         expect![[r#"
-            > start http.socket
-              job 1: start http.socket
-              open http.socket:0
-              http.socket: dead -> start-open
-              Info: http.socket: listening on 127.0.0.1:8080
-              job 1: done (http.socket)
-              watch http.socket:0
-              http.socket: start-open -> listening
-            > connect http.socket
-              job 2: start http.service
-              unwatch http.socket:0
-              run http.service ExecStart http.socket=http.socket:0
-              http.service: dead -> start
-              http.socket: listening -> running
-              job 2: done (http.service)
-              Info: http.service: running (pid 101)
-              http.service: start -> running
-            > take http.service
             > exit http.service
               SIGTERM to http.service ExecStart (Group)
               Info: http.service: exited with status 0
@@ -122,57 +104,8 @@ fn when_the_service_has_ended_the_socket_listens_again() {
 fn what_is_queued_when_the_service_ends_starts_it_again() {
     check(
         HTTP,
-        "start http.socket; connect http.socket; exit http.service",
+        "start http.socket | connect http.socket; exit http.service",
         expect![[r#"
-        > start http.socket
-          job 1: start http.socket
-          open http.socket:0
-          http.socket: dead -> start-open
-          Info: http.socket: listening on 127.0.0.1:8080
-          job 1: done (http.socket)
-          watch http.socket:0
-          http.socket: start-open -> listening
-        > connect http.socket
-          job 2: start http.service
-          unwatch http.socket:0
-          run http.service ExecStart http.socket=http.socket:0
-          http.service: dead -> start
-          http.socket: listening -> running
-          job 2: done (http.service)
-          Info: http.service: running (pid 101)
-          http.service: start -> running
-        > exit http.service
-          SIGTERM to http.service ExecStart (Group)
-          Info: http.service: exited with status 0
-          watch http.socket:0
-          http.service: running -> dead
-          http.socket: running -> listening
-          job 3: start http.service
-          unwatch http.socket:0
-          run http.service ExecStart http.socket=http.socket:0
-          http.service: dead -> start
-          http.socket: listening -> running
-          job 3: done (http.service)
-          Info: http.service: running (pid 102)
-          http.service: start -> running
-    "#]],
-    );
-}
-
-#[test]
-fn stopping_the_service_leaves_the_socket_listening() {
-    check(
-        HTTP,
-        "start http.socket; connect http.socket; take http.service; stop http.service",
-        expect![[r#"
-            > start http.socket
-              job 1: start http.socket
-              open http.socket:0
-              http.socket: dead -> start-open
-              Info: http.socket: listening on 127.0.0.1:8080
-              job 1: done (http.socket)
-              watch http.socket:0
-              http.socket: start-open -> listening
             > connect http.socket
               job 2: start http.service
               unwatch http.socket:0
@@ -182,7 +115,30 @@ fn stopping_the_service_leaves_the_socket_listening() {
               job 2: done (http.service)
               Info: http.service: running (pid 101)
               http.service: start -> running
-            > take http.service
+            > exit http.service
+              SIGTERM to http.service ExecStart (Group)
+              Info: http.service: exited with status 0
+              watch http.socket:0
+              http.service: running -> dead
+              http.socket: running -> listening
+              job 3: start http.service
+              unwatch http.socket:0
+              run http.service ExecStart http.socket=http.socket:0
+              http.service: dead -> start
+              http.socket: listening -> running
+              job 3: done (http.service)
+              Info: http.service: running (pid 102)
+              http.service: start -> running
+        "#]],
+    );
+}
+
+#[test]
+fn stopping_the_service_leaves_the_socket_listening() {
+    check(
+        HTTP,
+        "start http.socket; connect http.socket; take http.service | stop http.service",
+        expect![[r#"
             > stop http.service
               job 3: stop http.service
               SIGTERM to http.service ExecStart (Session)
@@ -200,36 +156,28 @@ fn stopping_the_service_leaves_the_socket_listening() {
 fn stopping_the_socket_leaves_the_service_running() {
     check(
         HTTP,
-        "start http.socket; connect http.socket; stop http.socket; exit http.service",
+        "start http.socket | connect http.socket; stop http.socket; exit http.service",
         expect![[r#"
-        > start http.socket
-          job 1: start http.socket
-          open http.socket:0
-          http.socket: dead -> start-open
-          Info: http.socket: listening on 127.0.0.1:8080
-          job 1: done (http.socket)
-          watch http.socket:0
-          http.socket: start-open -> listening
-        > connect http.socket
-          job 2: start http.service
-          unwatch http.socket:0
-          run http.service ExecStart http.socket=http.socket:0
-          http.service: dead -> start
-          http.socket: listening -> running
-          job 2: done (http.service)
-          Info: http.service: running (pid 101)
-          http.service: start -> running
-        > stop http.socket
-          job 3: stop http.socket
-          close http.socket:0
-          job 3: done (http.socket)
-          Info: http.socket: closed
-          http.socket: running -> dead
-        > exit http.service
-          SIGTERM to http.service ExecStart (Group)
-          Info: http.service: exited with status 0
-          http.service: running -> dead
-    "#]],
+            > connect http.socket
+              job 2: start http.service
+              unwatch http.socket:0
+              run http.service ExecStart http.socket=http.socket:0
+              http.service: dead -> start
+              http.socket: listening -> running
+              job 2: done (http.service)
+              Info: http.service: running (pid 101)
+              http.service: start -> running
+            > stop http.socket
+              job 3: stop http.socket
+              close http.socket:0
+              job 3: done (http.socket)
+              Info: http.socket: closed
+              http.socket: running -> dead
+            > exit http.service
+              SIGTERM to http.service ExecStart (Group)
+              Info: http.service: exited with status 0
+              http.service: running -> dead
+        "#]],
     );
 }
 
@@ -273,16 +221,8 @@ fn a_socket_does_not_open_beside_a_running_service() {
 fn a_service_started_by_hand_gets_the_listeners_of_its_socket() {
     check(
         HTTP,
-        "start http.socket; start http.service; connect http.socket; take http.service; stop http.service",
+        "start http.socket | start http.service; connect http.socket; take http.service; stop http.service",
         expect![[r#"
-            > start http.socket
-              job 1: start http.socket
-              open http.socket:0
-              http.socket: dead -> start-open
-              Info: http.socket: listening on 127.0.0.1:8080
-              job 1: done (http.socket)
-              watch http.socket:0
-              http.socket: start-open -> listening
             > start http.service
               job 2: start http.service
               run http.service ExecStart http.socket=http.socket:0
@@ -337,27 +277,19 @@ fn an_address_in_use_fails_the_socket() {
 fn a_late_wakeup_starts_nothing() {
     check(
         HTTP,
-        "start http.socket; incoming http.socket; incoming http.socket",
+        "start http.socket | incoming http.socket; incoming http.socket",
         expect![[r#"
-        > start http.socket
-          job 1: start http.socket
-          open http.socket:0
-          http.socket: dead -> start-open
-          Info: http.socket: listening on 127.0.0.1:8080
-          job 1: done (http.socket)
-          watch http.socket:0
-          http.socket: start-open -> listening
-        > incoming http.socket
-          job 2: start http.service
-          unwatch http.socket:0
-          run http.service ExecStart http.socket=http.socket:0
-          http.service: dead -> start
-          http.socket: listening -> running
-          job 2: done (http.service)
-          Info: http.service: running (pid 101)
-          http.service: start -> running
-        > incoming http.socket
-    "#]],
+            > incoming http.socket
+              job 2: start http.service
+              unwatch http.socket:0
+              run http.service ExecStart http.socket=http.socket:0
+              http.service: dead -> start
+              http.socket: listening -> running
+              job 2: done (http.service)
+              Info: http.service: running (pid 101)
+              http.service: start -> running
+            > incoming http.socket
+        "#]],
     );
 }
 
@@ -378,34 +310,8 @@ ExecStart=/bin/http
 [Service]
 ExecStart=/bin/late
 "#,
-        "start http.socket; start late.service; plan late.service ExecStart ignores-signals; restart late.service; stop late.service; stop http.socket; connect http.socket; wait 90s",
+        "start http.socket; start late.service; plan late.service ExecStart ignores-signals; restart late.service | stop late.service; stop http.socket; connect http.socket; wait 90s",
         expect![[r#"
-            > start http.socket
-              job 1: start http.socket
-              open http.socket:0
-              http.socket: dead -> start-open
-              Info: http.socket: listening on [::]:80
-              job 1: done (http.socket)
-              watch http.socket:0
-              http.socket: start-open -> listening
-            > start late.service
-              job 2: start late.service
-              run late.service ExecStart
-              late.service: dead -> start
-              job 2: done (late.service)
-              Info: late.service: running (pid 101)
-              late.service: start -> running
-            > plan late.service ExecStart ignores-signals
-            > restart late.service
-              job 3: restart late.service
-              SIGTERM to late.service ExecStart (Session)
-              late.service: running -> stop-sigterm
-              SIGTERM to late.service ExecStart (Group)
-              run late.service ExecStart
-              late.service: stop-sigterm -> start
-              job 3: done (late.service)
-              Info: late.service: running (pid 102)
-              late.service: start -> running
             > stop late.service
               job 4: stop late.service
               SIGTERM to late.service ExecStart (Session)
@@ -436,27 +342,19 @@ ExecStart=/bin/late
 fn restarting_a_socket_opens_it_anew() {
     check(
         HTTP,
-        "start http.socket; restart http.socket",
+        "start http.socket | restart http.socket",
         expect![[r#"
-        > start http.socket
-          job 1: start http.socket
-          open http.socket:0
-          http.socket: dead -> start-open
-          Info: http.socket: listening on 127.0.0.1:8080
-          job 1: done (http.socket)
-          watch http.socket:0
-          http.socket: start-open -> listening
-        > restart http.socket
-          job 2: restart http.socket
-          close http.socket:0
-          Info: http.socket: closed
-          open http.socket:0
-          http.socket: listening -> start-open
-          Info: http.socket: listening on 127.0.0.1:8080
-          job 2: done (http.socket)
-          watch http.socket:0
-          http.socket: start-open -> listening
-    "#]],
+            > restart http.socket
+              job 2: restart http.socket
+              close http.socket:0
+              Info: http.socket: closed
+              open http.socket:0
+              http.socket: listening -> start-open
+              Info: http.socket: listening on 127.0.0.1:8080
+              job 2: done (http.socket)
+              watch http.socket:0
+              http.socket: start-open -> listening
+        "#]],
     );
 }
 
@@ -509,19 +407,11 @@ ListenStream=80
 }
 
 #[test]
-fn a_service_that_cannot_exec_is_tried_until_its_start_limit() {
+fn a_service_that_cannot_exec_is_tried_again_for_what_waits() {
     check(
         HTTP,
-        "start http.socket; plan http.service ExecStart cannot-exec; connect http.socket; take http.service",
+        "start http.socket | plan http.service ExecStart cannot-exec; connect http.socket",
         expect![[r#"
-            > start http.socket
-              job 1: start http.socket
-              open http.socket:0
-              http.socket: dead -> start-open
-              Info: http.socket: listening on 127.0.0.1:8080
-              job 1: done (http.socket)
-              watch http.socket:0
-              http.socket: start-open -> listening
             > plan http.service ExecStart cannot-exec
             > connect http.socket
               job 2: start http.service
@@ -530,7 +420,6 @@ fn a_service_that_cannot_exec_is_tried_until_its_start_limit() {
               http.service: dead -> start
               http.socket: listening -> running
               Error: http.service: no such file
-              SIGTERM to a process that never was (Group)
               Warning: http.service: exited with status 203
               job 2: failed (http.service)
               Error: http.service: failed: exit-code
@@ -545,7 +434,6 @@ fn a_service_that_cannot_exec_is_tried_until_its_start_limit() {
               job 3: done (http.service)
               Info: http.service: running (pid 101)
               http.service: start -> running
-            > take http.service
         "#]],
     );
 }
@@ -617,31 +505,31 @@ fn a_socket_that_is_down_hands_over_nothing() {
         MANY,
         "start web.socket; connect web.socket; ready web.service; start admin.socket",
         expect![[r#"
-        > start web.socket
-          job 1: start web.socket
-          open web.socket:0 web.socket:1
-          web.socket: dead -> start-open
-          Info: web.socket: listening on 127.0.0.1:80, /run/web.sock
-          job 1: done (web.socket)
-          watch web.socket:0
-          watch web.socket:1
-          web.socket: start-open -> listening
-        > connect web.socket
-          job 2: start web.service
-          unwatch web.socket:0
-          unwatch web.socket:1
-          run web.service ExecStart tcp=web.socket:0 unix=web.socket:1
-          web.service: dead -> start
-          web.socket: listening -> running
-        > ready web.service
-          job 2: done (web.service)
-          Info: web.service: running (pid 101)
-          web.service: start -> running
-        > start admin.socket
-          job 3: start admin.socket
-          Error: admin.socket: web.service is already active, refusing to listen beside it; stop it first
-          job 3: failed (admin.socket)
-    "#]],
+            > start web.socket
+              job 1: start web.socket
+              open web.socket:0 web.socket:1
+              web.socket: dead -> start-open
+              Info: web.socket: listening on 127.0.0.1:80, /run/web.sock
+              job 1: done (web.socket)
+              watch web.socket:0
+              watch web.socket:1
+              web.socket: start-open -> listening
+            > connect web.socket
+              job 2: start web.service
+              unwatch web.socket:0
+              unwatch web.socket:1
+              run web.service ExecStart tcp=web.socket:0 unix=web.socket:1
+              web.service: dead -> start
+              web.socket: listening -> running
+            > ready web.service
+              job 2: done (web.service)
+              Info: web.service: running (pid 101)
+              web.service: start -> running
+            > start admin.socket
+              job 3: start admin.socket
+              Error: admin.socket: web.service is already active, refusing to listen beside it; stop it first
+              job 3: failed (admin.socket)
+        "#]],
     );
 }
 
@@ -707,6 +595,7 @@ fn a_failed_requirement_of_the_service_does_not_spin() {
 -- http.socket
 [Socket]
 ListenStream=80
+TriggerLimitBurst=2
 -- http.service
 [Unit]
 Requires=db.service
@@ -720,7 +609,55 @@ ExecStart=/bin/db
 [Unit]
 StartLimitIntervalSec=0
 "#,
-        "start http.socket; plan db.service ExecStart exits-1; connect http.socket; take http.service",
-        expect![[""]],
+        "start http.socket | connect http.socket; exit db.service 1; exit db.service 1; wait 2s",
+        expect![[r#"
+            > connect http.socket
+              job 2: start db.service
+              job 3: start http.service
+              unwatch http.socket:0
+              run db.service ExecStart
+              db.service: dead -> start
+              http.socket: listening -> running
+            > exit db.service 1
+              SIGTERM to db.service ExecStart (Group)
+              Warning: db.service: exited with status 1
+              job 2: failed (db.service)
+              Error: http.service: not started: db.service, which it requires, did not start
+              job 3: dependency (http.service)
+              Error: db.service: failed: exit-code
+              watch http.socket:0
+              db.service: start -> failed
+              http.socket: running -> listening
+              job 4: start db.service
+              job 5: start http.service
+              unwatch http.socket:0
+              run db.service ExecStart
+              db.service: failed -> start
+              http.socket: listening -> running
+            > exit db.service 1
+              SIGTERM to db.service ExecStart (Group)
+              Warning: db.service: exited with status 1
+              job 4: failed (db.service)
+              Error: http.service: not started: db.service, which it requires, did not start
+              job 5: dependency (http.service)
+              Error: db.service: failed: exit-code
+              watch http.socket:0
+              db.service: start -> failed
+              http.socket: running -> listening
+              Warning: http.socket: trigger-limit-hit: pausing for 2s; nothing queued is lost
+              unwatch http.socket:0
+              http.socket: listening -> paused
+            > wait 2s
+              at 2s
+              Info: http.socket: listening again
+              watch http.socket:0
+              http.socket: paused -> listening
+              job 6: start db.service
+              job 7: start http.service
+              unwatch http.socket:0
+              run db.service ExecStart
+              db.service: failed -> start
+              http.socket: listening -> running
+        "#]],
     );
 }

@@ -52,16 +52,8 @@ fn control_group_signals_everybody() {
 fn a_process_that_ignores_its_signal_is_killed() {
     check(
         MODES,
-        "plan group.service ExecStart ignores-signals; start group.service; stop group.service; wait 2s",
+        "plan group.service ExecStart ignores-signals; start group.service | stop group.service; wait 2s",
         expect![[r#"
-            > plan group.service ExecStart ignores-signals
-            > start group.service
-              job 1: start group.service
-              run group.service ExecStart
-              group.service: dead -> start
-              job 1: done (group.service)
-              Info: group.service: running (pid 101)
-              group.service: start -> running
             > stop group.service
               job 2: stop group.service
               SIGTERM to group.service ExecStart (Session)
@@ -84,16 +76,8 @@ fn a_process_that_ignores_its_signal_is_killed() {
 fn a_process_that_survives_sigkill_is_given_up() {
     check(
         MODES,
-        "plan group.service ExecStart unkillable; start group.service; stop group.service; wait 4s; start group.service",
+        "plan group.service ExecStart unkillable; start group.service | stop group.service; wait 4s; start group.service",
         expect![[r#"
-            > plan group.service ExecStart unkillable
-            > start group.service
-              job 1: start group.service
-              run group.service ExecStart
-              group.service: dead -> start
-              job 1: done (group.service)
-              Info: group.service: running (pid 101)
-              group.service: start -> running
             > stop group.service
               job 2: stop group.service
               SIGTERM to group.service ExecStart (Session)
@@ -123,16 +107,8 @@ fn a_process_that_survives_sigkill_is_given_up() {
 fn mixed_signals_the_main_process_then_kills_all() {
     check(
         MODES,
-        "plan mixed.service ExecStart ignores-signals; start mixed.service; stop mixed.service; wait 2s",
+        "plan mixed.service ExecStart ignores-signals; start mixed.service | stop mixed.service; wait 2s",
         expect![[r#"
-            > plan mixed.service ExecStart ignores-signals
-            > start mixed.service
-              job 1: start mixed.service
-              run mixed.service ExecStart
-              mixed.service: dead -> start
-              job 1: done (mixed.service)
-              Info: mixed.service: running (pid 101)
-              mixed.service: start -> running
             > stop mixed.service
               job 2: stop mixed.service
               SIGINT to mixed.service ExecStart (Process)
@@ -174,15 +150,8 @@ fn process_signals_the_main_process_only() {
 fn none_signals_nobody_and_leaves_the_process_behind() {
     check(
         MODES,
-        "start none.service; stop none.service; start none.service; stop none.service",
+        "start none.service | stop none.service; start none.service; stop none.service",
         expect![[r#"
-            > start none.service
-              job 1: start none.service
-              run none.service ExecStart
-              none.service: dead -> start
-              job 1: done (none.service)
-              Info: none.service: running (pid 101)
-              none.service: start -> running
             > stop none.service
               job 2: stop none.service
               run none.service ExecStop $MAINPID=101
@@ -319,16 +288,8 @@ ExecStop=/bin/stop
 fn a_start_during_a_stop_waits_for_its_end() {
     check(
         MODES,
-        "plan group.service ExecStart ignores-signals; start group.service; stop group.service; start group.service; wait 2s",
+        "plan group.service ExecStart ignores-signals; start group.service | stop group.service; start group.service; wait 2s",
         expect![[r#"
-            > plan group.service ExecStart ignores-signals
-            > start group.service
-              job 1: start group.service
-              run group.service ExecStart
-              group.service: dead -> start
-              job 1: done (group.service)
-              Info: group.service: running (pid 101)
-              group.service: start -> running
             > stop group.service
               job 2: stop group.service
               SIGTERM to group.service ExecStart (Session)
@@ -405,31 +366,8 @@ ExecStart=/bin/b
 Type=notify
 ExecStart=/bin/c
 "#,
-        "start a.socket; connect a.socket; start c.service; start b.service; stop-all",
+        "start a.socket; connect a.socket; start c.service; start b.service | stop-all",
         expect![[r#"
-            > start a.socket
-              job 1: start a.socket
-              open a.socket:0
-              a.socket: dead -> start-open
-              Info: a.socket: listening on [::]:80
-              job 1: done (a.socket)
-              watch a.socket:0
-              a.socket: start-open -> listening
-            > connect a.socket
-              job 2: start a.service
-              unwatch a.socket:0
-              run a.service ExecStart a.socket=a.socket:0
-              a.service: dead -> start
-              a.socket: listening -> running
-              job 2: done (a.service)
-              Info: a.service: running (pid 101)
-              a.service: start -> running
-            > start c.service
-              job 3: start c.service
-              run c.service ExecStart
-              c.service: dead -> start
-            > start b.service
-              job 4: start b.service
             > stop-all
               job 5: stop a.socket
               job 6: stop a.service

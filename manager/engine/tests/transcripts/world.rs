@@ -103,15 +103,25 @@ impl World {
         world
     }
 
-    /// Plays a script and returns what the engine did.
+    /// Plays a script and returns what the engine did. What stands before a `|` only sets the scene.
     pub fn play(mut self, script: &str) -> String {
+        if let Some((scene, rest)) = script.split_once('|') {
+            self.statements(scene);
+            self.text.clear();
+            self.statements(rest);
+        } else {
+            self.statements(script);
+        }
+        self.text
+    }
+
+    fn statements(&mut self, script: &str) {
         for statement in script.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
             let _ = writeln!(self.text, "> {statement}");
             let words: Vec<&str> = statement.split_whitespace().collect();
             self.statement(&words);
             self.wake();
         }
-        self.text
     }
 
     // --- the script ---
