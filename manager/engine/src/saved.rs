@@ -111,9 +111,10 @@ impl Engine {
         if !self.restore_node(&name, &saved.machine) {
             return self.log_warning(&name, "it is of another kind now; what ran of it is ended".to_owned());
         }
+        let mut is_stranded = false;
         match saved.machine {
             SavedMachine::Socket(old) => self.restore_socket(&name, *old, has_fd),
-            SavedMachine::Service(old) => self.restore_service(&name, *old, has_fd),
+            SavedMachine::Service(old) => is_stranded = self.restore_service(&name, *old, has_fd),
             // A group is the sum of its instances.
             SavedMachine::Group(_) => {}
             SavedMachine::Target(old) => {
@@ -126,6 +127,10 @@ impl Engine {
         self.set_deadline(&name, saved.deadline);
         if let Some(job) = saved.job {
             self.restore_job(&name, job);
+        }
+        if is_stranded {
+            self.log_warning(&name, "its connection was lost with the earlier manager".to_owned());
+            self.queue_job(&name, JobKind::Stop, true);
         }
     }
 
@@ -156,7 +161,8 @@ impl Engine {
         )
     }
 
-    fn restore_service(&mut self, name: &UnitName, mut old: Service, has_fd: &impl Fn(FdId) -> bool) {
+    /// True when it has lost the connection that it was to serve.
+    fn restore_service(&mut self, name: &UnitName, mut old: Service, has_fd: &impl Fn(FdId) -> bool) -> bool {
         for child in [old.main, old.control].into_iter().flatten() {
             self.processes.insert(child.process, name.clone());
         }
@@ -170,10 +176,7 @@ impl Engine {
         let service = self.service_mut(name);
         old.seat = service.seat.take();
         *service = old;
-        if is_stranded {
-            self.log_warning(name, "its connection was lost with the earlier manager".to_owned());
-            self.queue_job(name, JobKind::Stop, true);
-        }
+        is_stranded
     }
 
     fn restore_job(&mut self, name: &UnitName, saved: SavedJob) {

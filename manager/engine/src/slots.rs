@@ -9,7 +9,7 @@ use sockmgr_unit::value::Instances;
 use crate::engine::Engine;
 use crate::event::{Action, PassedFd};
 use crate::group::Group;
-use crate::node::{Links, Machine};
+use crate::node::{ActiveState, Links, Machine};
 use crate::service::Seat;
 use crate::socket::triggered_name;
 
@@ -222,7 +222,7 @@ impl Engine {
     }
 
     /// The slots in rotation. Never empty: the kernel would spread over all slots, dead ones included, so with nobody ready the queue
-    /// builds on the slot that will be served first.
+    /// builds on the slot that will be served first. Not on one whose instance is on its way down: it might take a connection with it.
     fn live_slots(&self, socket: &UnitName) -> Option<Vec<u32>> {
         let (_, group) = self.group_of_socket(socket)?;
         let slots = || group.slots.iter().zip(0u32..);
@@ -231,8 +231,11 @@ impl Engine {
         if !ready.is_empty() {
             return Some(ready);
         }
-        let busy = slots().find(|(name, _)| !self.active_state(name).is_down()).map_or(0, |(_, slot)| slot);
-        Some(vec![busy])
+        let in_state = |wanted| slots().find(|(name, _)| self.active_state(name) == wanted);
+        let next = in_state(ActiveState::Activating)
+            .or_else(|| in_state(ActiveState::Inactive))
+            .or_else(|| in_state(ActiveState::Failed));
+        Some(vec![next.map_or(0, |(_, slot)| slot)])
     }
 
     pub(crate) fn is_in_rotation(&self, instance: &UnitName) -> bool {

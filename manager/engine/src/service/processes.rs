@@ -173,10 +173,19 @@ impl Engine {
             matches!(state, ServiceState::Stop | ServiceState::StopSigterm | ServiceState::StopSigkill);
         let per_connection = self.service(name).is_per_connection();
         match result {
+            ServiceResult::Signal if asked_for && self.is_own_signal(name, status) => {
+                self.log_debug(name, how)
+            }
             ServiceResult::Success if asked_for || per_connection => self.log_debug(name, how),
             ServiceResult::Success => self.log_info(name, how),
             _ => self.log_warning(name, how),
         }
+    }
+
+    /// It was killed by a signal that a stop sends.
+    fn is_own_signal(&self, name: &UnitName, status: ExitStatus) -> bool {
+        let own = self.service_unit(name).kill.kill_signal.number();
+        matches!(status, ExitStatus::Killed(signal) if signal == SIGKILL || signal == own)
     }
 
     fn control_ended(&mut self, name: &UnitName, control: Child, result: ServiceResult, status: ExitStatus) {

@@ -72,6 +72,7 @@ impl Engine {
             ExecList::Start => self.enter_list(name, ExecList::StartPost),
             ExecList::StartPost => self.enter_running(name),
             ExecList::Reload => {
+                self.log_info(name, "reloaded".to_owned());
                 self.reload_ended(name, JobResult::Done);
                 self.enter_running(name);
             }
@@ -84,9 +85,15 @@ impl Engine {
         let service = self.service(name);
         let (main, remains) = (service.main, self.service_unit(name).service.remain_after_exit);
         if let Some(main) = main {
+            let was_reloading = service.state == ServiceState::Reload;
             self.set_service_state(name, ServiceState::Running);
             let pid = main.pid.unwrap_or(0);
-            self.log_info(name, format!("running (pid {pid})"));
+            match (was_reloading, self.service(name).is_per_connection()) {
+                (true, _) => {}
+                // As many as there are connections.
+                (false, true) => self.log_debug(name, format!("running (pid {pid})")),
+                (false, false) => self.log_info(name, format!("running (pid {pid})")),
+            }
         } else if remains {
             self.set_service_state(name, ServiceState::Exited);
         } else if kind == ServiceType::Oneshot {

@@ -224,7 +224,9 @@ impl Engine {
         *self.socket_mut(name) = old;
         if !lost.is_empty() {
             self.log_error(name, "some of its listeners are lost, opening all of them again".to_owned());
-            self.out.push(Action::Close { socket: name.clone(), ports: held });
+            if !held.is_empty() {
+                self.out.push(Action::Close { socket: name.clone(), ports: held });
+            }
             let socket = self.socket_mut(name);
             (socket.state, socket.ports) = (SocketState::Dead, Vec::new());
             self.queue_job(name, JobKind::Start, false);
@@ -314,7 +316,7 @@ impl Engine {
     fn trigger_slot(&mut self, name: &UnitName, slot: u32) {
         let Some(instance) = self.slot_instance(name, slot) else { return };
         if self.admit_trigger(name)
-            && self.wants_slot_watch(&instance)
+            && self.wants_slot_watch(name, &instance)
             && let Err(error) = self.start_for_traffic(&instance)
         {
             self.log_error(name, format!("cannot start {instance}: {error}"));
@@ -433,7 +435,8 @@ impl Engine {
             }
             (SocketState::Listening, _) => true,
             (SocketState::Running, Some(slot)) => {
-                self.slot_instance(name, slot).is_some_and(|instance| self.wants_slot_watch(&instance))
+                let instance = self.slot_instance(name, slot);
+                instance.is_some_and(|instance| self.wants_slot_watch(name, &instance))
             }
             (SocketState::Running, None)
             | (SocketState::Dead | SocketState::Opening | SocketState::Paused | SocketState::Failed, _) => {
@@ -443,10 +446,15 @@ impl Engine {
     }
 
     /// Nobody serves this slot, nobody is about to, and somebody may.
-    fn wants_slot_watch(&self, instance: &UnitName) -> bool {
+    fn wants_slot_watch(&self, name: &UnitName, instance: &UnitName) -> bool {
+        let group_stops = self
+            .triggered(name)
+            .and_then(|group| self.job_of(&group))
+            .is_some_and(|job| job.kind == JobKind::Stop);
         self.activity(instance) == Activity::Idle
             && self.job_of(instance).is_none()
             && self.start_limit_end(instance).is_none()
+            && !group_stops
     }
 
     pub(crate) fn refresh_watches(&mut self, name: &UnitName) {

@@ -6,12 +6,12 @@ use sockmgr_engine::{Engine, SavedUnit};
 use sockmgr_unit::{Fragment, Host, Library, Settings, Severity, Source, Syntax, UnitName};
 
 /// Reads a unit name that a test has written.
-pub fn name(text: &str) -> UnitName {
+pub(crate) fn name(text: &str) -> UnitName {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// Makes a library of a text in which each unit file begins with a line `-- NAME`.
-pub fn library(text: &str, settings: &Settings) -> Library {
+pub(crate) fn library(text: &str, settings: &Settings) -> Library {
     let mut library = Library::with_settings(Host::default(), settings.clone().into());
     for file in text.split("-- ").skip(1) {
         let (title, body) = file.split_once('\n').expect("a unit file has a name and lines");
@@ -27,7 +27,7 @@ pub fn library(text: &str, settings: &Settings) -> Library {
 }
 
 /// Everything wrong with the unit files of a test is a mistake of the test.
-pub fn check_library(library: &mut Library) {
+pub(crate) fn check_library(library: &mut Library) {
     let names: Vec<UnitName> = library.names().cloned().collect();
     for name in names.iter().filter(|name| !name.is_template()) {
         library.unit(name);
@@ -37,11 +37,11 @@ pub fn check_library(library: &mut Library) {
 }
 
 /// The state of `unit` as the keeper stores it.
-pub fn save(engine: &Engine, unit: &UnitName) -> Option<Vec<u8>> {
+pub(crate) fn save(engine: &Engine, unit: &UnitName) -> Option<Vec<u8>> {
     engine.saved(unit).map(|saved| postcard::to_stdvec(&saved).expect("every state can be written"))
 }
 
 /// Reads back what [`save`] wrote.
-pub fn read_saved(bytes: &[u8]) -> SavedUnit {
+pub(crate) fn read_saved(bytes: &[u8]) -> SavedUnit {
     postcard::from_bytes(bytes).expect("every state that was written can be read")
 }

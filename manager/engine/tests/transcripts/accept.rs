@@ -44,7 +44,6 @@ fn each_connection_has_an_instance_that_goes_when_it_ends() {
               echo@0-127.0.0.1:7-10.0.0.9:4000.service: new, start
               close conn1
               job 2: done (echo@0-127.0.0.1:7-10.0.0.9:4000.service)
-              Info: echo@0-127.0.0.1:7-10.0.0.9:4000.service: running (pid 101)
               echo@0-127.0.0.1:7-10.0.0.9:4000.service: start -> running
             > exit echo@0-127.0.0.1:7-10.0.0.9:4000.service
               SIGTERM to echo@0-127.0.0.1:7-10.0.0.9:4000.service ExecStart (Group)
@@ -75,7 +74,6 @@ ExecStart=/bin/echo
               echo@0-17-1000.service: new, start
               close conn1
               job 2: done (echo@0-17-1000.service)
-              Info: echo@0-17-1000.service: running (pid 101)
               echo@0-17-1000.service: start -> running
             > connect echo.socket unknown
               accept echo.socket:0 up to 63
@@ -84,7 +82,6 @@ ExecStart=/bin/echo
               echo@1-unknown.service: new, start
               close conn2
               job 3: done (echo@1-unknown.service)
-              Info: echo@1-unknown.service: running (pid 102)
               echo@1-unknown.service: start -> running
         "#]],
     );
@@ -103,7 +100,6 @@ fn an_ipv4_client_of_an_ipv6_socket_is_named_by_its_ipv4_address() {
               echo@0-127.0.0.1:7-10.0.0.9:4000.service: new, start
               close conn1
               job 2: done (echo@0-127.0.0.1:7-10.0.0.9:4000.service)
-              Info: echo@0-127.0.0.1:7-10.0.0.9:4000.service: running (pid 101)
               echo@0-127.0.0.1:7-10.0.0.9:4000.service: start -> running
             > connect echo.socket from [2001:db8::1]:4001
               accept echo.socket:0 up to 1
@@ -113,7 +109,6 @@ fn an_ipv4_client_of_an_ipv6_socket_is_named_by_its_ipv4_address() {
               echo@1-127.0.0.1:7-2001:db8::1:4001.service: new, start
               close conn2
               job 3: done (echo@1-127.0.0.1:7-2001:db8::1:4001.service)
-              Info: echo@1-127.0.0.1:7-2001:db8::1:4001.service: running (pid 102)
               echo@1-127.0.0.1:7-2001:db8::1:4001.service: start -> running
         "#]],
     );
@@ -132,7 +127,6 @@ fn connections_beyond_the_limit_wait() {
               echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
               close conn1
               job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
-              Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 101)
               echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
             > connect echo.socket from 10.0.0.9:2
               accept echo.socket:0 up to 1
@@ -142,7 +136,6 @@ fn connections_beyond_the_limit_wait() {
               echo@1-127.0.0.1:7-10.0.0.9:2.service: new, start
               close conn2
               job 3: done (echo@1-127.0.0.1:7-10.0.0.9:2.service)
-              Info: echo@1-127.0.0.1:7-10.0.0.9:2.service: running (pid 102)
               echo@1-127.0.0.1:7-10.0.0.9:2.service: start -> running
             > connect echo.socket from 10.0.0.9:3
             > incoming echo.socket
@@ -157,7 +150,6 @@ fn connections_beyond_the_limit_wait() {
               echo@2-127.0.0.1:7-10.0.0.9:3.service: new, start
               close conn3
               job 4: done (echo@2-127.0.0.1:7-10.0.0.9:3.service)
-              Info: echo@2-127.0.0.1:7-10.0.0.9:3.service: running (pid 103)
               echo@2-127.0.0.1:7-10.0.0.9:3.service: start -> running
         "#]],
     );
@@ -176,7 +168,6 @@ fn connections_beyond_the_limit_are_refused_when_strict() {
               echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
               close conn1
               job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
-              Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 101)
               echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
             > connect echo.socket from 10.0.0.9:2
               accept echo.socket:0 up to 64
@@ -185,7 +176,6 @@ fn connections_beyond_the_limit_are_refused_when_strict() {
               echo@1-127.0.0.1:7-10.0.0.9:2.service: new, start
               close conn2
               job 3: done (echo@1-127.0.0.1:7-10.0.0.9:2.service)
-              Info: echo@1-127.0.0.1:7-10.0.0.9:2.service: running (pid 102)
               echo@1-127.0.0.1:7-10.0.0.9:2.service: start -> running
             > connect echo.socket from 10.0.0.9:3
               accept echo.socket:0 up to 64
@@ -208,7 +198,6 @@ fn too_many_connections_in_a_window_fail_a_strict_socket() {
               echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
               close conn1
               job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
-              Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 101)
               echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
             > connect echo.socket from 10.0.0.9:2
               accept echo.socket:0 up to 64
@@ -217,7 +206,6 @@ fn too_many_connections_in_a_window_fail_a_strict_socket() {
               echo@1-127.0.0.1:7-10.0.0.9:2.service: new, start
               close conn2
               job 3: done (echo@1-127.0.0.1:7-10.0.0.9:2.service)
-              Info: echo@1-127.0.0.1:7-10.0.0.9:2.service: running (pid 102)
               echo@1-127.0.0.1:7-10.0.0.9:2.service: start -> running
             > connect echo.socket from 10.0.0.9:3
               accept echo.socket:0 up to 64
@@ -260,7 +248,6 @@ ExecStart=/bin/echo
               echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
               close conn1
               job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
-              Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 101)
               echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
             > connect echo.socket from 10.0.0.9:2
               accept echo.socket:0 up to 1
@@ -269,7 +256,6 @@ ExecStart=/bin/echo
               echo@1-127.0.0.1:7-10.0.0.9:2.service: new, start
               close conn2
               job 3: done (echo@1-127.0.0.1:7-10.0.0.9:2.service)
-              Info: echo@1-127.0.0.1:7-10.0.0.9:2.service: running (pid 102)
               echo@1-127.0.0.1:7-10.0.0.9:2.service: start -> running
             > connect echo.socket from 10.0.0.9:3
               Warning: echo.socket: trigger-limit-hit: pausing for 2s; nothing queued is lost
@@ -286,7 +272,6 @@ ExecStart=/bin/echo
               echo@2-127.0.0.1:7-10.0.0.9:3.service: new, start
               close conn3
               job 4: done (echo@2-127.0.0.1:7-10.0.0.9:3.service)
-              Info: echo@2-127.0.0.1:7-10.0.0.9:3.service: running (pid 103)
               echo@2-127.0.0.1:7-10.0.0.9:3.service: start -> running
         "#]],
     );
@@ -316,7 +301,6 @@ fn want_of_descriptors_pauses() {
               echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
               close conn1
               job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
-              Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 101)
               echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
         "#]],
     );
@@ -358,7 +342,6 @@ ExecStart=/bin/echo
               echo@0-127.0.0.1:7-10.0.0.9:4000.service: new, start
               close conn1
               job 2: done (echo@0-127.0.0.1:7-10.0.0.9:4000.service)
-              Info: echo@0-127.0.0.1:7-10.0.0.9:4000.service: running (pid 101)
               echo@0-127.0.0.1:7-10.0.0.9:4000.service: start -> running
         "#]],
     );
@@ -377,7 +360,6 @@ fn stopping_the_socket_leaves_the_connections() {
               echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
               close conn1
               job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
-              Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 101)
               echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
             > stop echo.socket
               job 3: stop echo.socket
@@ -484,7 +466,6 @@ ExecStart=/bin/db
               echo@0-127.0.0.1:7-10.0.0.9:1.service: dead -> start
               close conn1
               job 3: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
-              Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 102)
               echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
             > stop db.service
               job 4: stop db.service
@@ -510,7 +491,6 @@ ExecStart=/bin/db
               echo@1-127.0.0.1:7-10.0.0.9:2.service: dead -> start
               close conn2
               job 6: done (echo@1-127.0.0.1:7-10.0.0.9:2.service)
-              Info: echo@1-127.0.0.1:7-10.0.0.9:2.service: running (pid 104)
               echo@1-127.0.0.1:7-10.0.0.9:2.service: start -> running
         "#]],
     );

@@ -275,15 +275,13 @@ fn a_stop_takes_the_place_of_a_rolling_restart() {
               web@2.service: running -> stop-sigterm
               SIGTERM to web@1.service ExecStart (Group)
               job 8: done (web@1.service)
-              steer web.socket to [1]
-              watch web.socket:0@0
               web@1.service: stop-sigterm -> dead
               SIGTERM to web@2.service ExecStart (Group)
               job 9: done (web@2.service)
               job 7: done (web.service)
+              watch web.socket:0@0
               watch web.socket:0@1
               watch web.socket:1
-              steer web.socket to [0]
               web.service: stop -> dead
               web.socket: running -> listening
               web@2.service: stop-sigterm -> dead
@@ -299,9 +297,11 @@ fn a_restart_takes_the_place_of_a_start_that_is_under_way() {
         expect![[r#"
             > restart web.service
               SIGTERM to web@1.service ExecStart (Session)
+              steer web.socket to [1]
               web@1.service: start -> stop-sigterm
               SIGTERM to web@1.service ExecStart (Group)
               run web@1.service ExecStart web.socket=web.socket:0@0 web.socket=web.socket:1 $INSTANCE=1 $INSTANCES=2
+              steer web.socket to [0]
               web@1.service: stop-sigterm -> start
             > ready web@1.service
               job 3: done (web@1.service)
@@ -343,13 +343,13 @@ fn a_group_reloads_all_instances_together() {
               web.service: running -> reload
               web@1.service: running -> reload
               web@2.service: running -> reload
+              Info: web@1.service: reloaded
               job 6: done (web@1.service)
-              Info: web@1.service: running (pid 101)
               web.service: reload -> running
               web@1.service: reload -> running
+              Info: web@2.service: reloaded
               job 7: done (web@2.service)
               job 5: done (web.service)
-              Info: web@2.service: running (pid 102)
               web@2.service: reload -> running
         "#]],
     );
@@ -409,15 +409,13 @@ fn a_group_that_is_down_starts_when_it_is_restarted() {
               web@2.service: running -> stop-sigterm
               SIGTERM to web@1.service ExecStart (Group)
               job 6: done (web@1.service)
-              steer web.socket to [1]
-              watch web.socket:0@0
               web@1.service: stop-sigterm -> dead
               SIGTERM to web@2.service ExecStart (Group)
               job 7: done (web@2.service)
               job 5: done (web.service)
+              watch web.socket:0@0
               watch web.socket:0@1
               watch web.socket:1
-              steer web.socket to [0]
               web.service: stop -> dead
               web.socket: running -> listening
               web@2.service: stop-sigterm -> dead

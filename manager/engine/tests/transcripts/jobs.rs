@@ -347,7 +347,6 @@ fn a_restart_takes_over_a_reload() {
               SIGTERM to db.service ExecReload (Session)
               db.service: reload -> stop-sigterm
               SIGTERM to db.service ExecStart (Group)
-              Warning: db.service: killed by SIGTERM
               run db.service ExecStart
               db.service: stop-sigterm -> start
             > ready db.service
@@ -430,7 +429,6 @@ fn a_start_replaces_a_stop() {
               SIGKILL to db.service ExecStart (Session)
               db.service: stop-sigterm -> stop-sigkill
               SIGTERM to db.service ExecStart (Group)
-              Warning: db.service: killed by SIGKILL
               Error: db.service: failed: timeout
               run db.service ExecStart
               db.service: stop-sigkill -> start
@@ -730,7 +728,6 @@ ExecStart=/bin/b
               SIGKILL to b.service ExecStart (Session)
               b.service: stop-sigterm -> stop-sigkill
               SIGTERM to b.service ExecStart (Group)
-              Warning: b.service: killed by SIGKILL
               job 3: done (b.service)
               Error: b.service: failed: timeout
               job 4: done (a.service)

@@ -191,7 +191,6 @@ fn a_stop_goes_on_and_is_no_crash() {
               SIGKILL to http.service ExecStart (Session)
               http.service: stop-sigterm -> stop-sigkill
               SIGTERM to http.service ExecStart (Group)
-              Warning: http.service: killed by SIGKILL
               job 1: done (http.service)
               Error: http.service: failed: timeout
               http.service: stop-sigkill -> failed
@@ -215,7 +214,6 @@ fn a_restart_goes_on_after_its_stop() {
               SIGKILL to http.service ExecStart (Session)
               http.service: stop-sigterm -> stop-sigkill
               SIGTERM to http.service ExecStart (Group)
-              Warning: http.service: killed by SIGKILL
               Error: http.service: failed: timeout
               run http.service ExecStart
               http.service: stop-sigkill -> start
@@ -252,13 +250,12 @@ fn a_wait_for_a_restart_goes_on() {
         expect![[r#"
             > manager-dies
             > wait 1s
+            > manager-returns
+            > wait 1s
               at 100ms
-              job 2: start http.service
+              job 1: start http.service
               run http.service ExecStart
               http.service: auto-restart -> start
-            > manager-returns
-              job 1: start http.service
-            > wait 1s
         "#]],
     );
 }
@@ -272,7 +269,6 @@ fn a_lost_listener_is_opened_again() {
             > manager-dies
             > manager-returns without http.socket:0
               Error: http.socket: some of its listeners are lost, opening all of them again
-              close 
               job 1: start http.socket
               open http.socket:0
               http.socket: listening -> start-open
@@ -349,7 +345,6 @@ fn a_rolling_restart_begins_again() {
               SIGKILL to web@2.service ExecStart (Session)
               web@2.service: stop-sigterm -> stop-sigkill
               SIGTERM to web@2.service ExecStart (Group)
-              Warning: web@2.service: killed by SIGKILL
               Error: web@2.service: failed: timeout
               run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2
               web@2.service: stop-sigkill -> start
@@ -381,7 +376,6 @@ fn connections_go_on_and_are_counted() {
               echo@1-127.0.0.1:7-10.0.0.9:2.service: start-pre -> start
               close conn2
               job 1: done (echo@1-127.0.0.1:7-10.0.0.9:2.service)
-              Info: echo@1-127.0.0.1:7-10.0.0.9:2.service: running (pid 104)
               echo@1-127.0.0.1:7-10.0.0.9:2.service: start -> running
             > exit echo@0-127.0.0.1:7-10.0.0.9:1.service
               SIGTERM to echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart (Group)
@@ -398,11 +392,15 @@ fn a_connection_that_had_no_server_yet_is_lost_with_the_manager() {
         expect![[r#"
             > manager-dies
             > manager-returns
+              job 1: start echo@0-127.0.0.1:7-10.0.0.9:1.service
               Warning: echo@0-127.0.0.1:7-10.0.0.9:1.service: its connection was lost with the earlier manager
-              job 1: stop echo@0-127.0.0.1:7-10.0.0.9:1.service
               job 1: canceled (echo@0-127.0.0.1:7-10.0.0.9:1.service)
-              job 2: start echo@0-127.0.0.1:7-10.0.0.9:1.service
+              job 2: stop echo@0-127.0.0.1:7-10.0.0.9:1.service
               watch echo.socket:0
+              SIGTERM to echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStartPre (Session)
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: start-pre -> stop-sigterm
+              job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
+              echo@0-127.0.0.1:7-10.0.0.9:1.service: gone
         "#]],
     );
 }

@@ -538,7 +538,6 @@ Accept=yes
               echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
               close conn1
               job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
-              Info: echo@0-127.0.0.1:7-10.0.0.9:1.service: running (pid 101)
               echo@0-127.0.0.1:7-10.0.0.9:1.service: start -> running
             > daemon-reload
             > connect echo.socket from 10.0.0.9:2

@@ -71,8 +71,8 @@ fn commands_run_in_their_order() {
               run full.service ExecReload $MAINPID=103
               full.service: running -> reload
               run full.service ExecReload[1] $MAINPID=103
+              Info: full.service: reloaded
               job 2: done (full.service)
-              Info: full.service: running (pid 103)
               full.service: reload -> running
             > stop full.service
               job 3: stop full.service
@@ -320,7 +320,6 @@ fn a_failing_reload_leaves_the_service_running() {
               full.service: running -> reload
               Warning: full.service: exited with status 1
               job 2: failed (full.service)
-              Info: full.service: running (pid 103)
               full.service: reload -> running
         "#]],
     );
@@ -342,15 +341,14 @@ fn a_reload_that_hangs_is_given_up() {
               Warning: full.service: reload timed out
               SIGKILL to full.service ExecReload (Session)
               job 2: timeout (full.service)
-              Info: full.service: running (pid 103)
               full.service: reload -> running
             > reload full.service
               job 3: reload full.service
               run full.service ExecReload $MAINPID=103
               full.service: running -> reload
               run full.service ExecReload[1] $MAINPID=103
+              Info: full.service: reloaded
               job 3: done (full.service)
-              Info: full.service: running (pid 103)
               full.service: reload -> running
         "#]],
     );
@@ -370,11 +368,11 @@ fn a_second_reload_waits_for_the_first_and_reloads_again() {
             > reload full.service
             > exit full.service/control
               run full.service ExecReload[1] $MAINPID=103
-              Info: full.service: running (pid 103)
+              Info: full.service: reloaded
               run full.service ExecReload $MAINPID=103
               run full.service ExecReload[1] $MAINPID=103
+              Info: full.service: reloaded
               job 2: done (full.service)
-              Info: full.service: running (pid 103)
               full.service: reload -> running
         "#]],
     );
@@ -396,6 +394,7 @@ fn the_main_process_may_end_during_a_reload() {
               Info: full.service: exited with status 0
             > exit full.service/control
               run full.service ExecReload[1]
+              Info: full.service: reloaded
               job 2: done (full.service)
               run full.service ExecStop
               full.service: reload -> stop

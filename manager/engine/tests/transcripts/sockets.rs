@@ -326,7 +326,6 @@ ExecStart=/bin/late
               SIGKILL to late.service ExecStart (Session)
               late.service: stop-sigterm -> stop-sigkill
               SIGTERM to late.service ExecStart (Group)
-              Warning: late.service: killed by SIGKILL
               job 4: done (late.service)
               Error: late.service: failed: timeout
               close http.socket:0

@@ -30,7 +30,10 @@ ExecStop=/bin/stop
 
 #[test]
 fn control_group_signals_everybody() {
-    check(MODES, "start group.service; stop group.service", expect![[r#"
+    check(
+        MODES,
+        "start group.service; stop group.service",
+        expect![[r#"
         > start group.service
           job 1: start group.service
           run group.service ExecStart
@@ -45,7 +48,8 @@ fn control_group_signals_everybody() {
           SIGTERM to group.service ExecStart (Group)
           job 2: done (group.service)
           group.service: stop-sigterm -> dead
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -64,7 +68,6 @@ fn a_process_that_ignores_its_signal_is_killed() {
               SIGKILL to group.service ExecStart (Session)
               group.service: stop-sigterm -> stop-sigkill
               SIGTERM to group.service ExecStart (Group)
-              Warning: group.service: killed by SIGKILL
               job 2: done (group.service)
               Error: group.service: failed: timeout
               group.service: stop-sigkill -> failed
@@ -119,7 +122,6 @@ fn mixed_signals_the_main_process_then_kills_all() {
               SIGKILL to mixed.service ExecStart (Session)
               mixed.service: stop-sigterm -> stop-sigkill
               SIGKILL to mixed.service ExecStart (Group)
-              Warning: mixed.service: killed by SIGKILL
               job 2: done (mixed.service)
               Error: mixed.service: failed: timeout
               mixed.service: stop-sigkill -> failed
@@ -129,7 +131,10 @@ fn mixed_signals_the_main_process_then_kills_all() {
 
 #[test]
 fn process_signals_the_main_process_only() {
-    check(MODES, "start process.service; stop process.service", expect![[r#"
+    check(
+        MODES,
+        "start process.service; stop process.service",
+        expect![[r#"
         > start process.service
           job 1: start process.service
           run process.service ExecStart
@@ -143,7 +148,8 @@ fn process_signals_the_main_process_only() {
           process.service: running -> stop-sigterm
           job 2: done (process.service)
           process.service: stop-sigterm -> dead
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -209,7 +215,6 @@ TimeoutStopSec=2s
               Warning: a.service: did not stop in time, killing
               SIGKILL to a.service ExecStop (Session)
               a.service: stop-sigterm -> stop-sigkill
-              Warning: a.service: killed by SIGKILL
               job 2: done (a.service)
               Error: a.service: failed: timeout
               a.service: stop-sigkill -> failed
@@ -239,7 +244,6 @@ ExecStop=/bin/stop
               job 2: stop a.service
               SIGTERM to a.service ExecStartPre (Session)
               a.service: start-pre -> stop-sigterm
-              Warning: a.service: killed by SIGTERM
               job 2: done (a.service)
               a.service: stop-sigterm -> dead
         "#]],
@@ -277,7 +281,6 @@ ExecStop=/bin/stop
               SIGTERM to a.service ExecReload (Session)
               a.service: reload -> stop-sigterm
               SIGTERM to a.service ExecStart (Group)
-              Warning: a.service: killed by SIGTERM
               job 3: done (a.service)
               a.service: stop-sigterm -> dead
         "#]],
@@ -303,7 +306,6 @@ fn a_start_during_a_stop_waits_for_its_end() {
               SIGKILL to group.service ExecStart (Session)
               group.service: stop-sigterm -> stop-sigkill
               SIGTERM to group.service ExecStart (Group)
-              Warning: group.service: killed by SIGKILL
               Error: group.service: failed: timeout
               run group.service ExecStart
               group.service: stop-sigkill -> start
@@ -338,7 +340,6 @@ fn a_stop_before_the_keeper_answers_is_not_forgotten() {
               SIGKILL to group.service ExecStart (Session)
               group.service: stop-sigterm -> stop-sigkill
               SIGTERM to group.service ExecStart (Group)
-              Warning: group.service: killed by SIGKILL
               job 2: done (group.service)
               Error: group.service: failed: timeout
               group.service: stop-sigkill -> failed

@@ -48,7 +48,7 @@ struct Child {
     ended: Option<ExitStatus>,
 }
 
-pub struct World {
+pub(crate) struct World {
     versions: VecDeque<String>,
     settings: Settings,
     engine: Engine,
@@ -73,7 +73,7 @@ pub struct World {
 
 impl World {
     /// A world with the unit files of `units`; a line `== reload` begins the files that `daemon-reload` finds.
-    pub fn new(units: &str, settings: Settings) -> Self {
+    pub(crate) fn new(units: &str, settings: Settings) -> Self {
         let mut versions: VecDeque<String> = units.split("== reload\n").map(str::to_owned).collect();
         let mut first = library(&versions.pop_front().unwrap_or_default(), &settings);
         check_library(&mut first);
@@ -104,7 +104,7 @@ impl World {
     }
 
     /// Plays a script and returns what the engine did. What stands before a `|` only sets the scene.
-    pub fn play(mut self, script: &str) -> String {
+    pub(crate) fn play(mut self, script: &str) -> String {
         if let Some((scene, rest)) = script.split_once('|') {
             self.statements(scene);
             self.text.clear();
@@ -215,7 +215,7 @@ impl World {
 
     fn wait(&mut self, span: &str) {
         let end = self.now.after(self.span(span)).expect("a test does not wait for ever");
-        while let Some(due) = self.engine.poll_timeout().filter(|due| *due <= end) {
+        while let Some(due) = self.engine.poll_timeout().filter(|due| self.manager_lives && *due <= end) {
             self.now = due;
             let _ = writeln!(self.text, "  at {}", Span::from_micros(due.as_micros() - 1_000_000));
             self.call(|engine, now, out| {
