@@ -134,12 +134,15 @@ impl Engine {
         self.ensure(group);
     }
 
-    /// `Instances=` of a socket; `auto` is the number of CPUs.
+    /// `Instances=` of a socket; `auto` is the number of CPUs. While it is open it has the slots that it was opened with.
     fn instance_count(&self, socket: &UnitName) -> Option<u32> {
-        match self.nodes.get(socket)?.unit.socket()?.instances? {
-            Instances::Count(count) => Some(count),
-            Instances::Auto => Some(self.cpus),
-        }
+        let node = self.nodes.get(socket)?;
+        let wanted = match node.unit.socket()?.instances? {
+            Instances::Count(count) => count,
+            Instances::Auto => self.cpus,
+        };
+        let last = node.socket()?.ports.iter().filter_map(|open| open.port.slot).max();
+        Some(last.map_or(wanted, |last| last + 1))
     }
 
     /// How many slots the listeners of this socket have; `None` when it starts a plain service.

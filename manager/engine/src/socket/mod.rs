@@ -7,9 +7,9 @@
 mod accept;
 
 use serde::{Deserialize, Serialize};
-use sockmgr_unit::UnitName;
 use sockmgr_unit::section::SocketSection;
 use sockmgr_unit::value::{Distribute, LimitAction, Listen, Span};
+use sockmgr_unit::{LoadState, UnitName};
 
 use crate::engine::Engine;
 use crate::event::{Action, Port};
@@ -221,9 +221,13 @@ impl Engine {
         let (held, lost): (Vec<Port>, Vec<Port>) =
             old.ports.iter().map(|open| open.port).partition(|port| has_fd(port.fd));
         let was_opening = old.state == SocketState::Opening;
+        let fits = self.fits(name, &old.ports);
         *self.socket_mut(name) = old;
-        if !lost.is_empty() {
-            self.log_error(name, "some of its listeners are lost, opening all of them again".to_owned());
+        if !lost.is_empty() || !fits {
+            self.log_error(
+                name,
+                "its listeners are lost or not what its file says now, opening them again".to_owned(),
+            );
             if !held.is_empty() {
                 self.out.push(Action::Close { socket: name.clone(), ports: held });
             }
@@ -234,7 +238,26 @@ impl Engine {
             self.enter_open(name);
         } else {
             self.listeners.extend(held.into_iter().map(|port| (port.fd, name.clone())));
+            // Only now it is known how many slots the group has.
+            self.link(name);
         }
+    }
+
+    /// Whether these listeners are of the lines and of the kind that the unit file asks for. The number of slots does not matter.
+    fn fits(&self, name: &UnitName, ports: &[OpenPort]) -> bool {
+        let section = self.section(name);
+        let in_slots = section.instances.is_some() && !section.accept;
+        let line_fits = |(line, listen)| {
+            let mut of_line = ports.iter().filter(|open| open.port.line == line).peekable();
+            let own = in_slots && own_per_slot(section, listen);
+            of_line.peek().is_some() && of_line.all(|open| open.port.slot.is_some() == own)
+        };
+        let lines = section.listen.len();
+        // Where the file is gone nothing else is asked for.
+        self.nodes[name].unit.load_state == LoadState::NotFound
+            || ports.is_empty()
+            || section.listen.iter().enumerate().all(line_fits)
+                && ports.iter().all(|open| open.port.line < lines)
     }
 
     pub(crate) fn socket_stop(&mut self, name: &UnitName) -> Begun {
