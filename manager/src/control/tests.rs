@@ -1,1 +1,6 @@
+//! The control on messages, without a socket where none is needed, over an engine whose world is a fake.
 
+mod calls;
+mod links;
+mod objects;
+mod world;
