@@ -30,7 +30,9 @@ impl Interface {
     pub(super) fn get(&self, subject: &Subject<'_>, name: &str) -> Option<Value> {
         let field = self.fields.iter().find(|field| field.name == name);
         field.and_then(|field| field.value(subject)).or_else(|| {
-            self.from_files(subject).find(|(known, _)| *known == name).map(|(_, property)| value::from_property(property))
+            self.from_files(subject)
+                .find(|(known, _)| *known == name)
+                .map(|(_, property)| value::from_property(property))
         })
     }
 

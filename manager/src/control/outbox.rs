@@ -108,7 +108,8 @@ mod tests {
         }
         assert_eq!(pushed, 31, "the limit counts whole messages");
         let batch = outbox.state.borrow_mut().take_batch();
-        let numbers: Vec<u32> = batch.iter().map(|m| m.body().deserialize::<(u32, String)>().unwrap().0).collect();
+        let numbers: Vec<u32> =
+            batch.iter().map(|m| m.body().deserialize::<(u32, String)>().unwrap().0).collect();
         assert_eq!(numbers, (0..pushed).collect::<Vec<_>>());
     }
 }

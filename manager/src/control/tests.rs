@@ -3,4 +3,5 @@
 mod calls;
 mod links;
 mod objects;
+mod systemctl;
 mod world;

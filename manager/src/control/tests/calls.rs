@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use sockmgr_engine::{JobId, Notice};
 use zbus::{Message, OwnedObjectPath};
 
-use super::world::{Client, FIRST_PID, MANAGER, Refusal, message, name, read, summary, unit_path, without_reply};
+use super::world::{
+    Client, FIRST_PID, MANAGER, Refusal, message, name, read, summary, unit_path, without_reply,
+};
 use crate::control::interface::{Access, Method, signature_of};
 use crate::control::object::Object;
 use crate::control::{manager, path};
@@ -25,7 +27,11 @@ fn a_start_answers_with_the_job_and_then_tells_how_it_ends() {
     let mut client = Client::new();
     let outcome = client.send(&message(MANAGER.0, MANAGER.1, "StartUnit", &("echo.socket", "replace")));
     let job: OwnedObjectPath = read(outcome.reply.as_ref().unwrap()).unwrap();
-    let ids: Vec<JobId> = outcome.notices.iter().filter_map(|n| if let Notice::JobNew { id, .. } = n { Some(*id) } else { None }).collect();
+    let ids: Vec<JobId> = outcome
+        .notices
+        .iter()
+        .filter_map(|n| if let Notice::JobNew { id, .. } = n { Some(*id) } else { None })
+        .collect();
     assert_eq!(ids.iter().map(|id| path::of_job(*id)).collect::<Vec<_>>(), [job]);
     let news = client.news(&outcome);
     assert_eq!(
@@ -71,7 +77,14 @@ fn a_request_with_nothing_to_do_has_a_job_that_ends_at_once() {
 
 #[test]
 fn enqueue_tells_what_else_was_queued() {
-    type Enqueued = (u32, OwnedObjectPath, String, OwnedObjectPath, String, Vec<(u32, OwnedObjectPath, String, OwnedObjectPath, String)>);
+    type Enqueued = (
+        u32,
+        OwnedObjectPath,
+        String,
+        OwnedObjectPath,
+        String,
+        Vec<(u32, OwnedObjectPath, String, OwnedObjectPath, String)>,
+    );
     let mut client = Client::new();
     let (id, job, unit, object, kind, others): Enqueued =
         client.manager("EnqueueUnitJob", ("all.target", "start", "replace")).unwrap();
@@ -116,14 +129,26 @@ fn calls_that_do_not_fit_the_tables_are_refused() {
         ("/org/freedesktop/systemd1/job/7", "org.freedesktop.DBus.Peer", "Ping", "UnknownObject"),
         ("/org/example", "org.freedesktop.DBus.Peer", "Ping", "UnknownObject"),
         ("/org/freedesktop/systemd1/unit/nonsense", "org.freedesktop.DBus.Peer", "Ping", "InvalidArgs"),
-        ("/org/freedesktop/systemd1/unit/web_40_2eservice", "org.freedesktop.DBus.Peer", "Ping", "InvalidArgs"),
+        (
+            "/org/freedesktop/systemd1/unit/web_40_2eservice",
+            "org.freedesktop.DBus.Peer",
+            "Ping",
+            "InvalidArgs",
+        ),
         (MANAGER.0, MANAGER.1, "StartUnit", "InvalidArgs"),
     ];
     for (path, interface, member, expected) in table {
-        assert_eq!(refused(client.call::<()>((path, interface), member, ())).0, expected, "{member} at {path}");
+        assert_eq!(
+            refused(client.call::<()>((path, interface), member, ())).0,
+            expected,
+            "{member} at {path}"
+        );
     }
     let (_, text) = refused(client.manager::<()>("StartUnit", ("echo.socket",)));
-    assert_eq!(text, "Invalid arguments 's' to call org.freedesktop.systemd1.Manager.StartUnit(), expecting 'ss'.");
+    assert_eq!(
+        text,
+        "Invalid arguments 's' to call org.freedesktop.systemd1.Manager.StartUnit(), expecting 'ss'."
+    );
 }
 
 #[test]
@@ -203,7 +228,10 @@ fn listings_filter_by_state_and_pattern() {
 
     assert_eq!(names(&list(&mut client, &["listening"], &[])), ["echo.socket"]);
     assert_eq!(names(&list(&mut client, &["masked", "bad-setting"], &[])), ["bad.service", "masked.service"]);
-    assert_eq!(names(&list(&mut client, &["inactive"], &["web*"])), ["web.service", "web.socket", "web@1.service", "web@2.service"]);
+    assert_eq!(
+        names(&list(&mut client, &["inactive"], &["web*"])),
+        ["web.service", "web.socket", "web@1.service", "web@2.service"]
+    );
     assert_eq!(names(&list(&mut client, &["active"], &["web*"])), Vec::<&str>::new());
     let filtered: Vec<Row> = client.manager("ListUnitsFiltered", ["active"].as_slice()).unwrap();
     assert_eq!(names(&filtered), ["echo.socket"]);
@@ -217,8 +245,11 @@ fn units_are_listed_by_name_known_or_not() {
     let asked = ["late.service", "absent.socket", "ping.service"];
     let rows: Vec<Row> = client.manager("ListUnitsByNames", asked.as_slice()).unwrap();
     let states: Vec<_> = rows.iter().map(|row| (row.0.as_str(), row.2.as_str(), row.4.as_str())).collect();
-    let expected =
-        [("late.service", "loaded", "dead"), ("absent.socket", "not-found", "dead"), ("echo.service", "loaded", "dead")];
+    let expected = [
+        ("late.service", "loaded", "dead"),
+        ("absent.socket", "not-found", "dead"),
+        ("echo.service", "loaded", "dead"),
+    ];
     assert_eq!(states, expected);
 }
 
@@ -228,10 +259,16 @@ fn a_unit_is_got_when_known_and_loaded_when_there_is_a_file() {
     let object = |unit: &str| path::of_unit(&name(unit));
     let (error, text) = refused(client.manager::<OwnedObjectPath>("GetUnit", "late.service"));
     assert_eq!((error.as_str(), text.as_str()), ("NoSuchUnit", "Unit late.service not loaded."));
-    assert_eq!(client.manager::<OwnedObjectPath>("LoadUnit", "late.service").unwrap(), object("late.service"));
+    assert_eq!(
+        client.manager::<OwnedObjectPath>("LoadUnit", "late.service").unwrap(),
+        object("late.service")
+    );
     assert_eq!(client.manager::<OwnedObjectPath>("GetUnit", "late.service").unwrap(), object("late.service"));
     assert_eq!(client.manager::<OwnedObjectPath>("GetUnit", "ping.service").unwrap(), object("echo.service"));
-    assert_eq!(client.manager::<OwnedObjectPath>("LoadUnit", "absent.service").unwrap(), object("absent.service"));
+    assert_eq!(
+        client.manager::<OwnedObjectPath>("LoadUnit", "absent.service").unwrap(),
+        object("absent.service")
+    );
 }
 
 #[test]

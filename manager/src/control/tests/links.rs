@@ -179,7 +179,8 @@ fn a_client_that_does_not_read_delays_nobody_and_is_dropped() {
         let deaf = UnixStream::connect(server.socket()).unwrap();
         let deaf = Builder::unix_stream(deaf).p2p().build().await.unwrap();
         // More replies than its socket and its outbox take; nobody reads its connection's queue beyond the first few.
-        let introspect = |_| message(&unit_path("echo.service"), "org.freedesktop.DBus.Introspectable", "Introspect", &());
+        let introspect =
+            |_| message(&unit_path("echo.service"), "org.freedesktop.DBus.Introspectable", "Introspect", &());
         let calls: Vec<Message> = (0..64).map(introspect).collect();
         let flood = async {
             let _unread = MessageStream::from(&deaf);
@@ -264,7 +265,8 @@ async fn call_on_bus(client: &mut MessageStream, build: impl Fn() -> Message) ->
     loop {
         let reply = call(client, &build()).await;
         let error = reply.header().error_name().map(ToString::to_string);
-        if error.is_none_or(|error| !error.ends_with("ServiceUnknown") && !error.ends_with("NameHasNoOwner")) {
+        if error.is_none_or(|error| !error.ends_with("ServiceUnknown") && !error.ends_with("NameHasNoOwner"))
+        {
             return reply;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -291,7 +293,8 @@ fn the_bus_serves_the_same_manager_under_its_name() {
 
         // Root and the own user may change things; that is who we are.
         let rule = "type='signal',interface='org.freedesktop.systemd1.Manager'";
-        let add_match = Message::method_call("/org/freedesktop/DBus", "AddMatch").destination("org.freedesktop.DBus");
+        let add_match =
+            Message::method_call("/org/freedesktop/DBus", "AddMatch").destination("org.freedesktop.DBus");
         call(&mut client, &add_match.interface("org.freedesktop.DBus").build(&rule).unwrap()).await;
         send(&client, &on_bus("StartUnit").build(&("echo.socket", "replace")).unwrap()).await;
         let mut seen = Vec::new();
@@ -299,7 +302,9 @@ fn the_bus_serves_the_same_manager_under_its_name() {
             let message = peer::next(&mut client).await.unwrap();
             match message.message_type() {
                 Type::MethodReturn => seen.push("reply".to_owned()),
-                Type::Signal if message.header().path().unwrap() == MANAGER.0 => seen.push(summarize(&message)),
+                Type::Signal if message.header().path().unwrap() == MANAGER.0 => {
+                    seen.push(summarize(&message))
+                }
                 _ => {}
             }
         }

@@ -93,7 +93,12 @@ fn properties_have_the_types_that_systemctl_insists_on() {
         ("KillSignal", "i"),
     ];
     let mut client = Client::new();
-    let units = [("echo.socket", &socket[..]), ("echo.service", &service[..]), ("web.service", &service[..]), ("all.target", &[])];
+    let units = [
+        ("echo.socket", &socket[..]),
+        ("echo.service", &service[..]),
+        ("web.service", &service[..]),
+        ("all.target", &[]),
+    ];
     for (unit, own) in units {
         let values = all(&mut client, &unit_path(unit), "");
         for (property, expected) in common.iter().chain(own) {
@@ -107,7 +112,14 @@ fn properties_have_the_types_that_systemctl_insists_on() {
 fn the_manager_has_its_properties() {
     let mut client = Client::new();
     let values = all(&mut client, MANAGER.0, "");
-    let types = [("Version", "s"), ("SystemState", "s"), ("NNames", "u"), ("NFailedUnits", "u"), ("NJobs", "u"), ("UnitPath", "as")];
+    let types = [
+        ("Version", "s"),
+        ("SystemState", "s"),
+        ("NNames", "u"),
+        ("NFailedUnits", "u"),
+        ("NJobs", "u"),
+        ("UnitPath", "as"),
+    ];
     for (property, expected) in types {
         assert_eq!(signature(&values[property]), expected, "{property}");
     }
@@ -128,12 +140,14 @@ fn a_value_is_the_same_however_it_is_asked_for_and_as_introspection_says() {
     paths.push(MANAGER.0.to_owned());
     for path in paths {
         let values = all(&mut client, &path, "");
-        let xml: String = client.call((&path, "org.freedesktop.DBus.Introspectable"), "Introspect", ()).unwrap();
+        let xml: String =
+            client.call((&path, "org.freedesktop.DBus.Introspectable"), "Introspect", ()).unwrap();
         assert_eq!(xml.matches("<property ").count(), values.len(), "{path}: each property once");
         for (property, value) in &values {
             let entry = format!("<property name=\"{property}\" type=\"{}\" ", signature(value));
             assert_eq!(xml.matches(&entry).count(), 1, "{entry} of {path}");
-            let alone: OwnedVariant = client.call((&path, PROPERTIES), "Get", ("", property.as_str())).unwrap();
+            let alone: OwnedVariant =
+                client.call((&path, PROPERTIES), "Get", ("", property.as_str())).unwrap();
             assert_eq!(alone, *value, "{property} of {path}");
         }
     }
@@ -144,12 +158,17 @@ fn properties_belong_to_their_interface_and_stay_as_they_are() {
     let mut client = Client::new();
     let object = unit_path("echo.socket");
     let get = |client: &mut Client, interface: &str, property: &str| {
-        client.call::<OwnedVariant>((&object, PROPERTIES), "Get", (interface, property)).map_err(|error| error.0)
+        client
+            .call::<OwnedVariant>((&object, PROPERTIES), "Get", (interface, property))
+            .map_err(|error| error.0)
     };
     assert!(get(&mut client, UNIT, "ActiveState").is_ok());
     assert!(get(&mut client, "org.freedesktop.systemd1.Socket", "Accept").is_ok());
     assert_eq!(get(&mut client, UNIT, "Accept").unwrap_err(), "UnknownProperty");
-    assert_eq!(get(&mut client, "org.freedesktop.systemd1.Service", "MainPID").unwrap_err(), "UnknownInterface");
+    assert_eq!(
+        get(&mut client, "org.freedesktop.systemd1.Service", "MainPID").unwrap_err(),
+        "UnknownInterface"
+    );
     let set = |client: &mut Client, property: &str| {
         let value = zbus::Variant::from("x");
         client.call::<()>((&object, PROPERTIES), "Set", (UNIT, property, value)).unwrap_err().0
@@ -162,7 +181,8 @@ fn properties_belong_to_their_interface_and_stay_as_they_are() {
 fn a_unit_that_nobody_knows_is_down_and_not_found() {
     let mut client = Client::new();
     for unit in ["absent.socket", "absent.service", "absent.target", "absent.timer"] {
-        let states = ["LoadState", "ActiveState", "SubState", "Id"].map(|property| client.text(unit, property));
+        let states =
+            ["LoadState", "ActiveState", "SubState", "Id"].map(|property| client.text(unit, property));
         assert_eq!(states, ["not-found", "inactive", "dead", unit]);
         let error = <(String, String)>::try_from(client.property(unit, UNIT, "LoadError").unwrap()).unwrap();
         assert_eq!(error.0, "org.freedesktop.systemd1.NoSuchUnit");
@@ -187,13 +207,17 @@ fn a_socket_and_its_service_name_each_other() {
     let mut client = Client::new();
     let texts = |value: OwnedVariant| Vec::<String>::try_from(value).unwrap();
     let listen = client.property("echo.socket", "org.freedesktop.systemd1.Socket", "Listen").unwrap();
-    let expected = [("Stream", "/run/echo"), ("Datagram", "@echo")].map(|(kind, at)| (kind.to_owned(), at.to_owned()));
+    let expected =
+        [("Stream", "/run/echo"), ("Datagram", "@echo")].map(|(kind, at)| (kind.to_owned(), at.to_owned()));
     assert_eq!(Vec::<(String, String)>::try_from(listen).unwrap(), expected);
     assert_eq!(texts(client.property("echo.socket", UNIT, "Triggers").unwrap()), ["echo.service"]);
     assert_eq!(texts(client.property("echo.service", UNIT, "TriggeredBy").unwrap()), ["echo.socket"]);
     assert_eq!(texts(client.property("web.socket", UNIT, "Triggers").unwrap()), ["web.service"]);
     assert_eq!(texts(client.property("echo.socket", UNIT, "WantedBy").unwrap()), ["all.target"]);
-    assert_eq!(texts(client.property("ping.service", UNIT, "Names").unwrap()), ["echo.service", "ping.service"]);
+    assert_eq!(
+        texts(client.property("ping.service", UNIT, "Names").unwrap()),
+        ["echo.service", "ping.service"]
+    );
 }
 
 #[test]
@@ -253,6 +277,7 @@ fn the_tree_leads_to_every_unit() {
         path = format!("{path}/{step}");
     }
     assert!(introspect(&path).contains("<interface name=\"org.freedesktop.systemd1.Socket\">"));
-    let jobs: Vec<(u32, String, String, String, OwnedObjectPath, OwnedObjectPath)> = client.manager("ListJobs", ()).unwrap();
+    let jobs: Vec<(u32, String, String, String, OwnedObjectPath, OwnedObjectPath)> =
+        client.manager("ListJobs", ()).unwrap();
     assert_eq!(jobs, []);
 }

@@ -62,7 +62,10 @@ impl World {
             library.add_fragment(name(file), fragment(file));
         }
         library.add_fragment(name("ping.service"), Fragment::Alias(name("echo.service")));
-        library.add_fragment(name("masked.service"), Fragment::Masked(Path::new("/units/masked.service").into()));
+        library.add_fragment(
+            name("masked.service"),
+            Fragment::Masked(Path::new("/units/masked.service").into()),
+        );
         let engine = Engine::new(library, Settings::default(), 4);
         let (actions, notices, pids) = (Vec::new(), Vec::new(), BTreeMap::new());
         let mut world = Self { engine, actions, notices, now: 1_000_000, pids, reload_error: None };
@@ -208,7 +211,12 @@ impl Client {
     }
 
     /// A property of a unit.
-    pub(super) fn property(&mut self, unit: &str, interface: &str, property: &str) -> Result<zbus::OwnedVariant, Refusal> {
+    pub(super) fn property(
+        &mut self,
+        unit: &str,
+        interface: &str,
+        property: &str,
+    ) -> Result<zbus::OwnedVariant, Refusal> {
         self.call((&unit_path(unit), PROPERTIES), "Get", (interface, property))
     }
 
@@ -222,7 +230,12 @@ impl Client {
     }
 }
 
-pub(super) fn message(path: &str, interface: &str, member: &str, body: &(impl Serialize + DynamicType)) -> Message {
+pub(super) fn message(
+    path: &str,
+    interface: &str,
+    member: &str,
+    body: &(impl Serialize + DynamicType),
+) -> Message {
     let call = Message::method_call(path, member).destination("org.freedesktop.systemd1");
     let call = if interface.is_empty() { call } else { call.interface(interface) };
     call.build(body).unwrap()
@@ -256,7 +269,8 @@ pub(super) fn summarize(message: &Message) -> String {
     let body = message.body();
     match body.signature().to_string_no_parens().as_str() {
         "uoss" => {
-            let (_, _, unit, result): (u32, zbus::OwnedObjectPath, String, String) = body.deserialize().unwrap();
+            let (_, _, unit, result): (u32, zbus::OwnedObjectPath, String, String) =
+                body.deserialize().unwrap();
             format!("{member} {unit} {result}")
         }
         "uos" => {
@@ -269,8 +283,11 @@ pub(super) fn summarize(message: &Message) -> String {
         }
         "sa{sv}as" => {
             let path = header.path().unwrap().as_str().rsplit('/').next().unwrap();
-            let (interface, _, _): (String, std::collections::HashMap<String, zbus::OwnedVariant>, Vec<String>) =
-                body.deserialize().unwrap();
+            let (interface, _, _): (
+                String,
+                std::collections::HashMap<String, zbus::OwnedVariant>,
+                Vec<String>,
+            ) = body.deserialize().unwrap();
             let unit = crate::control::path::unescape(path).unwrap();
             format!("{member} {unit} {}", interface.rsplit('.').next().unwrap())
         }
