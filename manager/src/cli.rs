@@ -2,13 +2,11 @@
 //!
 //! The way is always the same: words ([`args`]) → [`Session`] → calls ([`manager`] over [`bus`]) → text or JSON →
 //! [`Exit`]. Units are loaded, judged and run by the manager, never here; `up` starts a `sockmgrd`
-//! for that.
+//! for that, and `verify` asks `sockmgr-unit`.
 //!
 //! Invariant: results go to stdout, everything else to stderr, and the exit code is the one systemctl gives.
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 mod args;
 mod bus;
@@ -32,6 +30,7 @@ mod table;
 mod tree;
 mod units;
 mod up;
+mod verify;
 
 use args::{Invocation, Patterns, Verb};
 use exit::{CliError, Exit};
@@ -40,7 +39,7 @@ use session::{Session, Target};
 
 /// Runs the command with the arguments of this process.
 pub fn main() -> ExitCode {
-    let exit = match Invocation::try_parse() {
+    let exit = match Invocation::read(std::env::args_os()) {
         Ok(invocation) => run(invocation).unwrap_or_else(|error| error.report()),
         Err(error) => explain(&error),
     };
@@ -81,6 +80,7 @@ fn run(invocation: Invocation) -> Result<Exit, CliError> {
         Verb::IsFailed(units) => state::is_failed(&mut open(flags)?, &units.units),
         Verb::IsSystemRunning => state::is_system_running(&mut open(flags)?),
         Verb::DaemonReload => state::daemon_reload(&mut open(flags)?),
+        Verb::Verify(what) => verify::run(&flags, &target, &what.files),
         Verb::Up(what) => up::run(flags, &target, &what),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sockmgr_unit::{Library, Settings, Unit, UnitKind, UnitName};
 
 use crate::command::{Command, KillWho, RequestError};
-use crate::event::{Action, Event, KillScope, Level, Notice};
+use crate::event::{Action, Event, KillScope, Level, Notice, Notification};
 use crate::group::Group;
 use crate::ids::{FdId, JobId, ProcessId, Time};
 use crate::job::{Job, JobKind};
@@ -35,6 +35,8 @@ pub struct Engine {
     /// Which unit a process belongs to, until its end was reported.
     pub(crate) processes: BTreeMap<ProcessId, UnitName>,
     pub(crate) pids: BTreeMap<u32, ProcessId>,
+    /// Notifications of processes whose pid we have not been told yet.
+    pub(crate) early: Vec<(u32, Option<u32>, Notification)>,
     /// Units whose change others have yet to react to.
     stirred: BTreeSet<UnitName>,
     /// Units that clients and the keeper have yet to be told of.
@@ -61,6 +63,7 @@ impl Engine {
             listeners: BTreeMap::new(),
             processes: BTreeMap::new(),
             pids: BTreeMap::new(),
+            early: Vec::new(),
             stirred: BTreeSet::new(),
             changed: BTreeSet::new(),
             next_fd: 1,

@@ -26,6 +26,9 @@ enum Operation {
 pub(crate) struct Group {
     /// The instance in each slot.
     pub(crate) slots: Vec<UnitName>,
+    /// Its state when its times were last looked at.
+    #[serde(skip)]
+    seen: Option<ActiveState>,
     /// Jobs do not outlive the manager, so what they were doing does not either.
     #[serde(skip)]
     operation: Option<Operation>,
@@ -144,6 +147,13 @@ impl Engine {
     /// An instance changed: who is in rotation may have changed with it.
     pub(crate) fn group_react(&mut self, group: &UnitName) {
         self.refresh_rotation(group);
+        let (new, now) = (self.active_state(group), self.now);
+        let Some(node) = self.nodes.get_mut(group) else { return };
+        let Machine::Group(machine) = &mut node.machine else { return };
+        let old = machine.seen.replace(new).unwrap_or(ActiveState::Inactive);
+        if old != new {
+            node.stamps.record(now, old, new);
+        }
     }
 
     fn slots(&self, name: &UnitName) -> Vec<UnitName> {

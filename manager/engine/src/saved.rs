@@ -2,6 +2,8 @@
 //!
 //! Jobs are not kept: what a unit was in the middle of it goes on with, but nobody waits for it any more.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sockmgr_unit::UnitName;
 
@@ -71,7 +73,7 @@ impl Engine {
             self.restore_unit(unit, &has_fd);
         }
         self.restore_processes(processes);
-        let sockets: Vec<UnitName> = self.listeners.values().cloned().collect();
+        let sockets: BTreeSet<UnitName> = self.listeners.values().cloned().collect();
         for socket in sockets {
             self.forget_steering(&socket);
             self.steer_socket(&socket);
@@ -82,6 +84,7 @@ impl Engine {
 
     fn restore_unit(&mut self, saved: SavedUnit, has_fd: &impl Fn(FdId) -> bool) {
         let name = saved.name;
+        self.ensure(&name);
         if let SavedMachine::Service(service) = &saved.machine {
             if service.is_per_connection() && !self.nodes.contains_key(&name) {
                 let unit = self.library.unit(&name);

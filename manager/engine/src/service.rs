@@ -20,6 +20,8 @@ use crate::node::{ActiveState, Machine};
 use crate::view::ServiceView;
 
 const SIGKILL: i32 = 9;
+/// Notifications that may wait for the pid of their sender to become known.
+const EARLY_MAX: usize = 256;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ServiceState {
@@ -483,6 +485,7 @@ impl Engine {
         let service = self.service_mut(&name);
         if let Some(control) = service.control.as_mut().filter(|child| child.process == process) {
             control.pid = Some(pid);
+            return self.take_early(pid);
         }
         let Some(main) = service.main.as_mut().filter(|child| child.process == process) else { return };
         main.pid = Some(pid);
@@ -496,6 +499,7 @@ impl Engine {
         if state == ServiceState::Start && matches!(kind, ServiceType::Simple | ServiceType::Exec) {
             self.enter_list(&name, ExecList::StartPost);
         }
+        self.take_early(pid);
     }
 
     pub(crate) fn service_spawn_failed(&mut self, process: ProcessId, error: SpawnError) {
@@ -654,7 +658,7 @@ impl Engine {
 
     pub(crate) fn service_notified(&mut self, pid: u32, session: Option<u32>, message: Notification) {
         let sender = self.pids.get(&pid).or_else(|| self.pids.get(&session?)).copied();
-        let Some(process) = sender else { return };
+        let Some(process) = sender else { return self.keep_early(pid, session, message) };
         let Some(name) = self.processes.get(&process).cloned() else { return };
         if !self.may_notify(&name, pid) {
             return self.log_debug(&name, format!("notification of pid {pid} ignored; see NotifyAccess="));
@@ -672,6 +676,23 @@ impl Engine {
         let notifies = self.service_unit(&name).service.type_ == ServiceType::Notify;
         if ready && notifies && state == ServiceState::Start {
             self.enter_list(&name, ExecList::StartPost);
+        }
+    }
+
+    /// A service can be ready before the keeper has told us its pid: such a message waits for that.
+    fn keep_early(&mut self, pid: u32, session: Option<u32>, message: Notification) {
+        if self.processes.len() > self.pids.len() && self.early.len() < EARLY_MAX {
+            self.early.push((pid, session, message));
+        }
+    }
+
+    fn take_early(&mut self, spawned: u32) {
+        for (pid, session, message) in std::mem::take(&mut self.early) {
+            if pid == spawned || session == Some(spawned) {
+                self.service_notified(pid, session, message);
+            } else {
+                self.keep_early(pid, session, message);
+            }
         }
     }
 

@@ -6,9 +6,10 @@
 //! Invariant: an option means the same with every verb that has a use for it. As with systemctl all of them may stand
 //! before or behind the verb, and one that a verb has no use for is accepted.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::signal::{SignalNumber, parse_signal};
 use crate::paths::Scope;
@@ -30,6 +31,62 @@ pub(crate) struct Invocation {
     pub(crate) verb: Option<Verb>,
 }
 
+impl Invocation {
+    /// Reads the words of a command line, the first of which is the program's name.
+    ///
+    /// # Errors
+    /// The words do not make sense, or ask for help or the version.
+    pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::try_parse_from(verb_first(words.into_iter().collect()))
+    }
+}
+
+/// The words with the verb in front of all options. clap parses the options before and behind a verb apart and keeps only
+/// the latter where both are given, so that `-p Id show -p Names` would lose one.
+fn verb_first(mut words: Vec<OsString>) -> Vec<OsString> {
+    let verb = verb_position(&words);
+    if verb < words.len() {
+        words[1..=verb].rotate_right(1);
+    }
+    words
+}
+
+/// Where the first word is that is neither an option nor the value of one.
+fn verb_position(words: &[OsString]) -> usize {
+    let mut at = 1;
+    if words.get(at).is_none_or(|word| !word.as_encoded_bytes().starts_with(b"-")) {
+        return at;
+    }
+    let command = Invocation::command();
+    while let Some(option) = words.get(at).and_then(|word| word.to_str()).filter(|word| word.starts_with('-'))
+    {
+        if option == "--" {
+            return words.len();
+        }
+        at += if wants_value(&command, option) { 2 } else { 1 };
+    }
+    at
+}
+
+/// Whether the next word is the value of this option.
+fn wants_value(command: &clap::Command, word: &str) -> bool {
+    let takes = |arg: &clap::Arg| arg.get_action().takes_values() && !arg.is_require_equals_set();
+    if let Some(long) = word.strip_prefix("--") {
+        // May be cut short; where that is ambiguous clap will say so.
+        let meant = |arg: &&clap::Arg| {
+            arg.get_long()
+                .into_iter()
+                .chain(arg.get_all_aliases().unwrap_or_default())
+                .any(|own| own.starts_with(long))
+        };
+        return command.get_arguments().find(meant).is_some_and(takes);
+    }
+    let mut letters = word[1..].chars();
+    letters
+        .find(|letter| command.get_arguments().any(|arg| arg.get_short() == Some(*letter) && takes(arg)))
+        .is_some_and(|_| letters.as_str().is_empty())
+}
+
 /// The options of all verbs.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Flags {
@@ -49,7 +106,7 @@ pub(crate) struct Flags {
     /// Also inactive units; with show, also empty properties
     #[arg(short, long, global = true, help_heading = "Which units")]
     pub(crate) all: bool,
-    /// Only units of these types (`help` lists them)
+    /// Only units of these types
     #[arg(
         short = 't',
         long = "type",
@@ -228,6 +285,14 @@ pub(crate) struct Up {
     pub(crate) unit_path: Vec<PathBuf>,
 }
 
+/// What `verify` reads.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Unit files to check, with the drop-ins beside them
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 #[command(infer_subcommands = false)]
@@ -272,6 +337,8 @@ pub(crate) enum Verb {
 
     /// Let the manager read all unit files again
     DaemonReload,
+    /// Check unit files; needs no manager
+    Verify(Verify),
     /// Run a manager in the foreground for the units of a directory
     Up(Up),
 }
@@ -289,5 +356,148 @@ fn parse_lines(text: &str) -> Result<usize, String> {
     match text {
         "all" => Ok(usize::MAX),
         _ => text.parse().map_err(|_| "a number of lines is needed, or `all`".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &str) -> Result<Invocation, clap::Error> {
+        Invocation::read(std::iter::once("sockmgr").chain(words.split_whitespace()).map(OsString::from))
+    }
+
+    fn flags(words: &str) -> Flags {
+        parse(words).unwrap().flags
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Invocation::command().debug_assert();
+    }
+
+    #[test]
+    fn verbs_and_their_operands() {
+        let table = [
+            ("start web api.socket", "Some(Start(Units { units: [\"web\", \"api.socket\"] }))"),
+            ("try-restart web", "Some(TryRestart(Units { units: [\"web\"] }))"),
+            ("status", "Some(Status(Patterns { units: [] }))"),
+            ("list-sockets web*", "Some(ListSockets(Patterns { units: [\"web*\"] }))"),
+            ("is-system-running", "Some(IsSystemRunning)"),
+            ("daemon-reload", "Some(DaemonReload)"),
+            ("up", "Some(Up(Up { directory: \".\", unit_path: [] }))"),
+            (
+                "up d --unit-path e --unit-path f",
+                "Some(Up(Up { directory: \"d\", unit_path: [\"e\", \"f\"] }))",
+            ),
+            ("verify a.socket", "Some(Verify(Verify { files: [\"a.socket\"] }))"),
+            ("start -- -.mount", "Some(Start(Units { units: [\"-.mount\"] }))"),
+            ("--failed", "None"),
+        ];
+        for (words, expected) in table {
+            assert_eq!(format!("{:?}", parse(words).unwrap().verb), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn options_stand_before_or_behind_the_verb() {
+        for words in [
+            "-t socket list-units",
+            "list-units -t socket",
+            "list-units -tsocket",
+            "list-units --type=socket",
+        ] {
+            assert_eq!(flags(words).types, ["socket"], "{words}");
+        }
+        let many = flags("-p Id,Names show -p Listen x -P Result --all");
+        assert_eq!(many.properties(), ["Id", "Names", "Listen", "Result"]);
+        assert!(many.values_only() && many.all);
+        assert!(!flags("show -p Id x").values_only());
+    }
+
+    #[test]
+    fn the_verb_is_found_among_options() {
+        let table = [
+            ("-t socket list-units", "list-units -t socket"),
+            ("-qt socket list-units", "list-units -qt socket"),
+            ("-tsocket list-units x", "list-units -tsocket x"),
+            ("-at socket -q", "-at socket -q"),
+            ("--json list-units", "list-units --json"),
+            ("--prop Id show", "show --prop Id"),
+            ("--kill-who main --no-block kill web", "kill --kill-who main --no-block web"),
+            ("-n 5 status -a", "status -n 5 -a"),
+            ("status -t socket", "status -t socket"),
+            ("-- status", "-- status"),
+        ];
+        for (words, expected) in table {
+            let words =
+                std::iter::once("sockmgr").chain(words.split_whitespace()).map(OsString::from).collect();
+            let ordered = verb_first(words);
+            let text: Vec<&str> = ordered[1..].iter().filter_map(|word| word.to_str()).collect();
+            assert_eq!(text.join(" "), expected);
+        }
+    }
+
+    #[test]
+    fn options_mean_what_systemctls_mean() {
+        let defaults = flags("kill web");
+        assert_eq!(
+            (defaults.signal.0, defaults.kill_whom.as_str(), defaults.job_mode.as_str()),
+            (15, "all", "replace")
+        );
+        assert_eq!(flags("kill web -s USR1").signal.0, 10);
+        assert_eq!(flags("kill web --kill-who=main").kill_whom, "main");
+        assert_eq!(flags("kill web --kill-whom main").kill_whom, "main");
+        assert_eq!(flags("status -n5").lines, Some(5));
+        assert_eq!(flags("status -n all").lines, Some(usize::MAX));
+        assert_eq!(flags("list-units --json").json(), Some(Json::Short));
+        assert_eq!(flags("list-units --json=pretty").json(), Some(Json::Pretty));
+        assert_eq!(flags("list-units --json=off").json(), None);
+        assert!(flags("start web --no-blo").no_block, "long options may be cut short");
+    }
+
+    #[test]
+    fn legends_go_with_quiet_and_no_legend() {
+        let table = [
+            ("list-units", true),
+            ("list-units --legend=no", false),
+            ("list-units --no-legend", false),
+            ("list-units -q", false),
+            ("list-units -q --legend=true", true),
+        ];
+        for (words, expected) in table {
+            assert_eq!(flags(words).legend(), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn the_last_scope_counts() {
+        let table = [
+            ("status", 0, Scope::System),
+            ("status", 1000, Scope::User),
+            ("status --user", 0, Scope::User),
+            ("--system status", 1000, Scope::System),
+            ("--system status --user", 0, Scope::User),
+            ("--user status --system", 1000, Scope::System),
+        ];
+        for (words, uid, expected) in table {
+            assert_eq!(flags(words).scope(uid), expected, "{words} as {uid}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_refused() {
+        let table = [
+            "start",
+            "is-active --bogus web",
+            "frobnicate",
+            "kill -s FOO web",
+            "status -n many",
+            "list-units --legend=perhaps",
+            "daemon-reload web",
+        ];
+        for words in table {
+            assert!(parse(words).is_err(), "{words}");
+        }
     }
 }

@@ -28,6 +28,8 @@ struct UnitFile {
 
 /// Prints the unit files of the units that the arguments name.
 pub(crate) fn run(session: &mut Session, arguments: &[String]) -> Result<Exit, CliError> {
+    // Files are there whether the unit is active or not.
+    session.flags.all |= session.flags.states.is_empty();
     let names = units::expand(session, arguments)?;
     let mut exit = Exit::Success;
     let mut shown = Vec::new();

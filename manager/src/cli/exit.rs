@@ -8,8 +8,9 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use sockmgr_unit::NameError;
+
 use super::bus::BusError;
-use super::names::NameError;
 use crate::paths::RuntimeDirError;
 
 /// How the command ended.
@@ -99,6 +100,8 @@ pub(crate) enum CliError {
     Usage(String),
     #[error("cannot write the result")]
     Output(#[source] io::Error),
+    #[error(transparent)]
+    Verify(#[from] super::verify::VerifyError),
     #[error(transparent)]
     Up(#[from] super::up::UpError),
 }

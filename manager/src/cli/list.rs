@@ -4,6 +4,8 @@
 
 use std::cmp::Ordering;
 
+use sockmgr_unit::UnitType;
+
 use super::exit::{CliError, Exit};
 use super::manager::{Interface, ListedUnit, rows, texts};
 use super::names::type_of;
@@ -14,7 +16,7 @@ use super::units::{self, Filter};
 
 /// Lists loaded units.
 pub(crate) fn units(session: &mut Session, arguments: &[String]) -> Result<Exit, CliError> {
-    let mut units = units::list(session, arguments, "service")?;
+    let mut units = units::list(session, arguments, UnitType::Service)?;
     units.sort_by(by_type_and_name);
     let table = unit_table(&units, session.flags.plain);
     if session.print_json(&table)? {
@@ -104,7 +106,7 @@ struct Listening {
 
 /// Lists what is listened on.
 pub(crate) fn sockets(session: &mut Session, arguments: &[String]) -> Result<Exit, CliError> {
-    let mut units = units::list(session, arguments, "socket")?;
+    let mut units = units::list(session, arguments, UnitType::Socket)?;
     units.retain(|unit| type_of(&unit.name) == "socket");
     let names: Vec<String> = units.iter().map(|unit| unit.name.clone()).collect();
     let listening = listening(session, &names)?;
@@ -149,4 +151,67 @@ fn socket_table(listening: &[Listening]) -> Table {
         table.push(vec![Cell::new(&socket.address), Cell::new(&socket.unit), Cell::list(&socket.activates)]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use zbus::wire::{Endian, serialized::Context, to_bytes};
+
+    use super::*;
+    use crate::cli::style::Style;
+
+    fn unit(name: &str, load: &str, active: &str, sub: &str, job: (u32, &str)) -> ListedUnit {
+        let root = zbus::ObjectPath::try_from("/").unwrap();
+        let row = (name, "A unit", load, active, sub, "", &root, job.0, job.1, &root);
+        to_bytes(Context::new(Endian::Little, 0), &row).unwrap().deserialize().unwrap().0
+    }
+
+    fn render(table: &Table) -> String {
+        table.render(&Style::default(), true, None)
+    }
+
+    #[test]
+    fn units_are_sorted_and_marked() {
+        let mut units = vec![
+            unit("web.socket", "loaded", "active", "listening", (0, "")),
+            unit("Zeta.service", "loaded", "failed", "failed", (0, "")),
+            unit("alpha.service", "not-found", "inactive", "dead", (0, "")),
+        ];
+        units.sort_by(by_type_and_name);
+        expect![[r#"
+              UNIT          LOAD      ACTIVE   SUB       DESCRIPTION
+            ● alpha.service not-found inactive dead      A unit
+            ● Zeta.service  loaded    failed   failed    A unit
+              web.socket    loaded    active   listening A unit
+        "#]]
+        .assert_eq(&render(&unit_table(&units, false)));
+        units.push(unit("job.service", "loaded", "activating", "start", (7, "start")));
+        expect![[r#"
+            UNIT          LOAD      ACTIVE     SUB       JOB   DESCRIPTION
+            alpha.service not-found inactive   dead            A unit
+            Zeta.service  loaded    failed     failed          A unit
+            web.socket    loaded    active     listening       A unit
+            job.service   loaded    activating start     start A unit
+        "#]]
+        .assert_eq(&render(&unit_table(&units, true)));
+    }
+
+    #[test]
+    fn sockets_show_what_they_start() {
+        let socket = |address: &str, activates: &[&str]| Listening {
+            address: address.into(),
+            kind: "Stream".into(),
+            unit: "web.socket".into(),
+            activates: activates.iter().map(|name| (*name).into()).collect(),
+        };
+        let mut sockets = vec![socket("[::]:80", &["web.service"]), socket("/run/x", &[])];
+        sockets.sort();
+        expect![[r#"
+            LISTEN  UNIT       ACTIVATES
+            /run/x  web.socket -
+            [::]:80 web.socket web.service
+        "#]]
+        .assert_eq(&render(&socket_table(&sockets)));
+    }
 }

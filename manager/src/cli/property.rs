@@ -11,7 +11,6 @@ use super::signal::signal_name;
 
 /// `CLD_EXITED` of waitid(2): the process ended by itself.
 const EXITED: i32 = 1;
-const UNPRINTABLE: &str = "[unprintable]";
 
 /// One command of a unit and how its last run went; `a(sasbttttuii)` on the bus.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -173,22 +172,27 @@ fn exit_status_name(status: i32) -> Option<&'static str> {
     names.copied().filter(|name| !name.is_empty())
 }
 
-/// The texts of a property, one per line; none when a list of structures is empty.
-pub(crate) fn texts(name: &str, value: &Variant<'_>) -> Vec<String> {
+/// What stands for a value that has no text form.
+pub(crate) const UNPRINTABLE: &str = "[unprintable]";
+
+/// The texts of a property, one per line: none when a list of structures is empty, and nothing at all for a type that has
+/// no text form.
+pub(crate) fn texts(name: &str, value: &Variant<'_>) -> Option<Vec<String>> {
     match value {
         Variant::Array(array) => array_texts(array),
-        _ => vec![scalar(name, value)],
+        Variant::Dict(_) | Variant::Fd(_) => None,
+        _ => Some(vec![scalar(name, value)]),
     }
 }
 
-fn array_texts(array: &Array<'_>) -> Vec<String> {
-    match array.element_signature().to_string().as_str() {
+fn array_texts(array: &Array<'_>) -> Option<Vec<String>> {
+    Some(match array.element_signature().to_string().as_str() {
         "s" | "o" => vec![joined(array, |text| quote(&plain(text)))],
         "y" => vec![array.inner().iter().map(hexadecimal).collect()],
         "b" | "i" | "u" | "x" | "t" => vec![joined(array, plain)],
-        "(ss)" | "(sb)" | "(usus)" | "(sasbttttuii)" => array.inner().iter().map(structure).collect(),
-        _ => vec![UNPRINTABLE.into()],
-    }
+        "(ss)" | "(sb)" | "(ussub)" | "(sasbttttuii)" => array.inner().iter().map(structure).collect(),
+        _ => return None,
+    })
 }
 
 fn joined(array: &Array<'_>, text: impl Fn(&Variant<'_>) -> String) -> String {
@@ -205,8 +209,14 @@ fn structure(value: &Variant<'_>) -> String {
     match fields.fields() {
         [Variant::Str(kind), Variant::Str(address)] => format!("{address} ({kind})"),
         [Variant::Str(path), Variant::Bool(ignore)] => format!("{path} (ignore_errors={})", yes_no(*ignore)),
-        [Variant::U32(slot), Variant::Str(unit), Variant::U32(pid), Variant::Str(state)] => {
-            format!("{slot} {unit} (pid={pid} ; state={state})")
+        [
+            Variant::U32(slot),
+            Variant::Str(unit),
+            Variant::Str(state),
+            Variant::U32(pid),
+            Variant::Bool(rotation),
+        ] => {
+            format!("{slot} {unit} (pid={pid} ; state={state} ; in_rotation={})", yes_no(*rotation))
         }
         _ => Exec::of(value).map_or_else(|| UNPRINTABLE.into(), |exec| exec.to_string()),
     }
@@ -329,7 +339,7 @@ mod tests {
     use super::*;
 
     fn show(name: &str, value: impl Into<Variant<'static>>) -> String {
-        texts(name, &value.into()).join("\n")
+        texts(name, &value.into()).unwrap_or_else(|| vec!["(no text)".into()]).join("\n")
     }
 
     fn strings(words: &[&str]) -> Variant<'static> {
@@ -375,7 +385,7 @@ mod tests {
             (strings(&["a\nb", "c"]), "[unprintable] c"),
         ];
         for (value, expected) in table {
-            assert_eq!(texts("Environment", &value).join("\n"), expected);
+            assert_eq!(texts("Environment", &value), Some(vec![expected.to_owned()]));
         }
     }
 
@@ -392,10 +402,10 @@ mod tests {
         assert_eq!(show("LoadError", (String::new(), String::new())), "");
         assert_eq!(show("LoadError", ("a.B".to_owned(), "bad line".to_owned())), "a.B \"bad line\"");
         assert_eq!(
-            show("Slots", vec![(1u32, "web@1.service".to_owned(), 4711u32, "running".to_owned())]),
-            "1 web@1.service (pid=4711 ; state=running)"
+            show("Slots", vec![(1u32, "web@1.service".to_owned(), "running".to_owned(), 4711u32, true)]),
+            "1 web@1.service (pid=4711 ; state=running ; in_rotation=yes)"
         );
-        assert_eq!(show("Unheard", vec![(1.5f64, 2u32)]), UNPRINTABLE);
+        assert_eq!(show("Unheard", vec![(1.5f64, 2u32)]), "(no text)");
         assert_eq!(show("StatusText", "two\nlines"), UNPRINTABLE);
     }
 

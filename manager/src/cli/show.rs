@@ -63,7 +63,9 @@ fn lines(properties: &Properties, flags: &Flags) -> String {
     let empty_too = flags.all || !wanted.is_empty();
     let mut text = String::new();
     for (name, value) in properties.iter().filter(|(name, _)| wanted.is_empty() || wanted.contains(name)) {
-        for line in property::texts(name, value) {
+        let texts = property::texts(name, value);
+        let texts = texts.or_else(|| empty_too.then(|| vec![property::UNPRINTABLE.into()]));
+        for line in texts.unwrap_or_default() {
             if line.is_empty() && !empty_too {
                 continue;
             }

@@ -88,7 +88,7 @@ impl Table {
 
     fn widths(&self, titles: bool, limit: Option<usize>) -> Vec<usize> {
         let mut widths: Vec<usize> =
-            self.columns.iter().map(|title| if titles { length(title) } else { 0 }).collect();
+            self.columns.iter().map(|title| if titles { length(title).max(1) } else { 0 }).collect();
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(length(&cell.text));

@@ -3,10 +3,12 @@
 //! As with systemctl a glob means loaded units only, of these the active ones unless `--all` or `--state` asks for more.
 //! Invariant: the order is that of the command line, names first.
 
+use sockmgr_unit::UnitType;
+
 use super::args::Flags;
 use super::exit::CliError;
 use super::manager::{ListedUnit, Manager};
-use super::names::{Named, UNIT_TYPES, mangle, type_of};
+use super::names::{Named, mangle, type_of};
 use super::session::Session;
 
 /// The load states of systemd; `--type` takes them too, as systemctl's does.
@@ -28,7 +30,7 @@ impl Filter {
         let mut types = Vec::new();
         for word in flags.types.iter().filter(|word| !word.is_empty()) {
             match word.as_str() {
-                kind if UNIT_TYPES.contains(&kind) => types.push(word.clone()),
+                kind if UnitType::from_suffix(kind).is_some() => types.push(word.clone()),
                 state if LOAD_STATES.contains(&state) => states.push(word.clone()),
                 _ => return Err(CliError::Usage(unknown_type(word))),
             }
@@ -60,16 +62,18 @@ fn is_busy(unit: &ListedUnit) -> bool {
 }
 
 fn unknown_type(word: &str) -> String {
-    let intro =
-        if word == "help" { String::new() } else { format!("unknown unit type or load state {word:?}. ") };
-    format!("{intro}Unit types: {}. Load states: {}.", UNIT_TYPES.join(", "), LOAD_STATES.join(", "))
+    let types = UnitType::ALL.map(UnitType::as_str).join(", ");
+    format!(
+        "unknown unit type or load state {word:?}. Unit types: {types}. Load states: {}.",
+        LOAD_STATES.join(", ")
+    )
 }
 
 /// The loaded units that match the arguments (all, without arguments) and the filter.
 pub(crate) fn list(
     session: &mut Session,
     arguments: &[String],
-    default_type: &str,
+    default_type: UnitType,
 ) -> Result<Vec<ListedUnit>, CliError> {
     let filter = Filter::of(&session.flags)?;
     let mut patterns = Vec::with_capacity(arguments.len());
@@ -91,7 +95,7 @@ fn query(manager: &mut Manager, filter: &Filter, patterns: &[String]) -> Result<
 pub(crate) fn expand(session: &mut Session, arguments: &[String]) -> Result<Vec<String>, CliError> {
     let (mut names, mut globs) = (Vec::new(), Vec::new());
     for argument in arguments {
-        match mangle(argument, "service")? {
+        match mangle(argument, UnitType::Service)? {
             Named::Unit(name) => names.push(name),
             Named::Glob(glob) => globs.push(glob),
         }
@@ -106,7 +110,7 @@ pub(crate) fn expand(session: &mut Session, arguments: &[String]) -> Result<Vec<
 
 /// Whether any argument is a glob.
 pub(crate) fn any_glob(arguments: &[String]) -> bool {
-    arguments.iter().any(|argument| matches!(mangle(argument, "service"), Ok(Named::Glob(_))))
+    arguments.iter().any(|argument| matches!(mangle(argument, UnitType::Service), Ok(Named::Glob(_))))
 }
 
 #[cfg(test)]

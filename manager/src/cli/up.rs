@@ -14,6 +14,7 @@ use std::process::ExitStatus;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
+use sockmgr_unit::{Settings, UnitKind, UnitName};
 use tokio::net::UnixDatagram;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
@@ -25,6 +26,7 @@ use super::manager::{Interface, texts};
 use super::names::unit_path;
 use super::session::{Session, Target};
 use super::table::{Cell, Table};
+use crate::loader::{self, Loader, SearchPath};
 use crate::paths::{self, RuntimeDirError};
 
 /// Why `up` cannot run a manager.
@@ -49,7 +51,7 @@ pub(crate) fn run(flags: Flags, target: &Target, what: &Up) -> Result<Exit, CliE
     if target.connect(false).is_ok() {
         return Err(UpError::AlreadyRunning(target.runtime_dir.clone()).into());
     }
-    let units = Units::of(&what.directory)?;
+    let units = Units::of(&what.directory, target)?;
     let command = command(target, what)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(UpError::Wait)?;
@@ -65,45 +67,34 @@ struct Units {
 }
 
 impl Units {
-    fn of(directory: &Path) -> Result<Self, UpError> {
-        let failed = |source| UpError::Directory { path: directory.to_path_buf(), source };
-        let (mut sockets, mut services) = (BTreeSet::new(), BTreeSet::new());
-        for entry in std::fs::read_dir(directory).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            let name = name.strip_suffix(".toml").unwrap_or(name);
-            if name.contains('@') || !path.is_file() {
-                continue;
-            }
-            if name.ends_with(".socket") {
-                sockets.insert(name.to_owned());
-            } else if name.ends_with(".service") && is_wanted(&std::fs::read(&path).map_err(failed)?) {
-                services.insert(name.to_owned());
-            }
-        }
-        if sockets.is_empty() && services.is_empty() {
-            return Err(UpError::NoUnits(directory.to_path_buf()));
-        }
-        Ok(Self { sockets: sockets.into_iter().collect(), services: services.into_iter().collect() })
-    }
-}
-
-/// Whether a unit file says `WantedBy=` something in `[Install]`; the line looks the same in both syntaxes.
-fn is_wanted(text: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(text);
-    let mut install = false;
-    for line in text.lines().map(str::trim) {
-        match line.split_once('=') {
-            _ if line.starts_with('[') => install = line == "[Install]",
-            Some((key, value)) if install && key.trim() == "WantedBy" => {
-                if !matches!(value.trim(), "" | "[]" | "\"\"") {
-                    return true;
+    /// Reads the unit files of `directory`; what is wrong with them is the manager's to say.
+    fn of(directory: &Path, target: &Target) -> Result<Self, UpError> {
+        let directory = directory
+            .canonicalize()
+            .and_then(|path| std::fs::read_dir(&path).map(|_| path))
+            .map_err(|source| UpError::Directory { path: directory.to_path_buf(), source })?;
+        let path = SearchPath::new::<&str>(target.scope, std::slice::from_ref(&directory), &[]);
+        let host = loader::host(target.scope, &target.runtime_dir);
+        let mut library = Loader::new(path).load(host, Settings::default());
+        let names: BTreeSet<UnitName> = library.names().filter(|name| !name.is_template()).cloned().collect();
+        let (mut sockets, mut services) = (Vec::new(), Vec::new());
+        for unit in names.iter().map(|name| library.unit(name)) {
+            match &unit.kind {
+                UnitKind::Socket(_) => sockets.push(unit.name.as_str().to_owned()),
+                UnitKind::Service(_) if !unit.install.wanted_by.is_empty() => {
+                    services.push(unit.name.as_str().to_owned());
                 }
+                UnitKind::Service(_) | UnitKind::Target | UnitKind::Other => {}
             }
-            _ => {}
         }
+        // An alias and its unit are one.
+        sockets.dedup();
+        services.dedup();
+        if sockets.is_empty() && services.is_empty() {
+            return Err(UpError::NoUnits(directory));
+        }
+        Ok(Self { sockets, services })
     }
-    false
 }
 
 /// The command line of the manager.
@@ -285,7 +276,7 @@ fn instances(session: &mut Session, activates: &[String]) -> Result<u32, CliErro
     let paths: Vec<String> = activates.iter().map(|unit| unit_path(unit)).collect();
     let mut most = 1;
     for properties in session.manager.properties(&paths)?.into_iter().flatten() {
-        let slots = properties.rows::<(u32, String, u32, String)>("Slots").len();
+        let slots = properties.rows::<(u32, String, String, u32, bool)>("Slots").len();
         most = most.max(u32::try_from(slots).unwrap_or(u32::MAX));
     }
     Ok(most)
@@ -294,41 +285,33 @@ fn instances(session: &mut Session, activates: &[String]) -> Result<u32, CliErro
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn install_sections_are_found_in_both_syntaxes() {
-        let table = [
-            ("[Install]\nWantedBy=default.target\n", true),
-            ("[Unit]\nWantedBy=x\n[Install]\n", false),
-            ("[Install]\nWantedBy=\n", false),
-            ("[Install]\n# WantedBy=x\nAlias=y.service\n", false),
-            ("[Service]\nExecStart = \"x\"\n\n[Install]\nWantedBy = [\"default.target\"]\n", true),
-            ("[Install]\nWantedBy = []\n", false),
-        ];
-        for (text, expected) in table {
-            assert_eq!(is_wanted(text.as_bytes()), expected, "{text}");
-        }
-    }
+    use crate::paths::Scope;
 
     #[test]
     fn a_directory_yields_sockets_and_wanted_services() {
         let temp = tempfile::tempdir().unwrap();
+        let target =
+            Target { scope: Scope::User, runtime_dir: temp.path().join("run"), options: String::new() };
         let write = |name: &str, text: &str| std::fs::write(temp.path().join(name), text).unwrap();
-        assert!(matches!(Units::of(temp.path()), Err(UpError::NoUnits(_))));
-        write("web.socket", "[Socket]\n");
-        write("api.socket.toml", "[Socket]\n");
-        write("web@.service", "[Install]\nWantedBy=x\n");
-        write("job.service", "[Install]\nWantedBy=x\n");
-        write("web.service", "[Service]\n");
+        assert!(matches!(Units::of(temp.path(), &target), Err(UpError::NoUnits(_))));
+        write("web.socket", "[Socket]\nListenStream=/tmp/x\n");
+        write("api.socket.toml", "[Socket]\nListenStream = \"/tmp/y\"\n");
+        write("web@.service", "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=default.target\n");
+        write("job.service", "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=default.target\n");
+        write(
+            "timed.service.toml",
+            "[Service]\nExecStart = \"/bin/true\"\n[Install]\nWantedBy = [\"default.target\"]\n",
+        );
+        write("web.service", "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=\n");
         write("notes.txt", "");
         std::fs::create_dir(temp.path().join("web.socket.d")).unwrap();
         std::fs::create_dir(temp.path().join("dir.socket")).unwrap();
         let expected = Units {
             sockets: vec!["api.socket".into(), "web.socket".into()],
-            services: vec!["job.service".into()],
+            services: vec!["job.service".into(), "timed.service".into()],
         };
-        assert_eq!(Units::of(temp.path()).unwrap(), expected);
-        assert!(matches!(Units::of(&temp.path().join("none")), Err(UpError::Directory { .. })));
+        assert_eq!(Units::of(temp.path(), &target).unwrap(), expected);
+        assert!(matches!(Units::of(&temp.path().join("none"), &target), Err(UpError::Directory { .. })));
     }
 
     #[test]

@@ -5,9 +5,12 @@
 //! its birth; only a child that is about to `execve` has others.
 
 pub mod accept;
+mod ancillary;
 pub mod child;
+pub mod clock;
 pub mod error;
 pub mod listener;
+pub mod memfd;
 pub mod notify;
 pub mod options;
 pub mod poll;
@@ -15,6 +18,7 @@ pub mod queue;
 pub mod seqpacket;
 mod sockopt;
 pub mod spawn;
+pub mod stdio;
 pub mod steering;
 pub mod user;
 

@@ -1,8 +1,16 @@
 //! What waits in a listening socket, and throwing it away.
+//!
+//! What never lives here: when to do that. One invariant: asking changes nothing.
 
-use std::os::fd::BorrowedFd;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::error::SysError;
+use crate::accept::{self, Accepted};
+use crate::error::{SysError, check_size};
+use crate::{listener, sockopt};
+
+/// The most that one [`flush`] throws away: a flood cannot keep the manager busy (systemd's limit, too).
+const FLUSH_MAX: usize = 1024;
 
 /// How full a socket's queue is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +29,29 @@ pub struct QueueLevel {
 /// # Errors
 /// The cause.
 pub fn level(fd: BorrowedFd<'_>) -> Result<Option<QueueLevel>, SysError> {
-    unimplemented!("{fd:?}")
+    let failed = |source| SysError::new("ask for the queue's length", source);
+    let ask = |name| sockopt::get_int(fd, libc::SOL_SOCKET, name).map_err(failed);
+    match (ask(libc::SO_DOMAIN)?, ask(libc::SO_TYPE)?) {
+        (libc::AF_INET | libc::AF_INET6, libc::SOCK_STREAM) => tcp_level(fd).map(Some).map_err(failed),
+        (libc::AF_INET | libc::AF_INET6, libc::SOCK_DGRAM) => memory_level(fd).map(Some).map_err(failed),
+        _ => Ok(None),
+    }
+}
+
+/// For a listener the kernel tells the accept queue in `tcpi_unacked` and its limit in `tcpi_sacked`
+/// (`tcp_get_info` in net/ipv4/tcp.c). Half-open connections are not in it.
+fn tcp_level(fd: BorrowedFd<'_>) -> io::Result<QueueLevel> {
+    // struct tcp_info begins with 8 bytes, then 32-bit words: rto, ato, snd_mss, rcv_mss, unacked, sacked.
+    let mut words = [0; 8];
+    sockopt::get_words(fd, libc::IPPROTO_TCP, libc::TCP_INFO, &mut words)?;
+    Ok(QueueLevel { used: words[6], limit: words[7], drops: 0 })
+}
+
+/// `SO_MEMINFO`: the words of `SK_MEMINFO_*` in linux/sock_diag.h.
+fn memory_level(fd: BorrowedFd<'_>) -> io::Result<QueueLevel> {
+    let mut words = [0; 9];
+    sockopt::get_words(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut words)?;
+    Ok(QueueLevel { used: words[0], limit: words[1], drops: words[8] })
 }
 
 /// Throws away what waits in the socket (`FlushPending=`): connections are accepted and closed, datagrams read.
@@ -30,5 +60,72 @@ pub fn level(fd: BorrowedFd<'_>) -> Result<Option<QueueLevel>, SysError> {
 /// # Errors
 /// The cause.
 pub fn flush(fd: BorrowedFd<'_>) -> Result<usize, SysError> {
-    unimplemented!("{fd:?}")
+    listener::set_nonblocking(fd, true)?;
+    let listens = sockopt::get_int(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)
+        .map_err(|source| SysError::new("ask whether the socket listens", source))?;
+    let discard = if listens == 0 { discard_datagram } else { discard_connection };
+    for count in 0..FLUSH_MAX {
+        if !discard(fd)? {
+            return Ok(count);
+        }
+    }
+    Ok(FLUSH_MAX)
+}
+
+fn discard_connection(fd: BorrowedFd<'_>) -> Result<bool, SysError> {
+    Ok(matches!(accept::accept(fd)?, Accepted::Connection(_)))
+}
+
+fn discard_datagram(fd: BorrowedFd<'_>) -> Result<bool, SysError> {
+    let mut nothing = [0u8; 1];
+    // SAFETY: one writable byte; what does not fit is thrown away, which is the purpose.
+    let result = unsafe { libc::recv(fd.as_raw_fd(), nothing.as_mut_ptr().cast(), 1, libc::MSG_DONTWAIT) };
+    match check_size("read a datagram", result) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.errno(), libc::EAGAIN | libc::EINTR) => Ok(false),
+        // An ICMP answer to something sent from this socket: reported once, nothing is wrong with the socket.
+        Err(error) if error.errno() == libc::ECONNREFUSED => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn waiting_connections_are_counted_and_flushed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let limit = level(listener.as_fd()).unwrap().unwrap().limit;
+        assert!(limit > 0);
+        let address = listener.local_addr().unwrap();
+        let _clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+        assert_eq!(level(listener.as_fd()).unwrap(), Some(QueueLevel { used: 3, limit, drops: 0 }));
+        assert_eq!(flush(listener.as_fd()).unwrap(), 3);
+        assert_eq!(flush(listener.as_fd()).unwrap(), 0);
+        assert_eq!(level(listener.as_fd()).unwrap().unwrap().used, 0);
+    }
+
+    #[test]
+    fn waiting_datagrams_take_memory_and_are_flushed() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..5 {
+            client.send_to(b"hello", socket.local_addr().unwrap()).unwrap();
+        }
+        let before = level(socket.as_fd()).unwrap().unwrap();
+        assert!(before.used > 0 && before.used <= before.limit);
+        assert_eq!(before.drops, 0);
+        assert_eq!(flush(socket.as_fd()).unwrap(), 5);
+        assert_eq!(level(socket.as_fd()).unwrap().unwrap().used, 0);
+    }
+
+    #[test]
+    fn a_unix_socket_tells_no_level() {
+        let (a, _b) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        assert_eq!(level(a.as_fd()).unwrap(), None);
+    }
 }

@@ -4,12 +4,24 @@
 //! between clone and exec the child makes raw system calls only; it neither allocates nor takes a lock.
 
 mod child_side;
+mod own_pid;
+mod signals;
+mod stack;
+#[cfg(test)]
+mod tests;
 
-use std::ffi::CString;
-use std::io;
-use std::os::fd::BorrowedFd;
+use std::ffi::{CStr, CString, c_char};
+use std::fs::File;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::{io, iter, ptr};
 
 use serde::{Deserialize, Serialize};
+
+use crate::child;
+use crate::error::SysError;
+use child_side::Job;
+use own_pid::OwnPidVariables;
+use stack::ChildStack;
 
 /// Everything about a process to be, as plain values; descriptors are indexes into the list that goes with it.
 ///
@@ -188,6 +200,10 @@ pub struct SpawnError {
 }
 
 impl SpawnError {
+    fn os(step: SpawnStep, errno: i32) -> Self {
+        Self { step, source: io::Error::from_raw_os_error(errno) }
+    }
+
     /// The kernel's error number.
     #[must_use]
     pub fn errno(&self) -> i32 {
@@ -197,22 +213,127 @@ impl SpawnError {
 
 /// Starts processes. One for the whole life of the keeper.
 #[derive(Debug)]
-pub struct Spawner {}
+pub struct Spawner {
+    stack: ChildStack,
+    /// Where `Stdio::Null` comes from; a machine without `/dev/null` fails at the first use.
+    null: Option<OwnedFd>,
+    /// Signals that whoever started this program has had ignored; children get them at their default again.
+    ignored_signals: Vec<i32>,
+    /// `RLIMIT_NOFILE` at the start, for children of plans that do not name one.
+    fd_limit: ResourceLimit,
+}
 
 impl Spawner {
-    /// Prepares for starting processes.
+    /// Prepares for starting processes. Remembers the limit of descriptors: make this before
+    /// [`crate::child::raise_fd_limit`].
     ///
     /// # Errors
-    /// The cause.
-    pub fn new() -> Result<Self, crate::SysError> {
-        Ok(Self {})
+    /// No memory for the child's stack, or the limit cannot be read.
+    pub fn new() -> Result<Self, SysError> {
+        Ok(Self {
+            stack: ChildStack::new()?,
+            null: File::options().read(true).write(true).open("/dev/null").ok().map(OwnedFd::from),
+            ignored_signals: signals::ignored(),
+            fd_limit: child::fd_limit()?,
+        })
     }
 
     /// Starts the process of `plan` with these descriptors; answers its pid as soon as it has passed `execve`.
     ///
+    /// The calling thread stands still until then, a fraction of a millisecond.
+    ///
     /// # Errors
     /// [`SpawnError`]; nothing stays behind then.
     pub fn spawn(&mut self, plan: &SpawnPlan, fds: &[BorrowedFd<'_>]) -> Result<i32, SpawnError> {
-        unimplemented!("{plan:?} {fds:?}")
+        check_indexes(plan, fds.len())?;
+        let mut sources: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        let stdio = self.resolve_stdio(plan, &mut sources)?;
+        let candidates = candidates(plan);
+        let mut own_pid = OwnPidVariables::of(plan);
+        let job = Job {
+            plan,
+            sources: &mut sources,
+            stdio,
+            rlimits: &self.rlimits(plan),
+            ignored_signals: &self.ignored_signals,
+            candidates: &pointers(candidates.iter().map(CString::as_c_str)),
+            argv: &pointers(plan.argv.iter().map(CString::as_c_str)),
+            envp: &own_pid.append_to(pointers(plan.envp.iter().map(CString::as_c_str))),
+            own_pid: &own_pid,
+        };
+        child_side::clone_and_exec(&mut self.stack, job)
     }
+
+    /// Where each standard descriptor comes from: an index into `sources`, `None` for "as the keeper's".
+    fn resolve_stdio(
+        &self,
+        plan: &SpawnPlan,
+        sources: &mut Vec<RawFd>,
+    ) -> Result<[Option<usize>; 3], SpawnError> {
+        let mut null_index = None;
+        let mut resolved = [None; 3];
+        for (index, (stdio, step)) in plan.standard_streams().into_iter().enumerate() {
+            resolved[index] = match stdio {
+                Stdio::Inherit => None,
+                Stdio::Fd(source) => Some(source.into()),
+                Stdio::Null if null_index.is_some() => null_index,
+                Stdio::Null => {
+                    let null = self.null.as_ref().ok_or_else(|| SpawnError::os(step, libc::ENOENT))?;
+                    sources.push(null.as_raw_fd());
+                    null_index = Some(sources.len() - 1);
+                    null_index
+                }
+            };
+        }
+        Ok(resolved)
+    }
+
+    /// The limits of the plan, and the limit of descriptors as it was before this process raised its own.
+    fn rlimits(&self, plan: &SpawnPlan) -> Vec<ResourceLimit> {
+        let named = plan.rlimits.iter().any(|limit| limit.resource == self.fd_limit.resource);
+        let inherited = (!named).then_some(self.fd_limit);
+        plan.rlimits.iter().copied().chain(inherited).collect()
+    }
+}
+
+impl SpawnPlan {
+    /// The three standard streams, each with the step that places it.
+    fn standard_streams(&self) -> [(Stdio, SpawnStep); 3] {
+        [(self.stdin, SpawnStep::Stdin), (self.stdout, SpawnStep::Stdout), (self.stderr, SpawnStep::Stderr)]
+    }
+}
+
+/// Refuses a plan whose indexes do not fit the descriptors that came with it.
+fn check_indexes(plan: &SpawnPlan, fds: usize) -> Result<(), SpawnError> {
+    let listen: usize = plan.listen_fds.into();
+    if plan.fds as usize != fds || listen > fds || plan.socket_fds > plan.listen_fds {
+        return Err(SpawnError::os(SpawnStep::Fds, libc::EBADF));
+    }
+    for (stdio, step) in plan.standard_streams() {
+        if matches!(stdio, Stdio::Fd(index) if usize::from(index) >= fds) {
+            return Err(SpawnError::os(step, libc::EBADF));
+        }
+    }
+    Ok(())
+}
+
+/// The paths to try in turn.
+fn candidates(plan: &SpawnPlan) -> Vec<CString> {
+    if plan.path.as_bytes().contains(&b'/') {
+        return vec![plan.path.clone()];
+    }
+    let in_directory = |directory: &[u8]| {
+        let path = [directory, b"/", plan.path.as_bytes()].concat();
+        CString::new(path).expect("made of two strings without NUL")
+    };
+    if plan.search_path.is_empty() {
+        DEFAULT_SEARCH_PATH.iter().map(|directory| in_directory(directory.as_bytes())).collect()
+    } else {
+        plan.search_path.iter().map(|directory| in_directory(directory.as_bytes())).collect()
+    }
+}
+
+/// The null-terminated array of pointers that `execve` wants.
+fn pointers<'a>(strings: impl Iterator<Item = &'a CStr>) -> Vec<*const c_char> {
+    strings.map(CStr::as_ptr).chain(iter::once(ptr::null())).collect()
 }

@@ -1,6 +1,12 @@
 //! Users and groups of this machine, by name or number.
+//!
+//! What never lives here: becoming one of them ([`crate::spawn`]). One invariant: nothing is remembered; every call asks
+//! the database anew, since it may change while the daemon runs.
 
+use std::ffi::CString;
 use std::path::PathBuf;
+
+use nix::unistd::{self, Gid, Uid};
 
 use crate::error::SysError;
 
@@ -24,7 +30,18 @@ pub struct User {
 /// # Errors
 /// The cause, when the database cannot be read.
 pub fn find_user(name_or_uid: &str) -> Result<Option<User>, SysError> {
-    unimplemented!("{name_or_uid}")
+    let found = match name_or_uid.parse() {
+        Ok(uid) => unistd::User::from_uid(Uid::from_raw(uid)),
+        Err(_) => unistd::User::from_name(name_or_uid),
+    };
+    let found = found.map_err(|errno| SysError::new("look up a user", errno))?;
+    Ok(found.map(|user| User {
+        name: user.name,
+        uid: user.uid.as_raw(),
+        gid: user.gid.as_raw(),
+        home: user.dir,
+        shell: user.shell,
+    }))
 }
 
 /// The id of the group with this name; a number stands for itself; `None` when there is none.
@@ -32,25 +49,54 @@ pub fn find_user(name_or_uid: &str) -> Result<Option<User>, SysError> {
 /// # Errors
 /// The cause, when the database cannot be read.
 pub fn find_group(name_or_gid: &str) -> Result<Option<u32>, SysError> {
-    unimplemented!("{name_or_gid}")
+    if let Ok(gid) = name_or_gid.parse() {
+        return Ok(Some(gid));
+    }
+    let found = unistd::Group::from_name(name_or_gid);
+    let found = found.map_err(|errno| SysError::new("look up a group", errno))?;
+    Ok(found.map(|group| group.gid.as_raw()))
 }
 
 /// The groups of a user, its primary one `gid` included.
 ///
 /// # Errors
-/// The cause.
+/// The cause; `EINVAL` for a name with a NUL in it.
 pub fn groups_of(user: &str, gid: u32) -> Result<Vec<u32>, SysError> {
-    unimplemented!("{user} {gid}")
+    let failed = |errno| SysError::new("look up the groups of a user", errno);
+    let name = CString::new(user).map_err(|_| failed(nix::Error::EINVAL))?;
+    let groups = unistd::getgrouplist(&name, Gid::from_raw(gid)).map_err(failed)?;
+    Ok(groups.into_iter().map(Gid::as_raw).collect())
 }
 
 /// The effective user id of this process.
 #[must_use]
 pub fn own_uid() -> u32 {
-    nix::unistd::geteuid().as_raw()
+    unistd::geteuid().as_raw()
 }
 
 /// The effective group id of this process.
 #[must_use]
 pub fn own_gid() -> u32 {
-    nix::unistd::getegid().as_raw()
+    unistd::getegid().as_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_found_by_name_and_by_number() {
+        let root = find_user("root").unwrap().unwrap();
+        assert_eq!((root.uid, root.gid), (0, 0));
+        assert_eq!(find_user("0").unwrap(), Some(root));
+        assert_eq!(find_group("root").unwrap(), Some(0));
+        assert!(groups_of("root", 0).unwrap().contains(&0));
+    }
+
+    #[test]
+    fn nobody_of_that_name_is_no_error() {
+        assert_eq!(find_user("no-such-user").unwrap(), None);
+        assert_eq!(find_group("no-such-group").unwrap(), None);
+        assert_eq!(find_group("4711").unwrap(), Some(4711));
+    }
 }

@@ -103,6 +103,8 @@ pub trait Value {
     fn assign(&mut self, text: &str, cx: &Context<'_>) -> Result<(), ValueError>;
     /// The value as D-Bus and `show` present it.
     fn property(&self) -> Property;
+    /// Gives back memory that further assignments would have needed; called once after the last one.
+    fn shrink(&mut self) {}
 }
 
 /// A value that is read whole from one assignment; the last one wins. Each scalar `T` is a [`Value`], and so is `Option<T>`.
@@ -339,12 +341,16 @@ macro_rules! section {
                 outcome
             }
 
+            /// Gives back what only further assignments would need.
+            pub(crate) fn shrink(&mut self) {
+                $( $crate::directive::Value::shrink(&mut self.$field); )*
+            }
+
             /// Name and value of every property, in the order of the table.
             pub fn properties(&self) -> Vec<(&'static str, $crate::directive::Property)> {
-                #[allow(unused_mut, reason = "some sections have no properties")]
-                let mut properties = Vec::new();
-                $( $crate::directive::section!(@show self properties $field $shown); )*
-                properties
+                let properties: Vec<Option<(&'static str, $crate::directive::Property)>> =
+                    vec![$( $crate::directive::section!(@show self $field $shown) ),*];
+                properties.into_iter().flatten().collect()
             }
         }
     };
@@ -353,15 +359,73 @@ macro_rules! section {
     (@name ($property:literal $($mark:ident)+)) => { Some($property) };
     (@own ($property:literal own)) => { true };
     (@own $other:tt) => { false };
-    (@show $self:ident $to:ident $field:ident -) => {};
-    (@show $self:ident $to:ident $field:ident ($property:literal by $method:ident)) => {
-        $to.push(($property, $crate::directive::Value::property(&$self.$method())));
+    (@show $self:ident $field:ident -) => { None };
+    (@show $self:ident $field:ident ($property:literal by $method:ident)) => {
+        Some(($property, $crate::directive::Value::property(&$self.$method())))
     };
-    (@show $self:ident $to:ident $field:ident ($property:literal own)) => {
-        $crate::directive::section!(@show $self $to $field $property);
+    (@show $self:ident $field:ident ($property:literal own)) => {
+        $crate::directive::section!(@show $self $field $property)
     };
-    (@show $self:ident $to:ident $field:ident $property:literal) => {
-        $to.push(($property, $crate::directive::Value::property(&$self.$field)));
+    (@show $self:ident $field:ident $property:literal) => {
+        Some(($property, $crate::directive::Value::property(&$self.$field)))
     };
 }
 pub(crate) use section;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::section::{ExecSection, KillSection, ServiceSection, SocketSection, UnitSection};
+    use crate::settings::Settings;
+
+    fn all() -> impl Iterator<Item = &'static Directive> {
+        directives().chain(Settings::TABLE)
+    }
+
+    #[test]
+    fn a_spelling_means_one_directive_of_a_section() {
+        let mut seen = HashSet::new();
+        for directive in all() {
+            assert!(seen.insert((directive.section, directive.name)), "{} twice", directive.name);
+        }
+        for directive in all() {
+            for alias in directive.aliases {
+                assert!(!seen.contains(&(directive.section, *alias)), "{alias} is a directive and an alias");
+            }
+        }
+    }
+
+    #[test]
+    fn every_directive_is_documented_on_one_line() {
+        for Directive { name, help, form, .. } in all() {
+            assert!(
+                !form.is_empty() && !help.is_empty() && !help.contains('\n') && !help.ends_with('.'),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn defaults_have_the_signature_that_the_table_says() {
+        let sections = [
+            (UnitSection::TABLE, UnitSection::default().properties()),
+            (SocketSection::TABLE, SocketSection::default().properties()),
+            (ServiceSection::TABLE, ServiceSection::default().properties()),
+            (ExecSection::TABLE, ExecSection::default().properties()),
+            (KillSection::TABLE, KillSection::default().properties()),
+            (Settings::TABLE, Settings::default().properties()),
+        ];
+        for (table, properties) in sections {
+            for (name, property) in properties {
+                let directive = table.iter().find(|directive| directive.property == Some(name));
+                assert_eq!(
+                    directive.map(|directive| directive.signature),
+                    Some(property.signature()),
+                    "{name}"
+                );
+            }
+        }
+    }
+}

@@ -61,10 +61,14 @@ impl ExecCommand {
 /// As it could have been written, quoted where it must be.
 impl fmt::Display for ExecCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let own_name = self.argv.first().is_none_or(|argument| *path::simplify(argument) != *self.path);
-        write!(f, "{}{}{}", self.flags, if own_name { "@" } else { "" }, Quoted(&self.path))?;
-        let skipped = usize::from(!own_name);
-        self.argv.iter().skip(skipped).try_for_each(|argument| write!(f, " {}", Quoted(argument)))
+        let is_program = |name: &str| *path::simplify(name) == *self.path && check_program(name).is_ok();
+        let (program, arguments) = match self.argv.split_first() {
+            Some((name, arguments)) if is_program(name) => (name, arguments),
+            _ => (&self.path, &self.argv[..]),
+        };
+        let own_name = if arguments.len() == self.argv.len() { "@" } else { "" };
+        write!(f, "{}{own_name}{}", self.flags, Quoted(program))?;
+        arguments.iter().try_for_each(|argument| write!(f, " {}", Quoted(argument)))
     }
 }
 
@@ -126,6 +130,11 @@ impl Value for Vec<ExecCommand> {
 
     fn property(&self) -> Property {
         Property::Exec(self.clone())
+    }
+
+    fn shrink(&mut self) {
+        self.shrink_to_fit();
+        self.iter_mut().for_each(|command| command.argv.shrink_to_fit());
     }
 }
 

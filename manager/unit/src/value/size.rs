@@ -35,7 +35,7 @@ impl Size {
     /// It is no size, or larger than one can be.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         let text = text.trim_matches(BLANKS);
-        let invalid = || ValueError::invalid(text, EXPECTED);
+        let invalid = || ValueError::invalid(text, "a size in bytes");
         let (mut sum, mut rest, mut allowed) = (0u64, text, &SUFFIXES[..]);
         loop {
             let (number, after) = Number::read(rest).ok_or_else(invalid)?;
@@ -79,7 +79,7 @@ impl<'a> Number<'a> {
         // systemd counts a started unit as a whole one here: 15.99E is already too much.
         let rounded_up = whole.checked_add(u64::from(fraction > 0))?;
         let fits = !self.negative && rounded_up <= u64::MAX / factor;
-        fits.then_some(whole * factor + fraction)
+        if fits { whole.checked_mul(factor)?.checked_add(fraction) } else { None }
     }
 
     /// The fraction's share of `factor`, rounded down.

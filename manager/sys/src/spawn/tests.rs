@@ -1,0 +1,268 @@
+//! Real processes: what they are given, and where a start fails.
+
+use std::ffi::CString;
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+
+use super::*;
+
+/// Runs `sh -c script` by this plan and answers what it wrote to its standard output.
+fn run(mut plan: SpawnPlan, fds: &[BorrowedFd<'_>], script: &str) -> String {
+    let mut output = tempfile::tempfile().unwrap();
+    let mut fds = fds.to_vec();
+    fds.push(output.as_fd());
+    plan.path = c"/bin/sh".into();
+    plan.argv = vec![c"sh".into(), c"-c".into(), CString::new(script).unwrap()];
+    plan.fds = u16::try_from(fds.len()).unwrap();
+    plan.stdout = Stdio::Fd(plan.fds - 1);
+    plan.stderr = plan.stdout;
+    wait(Spawner::new().unwrap().spawn(&plan, &fds).unwrap());
+    output.seek(SeekFrom::Start(0)).unwrap();
+    let mut text = String::new();
+    output.read_to_string(&mut text).unwrap();
+    text
+}
+
+fn wait(pid: i32) -> i32 {
+    let mut status = 0;
+    // SAFETY: a child of ours, and a place for its status.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    status
+}
+
+fn failure(plan: SpawnPlan) -> (SpawnStep, i32) {
+    let error = Spawner::new().unwrap().spawn(&plan, &[]).unwrap_err();
+    (error.step, error.errno())
+}
+
+fn true_plan() -> SpawnPlan {
+    SpawnPlan { path: c"true".into(), argv: vec![c"true".into()], ..SpawnPlan::default() }
+}
+
+/// Every order of `items`.
+fn permutations(items: &[usize]) -> Vec<Vec<usize>> {
+    if items.is_empty() {
+        return vec![Vec::new()];
+    }
+    let with_first = |index: usize| {
+        let mut rest = items.to_vec();
+        let first = rest.remove(index);
+        permutations(&rest).into_iter().map(move |tail| [vec![first], tail].concat())
+    };
+    (0..items.len()).flat_map(with_first).collect()
+}
+
+#[test]
+fn descriptors_are_placed_from_any_permutation() {
+    // In a process of its own the sources can be exactly the targets, 3 to 6, in every order.
+    let files: Vec<_> = (0..4).map(|_| tempfile::tempfile().unwrap()).collect();
+    let inodes: Vec<u64> = files.iter().map(|file| file.metadata().unwrap().ino()).collect();
+    for order in permutations(&[0, 1, 2, 3]) {
+        let low: Vec<RawFd> = order.iter().map(|index| 3 + RawFd::try_from(*index).unwrap()).collect();
+        let job_sources = format!("{low:?}");
+        let seen = in_forked_process(|| {
+            for (file, target) in files.iter().zip(100..) {
+                // SAFETY: a child process with one thread; the numbers belong to nobody there.
+                unsafe { libc::dup2(file.as_raw_fd(), target) };
+            }
+            for target in 3..7 {
+                // SAFETY: as above; this child owns nothing that it needs at 3 to 6.
+                unsafe { libc::dup3(target + 97, target, libc::O_CLOEXEC) };
+            }
+            // SAFETY: opened just above, and open until the child ends.
+            let fds: Vec<_> = low.iter().map(|fd| unsafe { BorrowedFd::borrow_raw(*fd) }).collect();
+            let plan = SpawnPlan { listen_fds: 4, ..SpawnPlan::default() };
+            run(plan, &fds, "for i in 3 4 5 6; do stat -Lc %i /proc/self/fd/$i; done; ls /proc/$$/fd")
+        });
+        let wanted: Vec<String> = order.iter().map(|index| inodes[*index].to_string()).collect();
+        let lines: Vec<&str> = seen.lines().collect();
+        assert_eq!(lines[..4], wanted, "sources {job_sources}");
+        assert_eq!(lines[4..], ["0", "1", "2", "3", "4", "5", "6"], "no stray descriptor");
+    }
+}
+
+/// Runs `body` in a fork of this process, where descriptor numbers are free to use, and answers its text.
+fn in_forked_process(body: impl FnOnce() -> String) -> String {
+    let mut result = tempfile::tempfile().unwrap();
+    // SAFETY: the child only spawns and writes a file; the test harness's other threads hold no lock it needs but the
+    // allocator's, which libc makes safe across fork.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let copy = result.as_fd().try_clone_to_owned().unwrap();
+        // SAFETY: plain numbers: out of the way of those that the body uses.
+        let copy = unsafe { libc::fcntl(copy.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 200) };
+        let text = body();
+        // SAFETY: the text's own bytes; then the child ends without running the harness.
+        unsafe {
+            libc::write(copy, text.as_ptr().cast(), text.len());
+            libc::_exit(0);
+        }
+    }
+    assert_eq!(wait(pid), 0);
+    result.seek(SeekFrom::Start(0)).unwrap();
+    let mut text = String::new();
+    result.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn listen_pid_is_the_childs_own() {
+    let file = tempfile::tempfile().unwrap();
+    let envp = vec![c"LISTEN_FDS=1".into(), c"A=b".into()];
+    let plan = SpawnPlan { listen_fds: 1, watchdog_pid: true, envp, ..SpawnPlan::default() };
+    let text = run(plan, &[file.as_fd()], "echo $$ $LISTEN_PID $WATCHDOG_PID $LISTEN_FDS $A");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert_eq!(words.len(), 5, "{text}");
+    assert_eq!(words[0], words[1]);
+    assert_eq!(words[0], words[2]);
+    assert_eq!(words[3..], ["1", "b"]);
+}
+
+#[test]
+fn without_descriptors_there_is_no_listen_pid() {
+    let text = run(SpawnPlan::default(), &[], "echo ${LISTEN_PID-none} ${WATCHDOG_PID-none}");
+    assert_eq!(text, "none none\n");
+}
+
+#[test]
+fn the_child_leads_a_session_in_the_root_directory() {
+    let text = run(SpawnPlan::default(), &[], "cut -d' ' -f1,5,6 /proc/$$/stat; pwd; umask");
+    let lines: Vec<&str> = text.lines().collect();
+    let ids: Vec<&str> = lines[0].split(' ').collect();
+    assert_eq!(ids[0], ids[1], "group leader");
+    assert_eq!(ids[0], ids[2], "session leader");
+    assert_eq!(lines[1..], ["/", "0022"]);
+}
+
+#[test]
+fn signals_are_unblocked_and_only_sigpipe_may_be_ignored() {
+    let masks = |plan| {
+        let text = run(plan, &[], "grep -E 'SigBlk|SigIgn' /proc/self/status");
+        let masks = text.lines().map(|line| u64::from_str_radix(&line[8..], 16).unwrap());
+        // 32 and 33 belong to the C library, which lets nobody touch them.
+        masks.map(|mask| mask & !(0b11 << 31)).collect::<Vec<_>>()
+    };
+    assert_eq!(masks(SpawnPlan::default()), [0, 0]);
+    let sigpipe = 1 << (libc::SIGPIPE - 1);
+    assert_eq!(masks(SpawnPlan { ignore_sigpipe: true, ..SpawnPlan::default() }), [0, sigpipe]);
+}
+
+#[test]
+fn nonblocking_is_set_and_cleared_for_sockets_only() {
+    let script = "grep flags /proc/self/fdinfo/3 /proc/self/fdinfo/4 | awk '{print $2}'";
+    let (a, _keep) = std::os::unix::net::UnixStream::pair().unwrap();
+    let stored = std::os::unix::net::UnixStream::pair().unwrap().0;
+    stored.set_nonblocking(true).unwrap();
+    for (nonblocking, wanted) in [(Some(true), 0o4000), (Some(false), 0), (None, 0)] {
+        let plan = SpawnPlan { listen_fds: 2, socket_fds: 1, nonblocking, ..SpawnPlan::default() };
+        let text = run(plan, &[a.as_fd(), stored.as_fd()], script);
+        let flags: Vec<u32> = text.lines().map(|line| u32::from_str_radix(line, 8).unwrap()).collect();
+        assert_eq!(flags[0] & 0o4000, wanted, "{nonblocking:?}");
+        assert_eq!(flags[1] & 0o4000, 0o4000, "the store keeps its flags");
+    }
+}
+
+#[test]
+fn a_socket_as_standard_input_is_blocking() {
+    let (a, _keep) = std::os::unix::net::UnixStream::pair().unwrap();
+    a.set_nonblocking(true).unwrap();
+    let plan = SpawnPlan { stdin: Stdio::Fd(0), ..SpawnPlan::default() };
+    let text = run(plan, &[a.as_fd()], "awk '/flags/ {print $2}' /proc/$$/fdinfo/0");
+    assert_eq!(u32::from_str_radix(text.trim(), 8).unwrap() & 0o4000, 0);
+}
+
+#[test]
+fn limits_mask_and_directory_are_as_planned() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = CString::new(directory.path().to_str().unwrap()).unwrap();
+    let plan = SpawnPlan {
+        rlimits: vec![ResourceLimit { resource: libc::RLIMIT_NOFILE, soft: 77, hard: 99 }],
+        umask: Some(0o077),
+        working_directory: Some(WorkingDirectory { path: path.clone(), optional: false }),
+        no_new_privileges: true,
+        ..SpawnPlan::default()
+    };
+    let text = run(plan, &[], "ulimit -Sn; ulimit -Hn; umask; pwd; grep NoNewPrivs /proc/self/status");
+    assert_eq!(text, format!("77\n99\n0077\n{}\nNoNewPrivs:\t1\n", path.to_str().unwrap()));
+}
+
+#[test]
+fn a_missing_directory_may_be_optional() {
+    let missing = |optional| WorkingDirectory { path: c"/no/such/directory".into(), optional };
+    let plan = SpawnPlan { working_directory: Some(missing(true)), ..SpawnPlan::default() };
+    assert_eq!(run(plan, &[], "pwd"), "/\n");
+    let plan = SpawnPlan { working_directory: Some(missing(false)), ..true_plan() };
+    assert_eq!(failure(plan), (SpawnStep::Chdir, libc::ENOENT));
+}
+
+#[test]
+fn each_step_reports_its_own_failure() {
+    let missing = SpawnPlan { path: c"/no/such/program".into(), ..true_plan() };
+    assert_eq!(failure(missing), (SpawnStep::Exec, libc::ENOENT));
+    let unknown = SpawnPlan { path: c"no-such-program".into(), ..true_plan() };
+    assert_eq!(failure(unknown), (SpawnStep::Exec, libc::ENOENT));
+    let directory = SpawnPlan { path: c"/etc".into(), ..true_plan() };
+    assert_eq!(failure(directory), (SpawnStep::Exec, libc::EACCES));
+    let limit = ResourceLimit { resource: 4711, soft: 1, hard: 1 };
+    let bad_limit = SpawnPlan { rlimits: vec![limit], ..true_plan() };
+    assert_eq!(failure(bad_limit), (SpawnStep::Limits, libc::EINVAL));
+    let no_such_fd = SpawnPlan { stdin: Stdio::Fd(0), ..true_plan() };
+    assert_eq!(failure(no_such_fd), (SpawnStep::Stdin, libc::EBADF));
+    let too_many = SpawnPlan { fds: 1, ..true_plan() };
+    assert_eq!(failure(too_many), (SpawnStep::Fds, libc::EBADF));
+}
+
+#[test]
+fn a_bare_name_is_searched_past_what_cannot_run() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("true"), "not executable").unwrap();
+    let first = CString::new(directory.path().to_str().unwrap()).unwrap();
+    let search_path = vec![first.clone(), c"/no/such/directory".into(), c"/bin".into()];
+    let plan = SpawnPlan { search_path, ..true_plan() };
+    assert_eq!(wait(Spawner::new().unwrap().spawn(&plan, &[]).unwrap()), 0);
+    let plan = SpawnPlan { search_path: vec![first], ..true_plan() };
+    assert_eq!(failure(plan), (SpawnStep::Exec, libc::EACCES));
+}
+
+#[test]
+fn becoming_another_user_works_as_root_and_is_refused_otherwise() {
+    let credentials = Some(Credentials { uid: Some(65534), gid: 65533, groups: Some(vec![65532]) });
+    let plan = SpawnPlan { credentials, ..SpawnPlan::default() };
+    if crate::user::own_uid() == 0 {
+        let text = run(plan, &[], "grep -E '^(Uid|Gid|Groups)' /proc/self/status");
+        assert!(text.contains("Uid:\t65534\t65534\t65534\t65534"), "{text}");
+        assert!(text.contains("Gid:\t65533\t65533\t65533\t65533"), "{text}");
+        assert!(text.contains("Groups:\t65532"), "{text}");
+    } else {
+        let plan = SpawnPlan { path: c"true".into(), argv: vec![c"true".into()], ..plan };
+        assert_eq!(failure(plan), (SpawnStep::Group, libc::EPERM));
+    }
+}
+
+#[test]
+fn exit_and_death_are_told_apart() {
+    let mut spawner = Spawner::new().unwrap();
+    let mut status = |script: &str| {
+        let argv = vec![c"sh".into(), c"-c".into(), CString::new(script).unwrap()];
+        let plan = SpawnPlan { path: c"/bin/sh".into(), argv, ..SpawnPlan::default() };
+        wait(spawner.spawn(&plan, &[]).unwrap())
+    };
+    let exited = status("exit 42");
+    assert!(libc::WIFEXITED(exited) && libc::WEXITSTATUS(exited) == 42);
+    let killed = status("kill -TERM $$");
+    assert!(libc::WIFSIGNALED(killed) && libc::WTERMSIG(killed) == libc::SIGTERM);
+}
+
+#[test]
+fn a_start_that_fails_leaves_no_child_and_no_descriptor() {
+    let mut spawner = Spawner::new().unwrap();
+    let file: OwnedFd = tempfile::tempfile().unwrap().into();
+    let plan = SpawnPlan { path: c"/no/such/program".into(), fds: 1, listen_fds: 1, ..true_plan() };
+    for _ in 0..50 {
+        assert_eq!(spawner.spawn(&plan, &[file.as_fd()]).unwrap_err().step, SpawnStep::Exec);
+    }
+    let children = fs::read_to_string(format!("/proc/self/task/{}/children", nix::unistd::gettid())).unwrap();
+    assert_eq!(children.trim(), "", "a child was left behind");
+}
