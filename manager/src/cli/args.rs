@@ -29,7 +29,7 @@ impl Invocation {
     /// The whole command line, every verb with all options: what help, man page and completions are made of.
     #[cfg(test)]
     pub(crate) fn whole() -> clap::Command {
-        Self::command().mut_subcommands(Flags::augment_args)
+        Self::command().mut_subcommands(with_options)
     }
 
     /// Reads the words of a command line, the first of which is the program's name.
@@ -45,7 +45,7 @@ impl Invocation {
         if let Some(verb) = words.get(1).and_then(|word| word.to_str())
             && command.find_subcommand(verb).is_some()
         {
-            command = command.mut_subcommand(verb, Flags::augment_args);
+            command = command.mut_subcommand(verb, with_options);
         }
         let matches = command.try_get_matches_from(words)?;
         let mut invocation = Self::from_arg_matches(&matches)?;
@@ -54,6 +54,12 @@ impl Invocation {
         }
         Ok(invocation)
     }
+}
+
+/// The verb with all options, still described as itself.
+fn with_options(verb: clap::Command) -> clap::Command {
+    let about = verb.get_about().cloned().unwrap_or_default();
+    Flags::augment_args(verb).about(about).long_about(None)
 }
 
 /// Puts the verb in front of all options: as with systemctl they may stand before it as well as behind.
@@ -383,6 +389,13 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Invocation::whole().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_a_verb_is_about_the_verb() {
+        let help = parse("list-sockets --help").unwrap_err().to_string();
+        assert!(help.starts_with("List what is listened on\n"), "{help}");
+        assert!(help.contains("--no-legend"), "{help}");
     }
 
     #[test]
