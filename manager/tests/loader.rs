@@ -250,11 +250,13 @@ fn a_directory_that_is_not_there_is_empty() {
 #[test]
 fn settings_are_read_where_they_are_and_must_be_where_they_are_said_to_be() {
     let disk = Disk::with(&[
-        ("s.toml", "[Manager]\nDefaultStartLimitBurst = 7\nNonsense = 1\n"),
+        ("s.toml", "[Manager]\nDefaultStartLimitBurst = 7\nNonsense = 1\nUnitPath = \"/extra\"\n"),
         ("s.conf", "[Manager]\nDefaultStartLimitBurst=8\n"),
     ]);
     let (settings, diagnostics) = read_settings(Scope::User, Some(&disk.path("s.toml"))).unwrap();
     assert_eq!((settings.default_start_limit_burst, diagnostics.len()), (7, 1));
+    let path = SearchPath::new(Scope::User, &[disk.path("0")], &settings.unit_path);
+    assert_eq!(path.directories(), [disk.path("0"), PathBuf::from("/extra")]);
     let (settings, _) = read_settings(Scope::User, Some(&disk.path("s.conf"))).unwrap();
     assert_eq!(settings.default_start_limit_burst, 8);
     let error = read_settings(Scope::User, Some(&disk.path("none.toml"))).unwrap_err();

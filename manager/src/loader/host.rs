@@ -38,7 +38,7 @@ pub fn host(scope: Scope, runtime_dir: &Path) -> Host {
 
 fn first_line(path: &str) -> Option<Box<str>> {
     let text = fs::read_to_string(path).ok()?;
-    text.lines().next().map(|line| line.trim().into()).filter(|line: &Box<str>| !line.is_empty())
+    text.lines().next().map(str::trim).filter(|line| !line.is_empty()).map(Into::into)
 }
 
 type Variables = Vec<(String, String)>;

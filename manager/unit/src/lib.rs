@@ -1,4 +1,11 @@
 //! What unit files say: names, values, directives, both syntaxes. Pure: no I/O.
+//!
+//! A [`Library`] is given the texts of all files and makes a [`Unit`] of any name. On the way a text becomes entries
+//! (`syntax`), entries become assignments to sections (`draft`), and each value is read by its own type ([`value`]).
+//!
+//! To add a directive, add it to its structure in [`section`]: from that one place come the reader of both syntaxes, the
+//! D-Bus property, the diagnostics and the table of [`directives`]. A new kind of value implements
+//! [`directive::Scalar`], or [`directive::Value`] if assignments to it add up.
 
 mod diagnostic;
 pub mod directive;

@@ -56,6 +56,10 @@ impl Value for Uris {
     fn property(&self) -> Property {
         Property::Strs(self.0.iter().map(ToString::to_string).collect())
     }
+
+    fn shrink(&mut self) {
+        self.0.shrink_to_fit();
+    }
 }
 
 /// A user or group, by name or number, as text: it is looked up where it is used.

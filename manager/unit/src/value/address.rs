@@ -300,4 +300,8 @@ impl Value for Vec<Listen> {
         let line = |listen: &Listen| (listen.kind.to_string(), listen.address.to_string());
         Property::Listen(self.iter().map(line).collect())
     }
+
+    fn shrink(&mut self) {
+        self.shrink_to_fit();
+    }
 }

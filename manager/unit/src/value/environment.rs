@@ -45,6 +45,14 @@ impl Value for Vec<(String, String)> {
     fn property(&self) -> Property {
         Property::Strs(self.iter().map(|(name, value)| format!("{name}={value}")).collect())
     }
+
+    fn shrink(&mut self) {
+        self.shrink_to_fit();
+        for (name, value) in self {
+            name.shrink_to_fit();
+            value.shrink_to_fit();
+        }
+    }
 }
 
 fn assign_variable(variables: &mut Vec<(String, String)>, word: &str) -> Result<(), ValueError> {
@@ -90,6 +98,10 @@ impl Value for Vec<EnvironmentFile> {
 
     fn property(&self) -> Property {
         Property::EnvironmentFiles(self.iter().map(|file| (file.path.to_string(), file.optional)).collect())
+    }
+
+    fn shrink(&mut self) {
+        self.shrink_to_fit();
     }
 }
 
