@@ -1,14 +1,12 @@
 //! The `sockmgr` command: a verb on the command line becomes calls to the manager, and its answers become text.
 //!
-//! The way is always the same: words ([`args`]) → [`Session`] → calls ([`manager`] over [`bus`]) → text or JSON →
-//! [`Exit`]. Units are loaded, judged and run by the manager, never here; `up` starts a `sockmgrd`
+//! The way is always the same: words (`args`) → `Session` → calls (`manager` over `bus`) → text or JSON →
+//! `Exit`. Units are loaded, judged and run by the manager, never here; `up` starts a `sockmgrd`
 //! for that, and `verify` asks `sockmgr-unit`.
 //!
 //! Invariant: results go to stdout, everything else to stderr, and the exit code is the one systemctl gives.
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 mod args;
 mod bus;
@@ -41,7 +39,7 @@ use session::{Session, Target};
 
 /// Runs the command with the arguments of this process.
 pub fn main() -> ExitCode {
-    let exit = match Invocation::try_parse() {
+    let exit = match Invocation::read(std::env::args_os()) {
         Ok(invocation) => run(invocation).unwrap_or_else(|error| error.report()),
         Err(error) => explain(&error),
     };

@@ -12,11 +12,15 @@ mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 
-use sockmgr_engine::{Action, Command, Engine, Event, FdId, KillScope, KillWho, Level, Notice, RequestError, SpawnError, Time};
+use sockmgr_engine::{
+    Action, Command, Engine, Event, FdId, KillScope, KillWho, Level, Notice, RequestError, SpawnError, Time,
+};
 use sockmgr_sys::notify::NotifySocket;
 use sockmgr_sys::poll::Poll;
 use sockmgr_unit::UnitName;
+use tokio::sync::Notify;
 
 use crate::control::Core;
 use crate::keeper::{KeeperLink, LinkError};
@@ -24,8 +28,8 @@ use crate::loader::Loader;
 use crate::protocol::{ProcessId, ToKeeper};
 
 pub use boot::{BootError, Options, read_settings};
-pub use listeners::chain;
 use descriptors::Descriptors;
+pub use listeners::chain;
 use plan::Planner;
 pub use turn::{Outcome, Wakeups};
 
@@ -51,6 +55,8 @@ pub struct Driver {
     /// The keeper does not take messages as fast as we make them.
     link_blocked: bool,
     is_stopping: bool,
+    /// Rung when a client's command may have set a timer that the loop does not know of.
+    commanded: Rc<Notify>,
 }
 
 impl Driver {
@@ -161,11 +167,17 @@ impl Driver {
     fn command<T>(&mut self, ask: impl FnOnce(&mut Engine, Time, &mut Vec<Action>) -> T) -> T {
         let answer = ask(&mut self.engine, now(), &mut self.actions);
         self.perform();
+        self.commanded.notify_one();
         if let Err(error) = self.flush_link() {
             // The next turn meets the same error and ends the manager.
             tracing::debug!(%error, "cannot reach the keeper");
         }
         answer
+    }
+
+    /// Rings after each command of a client.
+    pub fn commanded(&self) -> Rc<Notify> {
+        self.commanded.clone()
     }
 
     /// Brings everything down, for the end of the manager.

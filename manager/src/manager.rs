@@ -30,7 +30,8 @@ pub fn run(options: Options) -> ExitCode {
     };
     let local = tokio::task::LocalSet::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
-    let result = runtime.map_err(Box::from).and_then(|runtime| local.block_on(&runtime, serve(options, settings)));
+    let result =
+        runtime.map_err(Box::from).and_then(|runtime| local.block_on(&runtime, serve(options, settings)));
     result.map_or_else(fatal, |()| ExitCode::SUCCESS)
 }
 
@@ -54,6 +55,7 @@ async fn serve(options: Options, settings: Settings) -> Result<(), Box<dyn Error
 /// The loop: wait for the poll set or a timer, take a turn, tell the clients.
 async fn turns(driver: &Rc<RefCell<Driver>>, hub: &Hub) -> Result<(), Box<dyn Error>> {
     let poll = watched(driver.borrow().wakeup_fd()?)?;
+    let commanded = driver.borrow().commanded();
     let mut wakeups = Wakeups::default();
     loop {
         let timer = driver.borrow().next_timer();
@@ -61,6 +63,7 @@ async fn turns(driver: &Rc<RefCell<Driver>>, hub: &Hub) -> Result<(), Box<dyn Er
         let mut woken = tokio::select! {
             biased;
             ready = poll.readable() => Some(ready?),
+            () = commanded.notified() => None,
             () = tokio::time::sleep(timer.unwrap_or_default()), if timer.is_some() => None,
         };
         if driver.borrow_mut().turn(&mut wakeups, &mut idle)? == Outcome::Stopped {
@@ -76,7 +79,10 @@ async fn turns(driver: &Rc<RefCell<Driver>>, hub: &Hub) -> Result<(), Box<dyn Er
 }
 
 /// The poll set as the runtime watches it.
-#[expect(deprecated, reason = "its successor is unsafe, for types that give away their descriptor; an OwnedFd inside does not")]
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe, for types that give away their descriptor; an OwnedFd inside does not"
+)]
 fn watched(poll: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(poll, Interest::READABLE)
 }

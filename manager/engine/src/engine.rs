@@ -5,15 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use sockmgr_unit::{Library, Settings, Unit, UnitKind, UnitName};
+use sockmgr_unit::{Library, LoadState, Settings, Unit, UnitKind, UnitName};
 
 use crate::command::{Command, KillWho, RequestError};
-use crate::event::{Action, Event, KillScope, Level, Notice, Notification};
+use crate::event::{Action, Event, KillScope, Level, Notice};
 use crate::group::Group;
 use crate::ids::{FdId, JobId, ProcessId, Time};
 use crate::job::{Job, JobKind};
 use crate::node::{ActiveState, Links, Machine, Node};
-use crate::service::Service;
+use crate::service::{Early, Service};
 use crate::socket::Socket;
 use crate::target::Target;
 
@@ -35,8 +35,8 @@ pub struct Engine {
     /// Which unit a process belongs to, until its end was reported.
     pub(crate) processes: BTreeMap<ProcessId, UnitName>,
     pub(crate) pids: BTreeMap<u32, ProcessId>,
-    /// Notifications of processes whose pid we have not been told yet.
-    pub(crate) early: Vec<(u32, Option<u32>, Notification)>,
+    /// Notifications of processes that have no pid yet.
+    pub(crate) early: VecDeque<Early>,
     /// Units whose change others have yet to react to.
     stirred: BTreeSet<UnitName>,
     /// Units that clients and the keeper have yet to be told of.
@@ -63,7 +63,7 @@ impl Engine {
             listeners: BTreeMap::new(),
             processes: BTreeMap::new(),
             pids: BTreeMap::new(),
-            early: Vec::new(),
+            early: VecDeque::new(),
             stirred: BTreeSet::new(),
             changed: BTreeSet::new(),
             next_fd: 1,
@@ -197,6 +197,7 @@ impl Engine {
             self.refresh(&name);
         }
         self.ensure_all();
+        self.stir_all();
         self.settle(actions);
     }
 
@@ -204,7 +205,7 @@ impl Engine {
     pub fn stop_all(&mut self, now: Time, actions: &mut Vec<Action>) {
         self.now = now;
         let mut names: Vec<UnitName> =
-            self.nodes.keys().filter(|name| !self.active_state(name).is_down()).cloned().collect();
+            self.nodes.keys().filter(|name| !self.is_idle(name)).cloned().collect();
         names.sort_by_key(|name| self.nodes[name].socket().is_none());
         for name in names {
             self.queue_job(&name, JobKind::Stop, true);
@@ -247,14 +248,20 @@ impl Engine {
         for name in std::mem::take(&mut self.changed) {
             self.out.push(Action::Notice(Notice::UnitChanged(name)));
         }
-        actions.append(&mut self.out);
+        if actions.is_empty() {
+            // Handed over whole, so that a burst (a thousand sockets at the start) leaves no buffer behind.
+            *actions = std::mem::take(&mut self.out);
+        } else {
+            actions.append(&mut self.out);
+        }
     }
 
     /// Lets those that depend on the state of `name` look at it: its sockets, its group, and whether it is still needed at all.
     fn react(&mut self, name: &UnitName) {
         let Some(node) = self.nodes.get(name) else { return };
         if let Some(group) = node.service().and_then(Service::group).cloned() {
-            self.group_react(&group);
+            self.refresh_rotation(&group);
+            self.stamp_group(&group);
             self.stir(&group);
         }
         for socket in self.links(name).triggered_by.clone() {
@@ -263,15 +270,35 @@ impl Engine {
         self.collect(name);
     }
 
-    /// Removes an instance that has served its connection, well or badly: a flood of failures must not pile up here.
+    /// Removes a unit that is down and that nobody will ask for again: an instance that has served its connection, well or badly (a
+    /// flood of failures must not pile up here), a unit whose file is gone, a group without a socket.
     fn collect(&mut self, name: &UnitName) {
-        let Some(node) = self.nodes.get(name) else { return };
-        let Some(service) = node.service() else { return };
-        if service.is_per_connection() && service.active_state().is_down() && node.job.is_none() {
-            self.nodes.remove(name);
-            self.changed.remove(name);
-            self.out.push(Action::Notice(Notice::UnitRemoved(name.clone())));
+        if !self.nodes.contains_key(name) || !self.is_idle(name) {
+            return;
         }
+        let node = &self.nodes[name];
+        if node.group().is_some() {
+            if self.links(name).triggered_by.is_empty() {
+                self.dissolve(name);
+            }
+        } else if let Some(served) = node.service().and_then(|service| service.served.clone()) {
+            self.remove_node(name);
+            self.connection_ended(&served);
+        } else if node.unit.load_state == LoadState::NotFound {
+            self.remove_node(name);
+        }
+    }
+
+    pub(crate) fn remove_node(&mut self, name: &UnitName) {
+        self.set_deadline(name, None);
+        self.nodes.remove(name);
+        self.changed.remove(name);
+        self.out.push(Action::Notice(Notice::UnitRemoved(name.clone())));
+    }
+
+    /// The unit is down, and no job is about to change that.
+    pub(crate) fn is_idle(&self, name: &UnitName) -> bool {
+        self.active_state(name).is_down() && self.job_of(name).is_none()
     }
 
     // --- tables ---
@@ -295,6 +322,14 @@ impl Engine {
     pub(crate) fn stir(&mut self, name: &UnitName) {
         self.stirred.insert(name.clone());
         self.changed.insert(name.clone());
+    }
+
+    /// Has everything react to everything, after the rules or the whole state have changed.
+    pub(crate) fn stir_all(&mut self) {
+        let names: Vec<UnitName> = self.nodes.keys().cloned().collect();
+        for name in names {
+            self.stir(&name);
+        }
     }
 
     pub(crate) fn set_deadline(&mut self, name: &UnitName, deadline: Option<Time>) {
@@ -361,28 +396,29 @@ impl Engine {
     // --- units coming and going ---
 
     fn ensure_all(&mut self) {
-        let names: Vec<UnitName> = self.library.names().filter(|name| !name.is_template()).cloned().collect();
+        // Sorted, so that the same files always give the same engine.
+        let names: BTreeSet<UnitName> =
+            self.library.names().filter(|name| !name.is_template()).cloned().collect();
         for name in names {
             self.ensure(&name);
         }
     }
 
-    /// Makes a node for `name` if the library has a unit for it.
-    pub(crate) fn ensure(&mut self, name: &UnitName) {
+    /// Makes a node for `name` if the library has a unit for it. Gives the unit's own name, where `name` is another one of its.
+    pub(crate) fn ensure(&mut self, name: &UnitName) -> UnitName {
         if self.nodes.contains_key(name) || name.is_template() {
-            return;
+            return name.clone();
         }
         let unit = self.library.unit(name);
-        if unit.name != *name {
-            // An alias: the unit goes by its own name.
-            self.ensure(&unit.name.clone());
-            return;
+        let own = unit.name.clone();
+        if unit.load_state != LoadState::NotFound
+            && !self.nodes.contains_key(&own)
+            && !own.is_template()
+            && let Some(machine) = machine_for(&unit)
+        {
+            self.insert(unit, machine);
         }
-        if unit.load_state == sockmgr_unit::LoadState::NotFound {
-            return;
-        }
-        let Some(machine) = machine_for(&unit) else { return };
-        self.insert(unit, machine);
+        own
     }
 
     pub(crate) fn insert(&mut self, unit: Arc<Unit>, machine: Machine) {
@@ -399,39 +435,44 @@ impl Engine {
         self.out.push(Action::Notice(Notice::UnitNew(name)));
     }
 
-    /// The unit's file may have changed: takes over its settings; forgets a unit that is down and has no file any more.
-    fn refresh(&mut self, name: &UnitName) {
-        let Some(node) = self.nodes.get(name) else { return };
-        if node.group().is_some() {
-            // Made of its socket and its template: linking the socket makes or refreshes it.
+    /// The unit's file may have changed: takes over its settings. What is up stays, also when its file is gone.
+    pub(crate) fn refresh(&mut self, name: &UnitName) {
+        let Some(node) = self.nodes.get(name).filter(|node| node.group().is_none()) else {
+            // A group is made of its socket and its template: linking the socket makes or refreshes it.
             return;
-        }
-        let unit = self.library.unit(name);
-        let same_kind = machine_for(&unit).is_some_and(|machine| {
+        };
+        let old = node.unit.clone();
+        let mut new = self.library.unit(name);
+        let same_kind = machine_for(&new).is_some_and(|machine| {
             std::mem::discriminant(&machine) == std::mem::discriminant(&self.nodes[name].machine)
         });
-        if same_kind {
-            if let Some(node) = self.nodes.get_mut(name) {
-                node.unit = unit;
-            }
+        if new.load_state == LoadState::NotFound || !same_kind {
+            new = Arc::new(Unit { load_state: LoadState::NotFound, ..(*old).clone() });
+        } else if self.must_wait(name, &old, &new) {
+            self.log_warning(
+                name,
+                "what it listens on has changed; that takes effect at its next start".to_owned(),
+            );
+            new = old;
+        }
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.unit = new;
+        }
+        // An instance that serves a connection is tied to nothing.
+        if self.nodes[name].service().is_none_or(|service| !service.is_per_connection()) {
             self.link(name);
-            self.stir(name);
-        } else if self.active_state(name).is_down() && self.nodes[name].job.is_none() {
-            self.nodes.remove(name);
-            self.out.push(Action::Notice(Notice::UnitRemoved(name.clone())));
-        } else {
-            self.orphan(name);
         }
     }
 
-    /// The file of a unit that is up is gone: the unit stays as it is until it is stopped, and says so.
-    fn orphan(&mut self, name: &UnitName) {
-        if let Some(node) = self.nodes.get_mut(name) {
-            let mut unit = (*node.unit).clone();
-            unit.load_state = sockmgr_unit::LoadState::NotFound;
-            node.unit = Arc::new(unit);
-        }
-        self.stir(name);
+    /// The listeners of an open socket are what its old file says; its new file would say something else of them.
+    fn must_wait(&self, name: &UnitName, old: &Unit, new: &Unit) -> bool {
+        let (Some(old), Some(new)) = (old.socket(), new.socket()) else { return false };
+        let same = old.listen == new.listen
+            && old.accept == new.accept
+            && old.service == new.service
+            && old.instances == new.instances
+            && old.distribute == new.distribute;
+        !same && !self.active_state(name).is_down()
     }
 }
 

@@ -26,6 +26,9 @@ enum Operation {
 pub(crate) struct Group {
     /// The instance in each slot.
     pub(crate) slots: Vec<UnitName>,
+    /// Its state when its times were last looked at.
+    #[serde(skip)]
+    seen: Option<ActiveState>,
     /// Jobs do not outlive the manager, so what they were doing does not either.
     #[serde(skip)]
     operation: Option<Operation>,
@@ -71,13 +74,21 @@ impl Group {
     }
 }
 
+impl Machine {
+    /// The group's job is over, and what it was doing with it.
+    pub(crate) fn forget_operation(&mut self) {
+        if let Self::Group(group) = self {
+            group.operation = None;
+        }
+    }
+}
+
 impl Engine {
     pub(crate) fn group_begin(&mut self, name: &UnitName, kind: JobKind) -> Begun {
-        if kind == JobKind::Restart && !self.active_state(name).is_down() {
+        if kind == JobKind::Restart {
             self.set_operation(name, Some(Operation::Rolling { next: 0, current: None }));
             return self.roll(name);
         }
-        let kind = if kind == JobKind::Restart { JobKind::Start } else { kind };
         let mut pending = BTreeSet::new();
         for slot in self.slots(name) {
             if self.concerns(&slot, kind) {
@@ -105,10 +116,7 @@ impl Engine {
     fn roll(&mut self, name: &UnitName) -> Begun {
         let Some(Operation::Rolling { next, .. }) = self.operation(name) else { return Begun::Refused };
         let next = *next;
-        let Some(slot) = self.slots(name).get(next).cloned() else {
-            self.set_operation(name, None);
-            return Begun::Done;
-        };
+        let Some(slot) = self.slots(name).get(next).cloned() else { return Begun::Done };
         let current = Some(self.queue_job(&slot, JobKind::Restart, false));
         self.set_operation(name, Some(Operation::Rolling { next: next + 1, current }));
         Begun::Pending
@@ -133,17 +141,20 @@ impl Engine {
             }
             Some(Operation::Together { .. } | Operation::Rolling { .. }) | None => None,
         };
-        if let Some(result) = ended {
-            self.set_operation(&group, None);
-            if let Some(job) = self.nodes.get(&group).and_then(|node| node.job) {
-                self.finish_job(job, result);
-            }
+        if let (Some(result), Some(job)) = (ended, self.nodes.get(&group).and_then(|node| node.job)) {
+            self.finish_job(job, result);
         }
     }
 
-    /// An instance changed: who is in rotation may have changed with it.
-    pub(crate) fn group_react(&mut self, group: &UnitName) {
-        self.refresh_rotation(group);
+    /// An instance changed, and perhaps the state of the whole with it: notes when.
+    pub(crate) fn stamp_group(&mut self, group: &UnitName) {
+        let (new, now) = (self.active_state(group), self.now);
+        let Some(node) = self.nodes.get_mut(group) else { return };
+        let Machine::Group(machine) = &mut node.machine else { return };
+        let old = machine.seen.replace(new).unwrap_or(ActiveState::Inactive);
+        if old != new {
+            node.stamps.record(now, old, new);
+        }
     }
 
     fn slots(&self, name: &UnitName) -> Vec<UnitName> {

@@ -3,6 +3,8 @@
 //! One job per unit at a time. A job waits while a job of a unit that is ordered before it is unfinished; it is then parked with
 //! that job and looked at again when it ends. Invariant: every job that was announced ends with exactly one result.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sockmgr_unit::{LoadState, UnitName};
 
@@ -40,6 +42,19 @@ impl JobKind {
     fn stops(self) -> bool {
         matches!(self, Self::Stop | Self::Restart)
     }
+
+    /// The one job that does what both are for, or `None` when they are opposites. A restart also does what a start is for, and
+    /// both read the configuration as a reload does.
+    fn merged_with(self, other: Self) -> Option<Self> {
+        let strength = |kind| match kind {
+            Self::Reload => 0,
+            Self::Start => 1,
+            Self::Restart => 2,
+            Self::Stop => 3,
+        };
+        let opposites = (self == Self::Stop) != (other == Self::Stop);
+        (!opposites).then_some(if strength(self) < strength(other) { other } else { self })
+    }
 }
 
 /// How a job ended; the words of org.freedesktop.systemd1(5), `JobRemoved`.
@@ -76,7 +91,7 @@ pub(crate) struct Job {
     pub(crate) kind: JobKind,
     /// Its unit is at it; else it waits.
     pub(crate) running: bool,
-    ignore_order: bool,
+    pub(crate) ignore_order: bool,
     /// The unfinished job that this one waits for.
     blocked_on: Option<JobId>,
     /// Jobs to look at again when this one ends.
@@ -96,34 +111,39 @@ pub(crate) enum Begun {
     Refused,
 }
 
+/// What a start brings with it.
+#[derive(Debug, Default)]
+struct Needs {
+    seen: BTreeSet<UnitName>,
+    /// Needed units after those that they need themselves.
+    order: Vec<UnitName>,
+}
+
 impl Engine {
     /// Queues the job that `command` asks for, with those of the units it needs. `None`: there is nothing to do, because the
-    /// verb only concerns units that run.
+    /// verb only concerns units that run. When the request is refused nothing is queued.
     pub(crate) fn request_job(&mut self, command: &Command) -> Result<Option<JobId>, RequestError> {
-        let unit = &command.unit;
-        self.ensure(unit);
-        let Some(kind) = self.job_kind(command)? else { return Ok(None) };
+        let unit = &self.ensure(&command.unit);
+        let Some(kind) = self.job_kind(command.verb, unit)? else { return Ok(None) };
         if command.mode == JobMode::Fail && self.conflicts(unit, kind) {
             return Err(RequestError::Conflict(unit.clone()));
         }
         let alone = command.mode == JobMode::IgnoreDependencies;
         if !alone {
-            match kind {
-                JobKind::Start | JobKind::Restart => self.start_needs(unit, &mut vec![unit.clone()])?,
-                JobKind::Stop | JobKind::Reload => {}
+            if matches!(kind, JobKind::Start | JobKind::Restart) {
+                self.start_needs(unit)?;
             }
             if kind.stops() {
-                self.stop_dependents(unit, kind, &mut vec![unit.clone()]);
+                self.stop_dependents(unit, kind, &mut BTreeSet::from([unit.clone()]));
             }
         }
         Ok(Some(self.queue_job(unit, kind, alone)))
     }
 
     /// The kind of job that a verb means for this unit in its present state.
-    fn job_kind(&self, command: &Command) -> Result<Option<JobKind>, RequestError> {
-        let unit = &command.unit;
+    fn job_kind(&self, verb: Verb, unit: &UnitName) -> Result<Option<JobKind>, RequestError> {
         let up = !self.active_state(unit).is_down();
-        if command.verb == Verb::Stop {
+        if verb == Verb::Stop {
             return if self.nodes.contains_key(unit) {
                 Ok(Some(JobKind::Stop))
             } else {
@@ -132,12 +152,12 @@ impl Engine {
         }
         self.loadable(unit)?;
         let reloads = self.can_reload(unit);
-        match command.verb {
+        match verb {
             Verb::Start => Ok(Some(JobKind::Start)),
             Verb::Stop | Verb::Restart => Ok(Some(JobKind::Restart)),
             Verb::TryRestart => Ok(up.then_some(JobKind::Restart)),
             Verb::Reload if reloads => Ok(Some(JobKind::Reload)),
-            Verb::Reload => Err(RequestError::NotApplicable(unit.clone(), command.verb)),
+            Verb::Reload => Err(RequestError::NotApplicable(unit.clone(), verb)),
             Verb::ReloadOrRestart => Ok(Some(if reloads && up { JobKind::Reload } else { JobKind::Restart })),
             Verb::ReloadOrTryRestart => {
                 Ok(up.then_some(if reloads { JobKind::Reload } else { JobKind::Restart }))
@@ -171,46 +191,59 @@ impl Engine {
     }
 
     fn conflicts(&self, name: &UnitName, kind: JobKind) -> bool {
-        self.job_of(name).is_some_and(|job| job.kind != kind)
+        self.job_of(name).is_some_and(|job| job.kind.merged_with(kind).is_none())
     }
 
-    /// Queues starts of what `name` requires and wants, however deep. A missing required unit is an error, a missing wanted one is not.
-    fn start_needs(&mut self, name: &UnitName, seen: &mut Vec<UnitName>) -> Result<(), RequestError> {
-        let Some(unit) = self.nodes.get(name).map(|node| node.unit.clone()) else { return Ok(()) };
-        let sockets = unit.service().map(|service| service.service.sockets.clone()).unwrap_or_default();
-        for need in &unit.unit.requires {
-            self.start_need(need, seen)?;
-        }
-        for wish in unit.unit.wants.iter().chain(&sockets) {
-            if let Err(error) = self.start_need(wish, seen) {
-                self.log_debug(name, format!("wants {wish}, which cannot be started: {error}"));
+    /// Queues starts of what `name` requires and wants, however deep, or none when something required cannot be started. What is only
+    /// wanted may be missing.
+    fn start_needs(&mut self, name: &UnitName) -> Result<(), RequestError> {
+        self.startable(name, &mut BTreeSet::new())?;
+        let mut needs = Needs::default();
+        needs.seen.insert(name.clone());
+        self.add_needs(name, &mut needs);
+        for need in needs.order {
+            if !self.active_state(&need).is_up() || self.is_stopping_by_job(&need) {
+                self.queue_job(&need, JobKind::Start, false);
             }
         }
         Ok(())
     }
 
-    fn start_need(&mut self, name: &UnitName, seen: &mut Vec<UnitName>) -> Result<(), RequestError> {
-        if seen.contains(name) {
+    /// Whether the unit and all that it requires are there.
+    fn startable(&mut self, name: &UnitName, seen: &mut BTreeSet<UnitName>) -> Result<(), RequestError> {
+        let name = self.ensure(name);
+        if !seen.insert(name.clone()) {
             return Ok(());
         }
-        seen.push(name.clone());
-        self.ensure(name);
-        self.loadable(name)?;
-        self.start_needs(name, seen)?;
-        if !self.active_state(name).is_up() {
-            self.queue_job(name, JobKind::Start, false);
-        }
-        Ok(())
+        self.loadable(&name)?;
+        let section = self.nodes[&name].unit.unit.clone();
+        section.requires.iter().try_for_each(|need| self.startable(need, seen))
     }
 
-    /// A unit that requires `name` goes down with it, and comes up again when `name` is restarted.
-    fn stop_dependents(&mut self, name: &UnitName, kind: JobKind, seen: &mut Vec<UnitName>) {
-        let dependents = self.links(name).required_by.clone();
-        for dependent in dependents {
-            if seen.contains(&dependent) || self.active_state(&dependent).is_down() {
+    fn add_needs(&mut self, name: &UnitName, needs: &mut Needs) {
+        let section = self.nodes[name].unit.unit.clone();
+        for need in section.requires.iter().chain(&section.wants) {
+            if let Err(error) = self.startable(need, &mut BTreeSet::new()) {
+                self.log_debug(name, format!("wants {need}, which cannot be started: {error}"));
                 continue;
             }
-            seen.push(dependent.clone());
+            let need = self.ensure(need);
+            if needs.seen.insert(need.clone()) {
+                self.add_needs(&need, needs);
+                needs.order.push(need);
+            }
+        }
+    }
+
+    /// A unit that requires `name` goes down with it, also when it is only about to come up; and it comes up again when `name`
+    /// is restarted.
+    fn stop_dependents(&mut self, name: &UnitName, kind: JobKind, seen: &mut BTreeSet<UnitName>) {
+        let dependents = self.links(name).required_by.clone();
+        for dependent in dependents {
+            let coming = kind == JobKind::Stop && self.job_of(&dependent).is_some();
+            if (self.active_state(&dependent).is_down() && !coming) || !seen.insert(dependent.clone()) {
+                continue;
+            }
             self.stop_dependents(&dependent, kind, seen);
             self.queue_job(&dependent, kind, false);
         }
@@ -222,7 +255,7 @@ impl Engine {
         self.request_job(&command).map(|_| ())
     }
 
-    /// Puts a job on the unit: joins an equal one, replaces any other.
+    /// Puts a job on the unit: joins one that is for the same, replaces one that is for the opposite.
     pub(crate) fn queue_job(&mut self, name: &UnitName, kind: JobKind, ignore_order: bool) -> JobId {
         if let Some(id) = self.merge_job(name, kind) {
             return id;
@@ -231,17 +264,15 @@ impl Engine {
             self.finish_job(old, JobResult::Canceled);
         }
         let id = self.new_job_id();
-        self.jobs.insert(
-            id,
-            Job {
-                unit: name.clone(),
-                kind,
-                running: false,
-                ignore_order,
-                blocked_on: None,
-                waiters: Vec::new(),
-            },
-        );
+        let job = Job {
+            unit: name.clone(),
+            kind,
+            running: false,
+            ignore_order,
+            blocked_on: None,
+            waiters: Vec::new(),
+        };
+        self.jobs.insert(id, job);
         if let Some(node) = self.nodes.get_mut(name) {
             node.job = Some(id);
         }
@@ -251,16 +282,28 @@ impl Engine {
         id
     }
 
-    /// The job that already does what is asked for: the same kind, or a restart that still has to stop where a start is wanted.
+    /// The unit's job, if it can also do what is asked for now.
     fn merge_job(&mut self, name: &UnitName, kind: JobKind) -> Option<JobId> {
         let id = self.nodes.get(name)?.job?;
-        let job = self.jobs.get(&id)?;
-        let joins = match (job.kind, kind) {
-            (old, new) if old == new => true,
-            (JobKind::Restart, JobKind::Start) => true,
-            (JobKind::Start | JobKind::Stop | JobKind::Restart | JobKind::Reload, _) => false,
-        };
-        joins.then_some(id)
+        let job = self.jobs.get_mut(&id)?;
+        let merged = job.kind.merged_with(kind)?;
+        // A reload that runs may be past the change that this one is for.
+        let is_late = job.running && merged == JobKind::Reload;
+        if merged != job.kind || is_late {
+            job.kind = merged;
+            self.rerun(id);
+            self.stir(name);
+        }
+        Some(id)
+    }
+
+    /// Has the job begin (again), and those that waited for it look whether they still have to.
+    fn rerun(&mut self, id: JobId) {
+        self.set_running(id, false);
+        if let Some(job) = self.jobs.get_mut(&id) {
+            self.queue.extend(job.waiters.drain(..));
+        }
+        self.queue.push_back(id);
     }
 
     pub(crate) fn job_of(&self, name: &UnitName) -> Option<&Job> {
@@ -288,6 +331,9 @@ impl Engine {
                 &unit,
                 "its order (After=, Before=) is a circle; started without regard to it".to_owned(),
             );
+        }
+        if kind == JobKind::Restart && self.active_state(&unit).is_down() {
+            return self.become_start(id);
         }
         self.set_running(id, true);
         match self.begin(&unit, kind) {
@@ -328,10 +374,8 @@ impl Engine {
 
     fn begin(&mut self, name: &UnitName, kind: JobKind) -> Begun {
         let Some(node) = self.nodes.get(name) else { return Begun::Refused };
-        let down = self.active_state(name).is_down();
         match (&node.machine, kind) {
             (Machine::Group(_), kind) => self.group_begin(name, kind),
-            (_, JobKind::Restart) if down => self.become_start(name),
             (Machine::Socket(_), JobKind::Start) => self.socket_start(name),
             (Machine::Socket(_), JobKind::Stop | JobKind::Restart) => self.socket_stop(name),
             (Machine::Service(_), JobKind::Start) => self.service_start(name),
@@ -344,18 +388,19 @@ impl Engine {
         }
     }
 
-    /// The unit of a restart job is down: what is left of the job is a start.
-    fn become_start(&mut self, name: &UnitName) -> Begun {
-        if let Some(job) =
-            self.nodes.get(name).and_then(|node| node.job).and_then(|id| self.jobs.get_mut(&id))
-        {
+    /// The unit of a restart job is down: what is left of the job is a start, and takes its turn as one.
+    fn become_start(&mut self, id: JobId) {
+        if let Some(job) = self.jobs.get_mut(&id) {
             job.kind = JobKind::Start;
         }
-        self.begin(name, JobKind::Start)
+        self.rerun(id);
     }
 
     /// The last unfinished job that this one has to wait for. The last, so that a target that follows a thousand sockets is looked at
     /// twice and not a thousand times.
+    ///
+    /// Of two units in order the later one goes down first, also for a restart, then the earlier one does what it has to, then the
+    /// later one comes up.
     fn blocker(&self, job: &Job) -> Option<JobId> {
         if job.ignore_order {
             return None;
@@ -364,10 +409,8 @@ impl Engine {
         let links = self.links(&job.unit);
         let earlier = node.unit.unit.after.iter().chain(&links.after);
         let later = node.unit.unit.before.iter().chain(&links.before);
-        if job.kind == JobKind::Stop {
-            return self.last_job(later, |kind| kind.stops());
-        }
-        self.last_job(earlier, |_| true).or_else(|| self.last_job(later, |kind| kind == JobKind::Stop))
+        let to_follow = if job.kind.stops() { None } else { self.last_job(earlier, |_| true) };
+        to_follow.or_else(|| self.last_job(later, JobKind::stops))
     }
 
     fn last_job<'a>(
@@ -386,11 +429,14 @@ impl Engine {
         let Some(job) = self.jobs.remove(&id) else { return };
         if let Some(node) = self.nodes.get_mut(&job.unit) {
             node.job = None;
+            node.machine.forget_operation();
         }
         self.out.push(Action::Notice(Notice::JobRemoved { id, unit: job.unit.clone(), result }));
         self.queue.extend(job.waiters);
         self.stir(&job.unit);
-        if result != JobResult::Done && matches!(job.kind, JobKind::Start | JobKind::Restart) {
+        // A job that was taken back, or replaced, says nothing about the unit.
+        let failed = !matches!(result, JobResult::Done | JobResult::Canceled);
+        if failed && matches!(job.kind, JobKind::Start | JobKind::Restart) {
             self.fail_dependents(&job.unit);
         }
         self.group_job_ended(&job.unit, id, result);
@@ -425,10 +471,7 @@ impl Engine {
             // A oneshot service that is through is down again, and that is a success.
             (JobKind::Start, ActiveState::Inactive) => self.finish_job(id, JobResult::Done),
             (JobKind::Stop, ActiveState::Inactive | ActiveState::Failed) => self.finish_job(id, JobResult::Done),
-            (JobKind::Restart, ActiveState::Inactive | ActiveState::Failed) => {
-                self.set_running(id, false);
-                self.queue.push_back(id);
-            }
+            (JobKind::Restart, ActiveState::Inactive | ActiveState::Failed) => self.become_start(id),
             (JobKind::Reload, ActiveState::Inactive | ActiveState::Failed | ActiveState::Deactivating) => {
                 self.finish_job(id, JobResult::Failed);
             }

@@ -9,8 +9,13 @@ use sockmgr_unit::value::Instances;
 use crate::engine::Engine;
 use crate::event::{Action, PassedFd};
 use crate::group::Group;
-use crate::node::{Links, Machine};
+use crate::names::Names;
+use crate::node::{ActiveState, Links, Machine};
+use crate::service::Seat;
 use crate::socket::triggered_name;
+
+/// The other end of a tie.
+type Mirror = fn(&mut Links) -> &mut Names;
 
 impl Engine {
     /// (Re)makes the ties of `name` to other units, and the group that a socket with `Instances=` stands for.
@@ -22,6 +27,8 @@ impl Engine {
             let Some(service) = triggered_name(name, section) else { return };
             if section.instances.is_some() && !section.accept {
                 self.link_group(name, &service);
+            } else if self.nodes.get(&service).is_some_and(|node| node.group().is_some()) {
+                self.dissolve(&service);
             }
             self.link_trigger(name, &service);
         }
@@ -34,7 +41,7 @@ impl Engine {
 
     fn link_dependencies(&mut self, name: &UnitName) {
         let unit = self.nodes[name].unit.clone();
-        let mirrors: [(&[UnitName], fn(&mut Links) -> &mut BTreeSet<UnitName>); 4] = [
+        let mirrors: [(&[UnitName], Mirror); 4] = [
             (&unit.unit.after, |links| &mut links.before),
             (&unit.unit.before, |links| &mut links.after),
             (&unit.unit.requires, |links| &mut links.required_by),
@@ -54,6 +61,12 @@ impl Engine {
         let links = self.links_mut(service);
         links.triggered_by.insert(socket.clone());
         links.after.insert(socket.clone());
+        for slot in
+            self.nodes.get(service).and_then(|node| node.group()).map_or(vec![], |group| group.slots.clone())
+        {
+            self.links_mut(&slot).after.insert(socket.clone());
+            self.links_mut(socket).before.insert(slot);
+        }
     }
 
     /// The group that stands for all instances of what `socket` starts, under the plain name of the service.
@@ -81,27 +94,56 @@ impl Engine {
         self.seat_instances(service, slots);
     }
 
-    /// Gives each instance its seat. Instances beyond the new count stay until they are down.
+    /// Gives each instance its seat. A socket that is open keeps its slots, so instances that lose theirs are down.
     fn seat_instances(&mut self, group: &UnitName, slots: Vec<UnitName>) {
         for (slot, instance) in slots.iter().enumerate() {
             self.ensure(instance);
             if let Some(Machine::Service(service)) =
                 self.nodes.get_mut(instance).map(|node| &mut node.machine)
             {
-                service.seat = Some(crate::service::Seat { group: group.clone(), slot: slot as u32 });
+                service.seat = Some(Seat { group: group.clone(), slot: slot as u32 });
             }
         }
-        if let Some(Machine::Group(machine)) = self.nodes.get_mut(group).map(|node| &mut node.machine) {
-            machine.slots = slots;
+        let Some(Machine::Group(machine)) = self.nodes.get_mut(group).map(|node| &mut node.machine) else {
+            return;
+        };
+        let old = std::mem::replace(&mut machine.slots, slots.clone());
+        for instance in old.iter().filter(|instance| !slots.contains(instance)) {
+            self.unseat(instance);
         }
     }
 
-    /// `Instances=` of a socket; `auto` is the number of CPUs.
-    fn instance_count(&self, socket: &UnitName) -> Option<u32> {
-        match self.nodes.get(socket)?.unit.socket()?.instances? {
-            Instances::Count(count) => Some(count),
-            Instances::Auto => Some(self.cpus),
+    fn unseat(&mut self, instance: &UnitName) {
+        if let Some(Machine::Service(service)) = self.nodes.get_mut(instance).map(|node| &mut node.machine) {
+            service.seat = None;
         }
+        if self.is_idle(instance) {
+            self.remove_node(instance);
+        }
+    }
+
+    /// No socket has this group any more: once its instances are down the name is free for a service.
+    pub(crate) fn dissolve(&mut self, group: &UnitName) {
+        if !self.is_idle(group) {
+            return;
+        }
+        let slots = self.nodes[group].group().map(|group| group.slots.clone()).unwrap_or_default();
+        self.remove_node(group);
+        for slot in slots {
+            self.unseat(&slot);
+        }
+        self.ensure(group);
+    }
+
+    /// `Instances=` of a socket; `auto` is the number of CPUs. While it is open it has the slots that it was opened with.
+    fn instance_count(&self, socket: &UnitName) -> Option<u32> {
+        let node = self.nodes.get(socket)?;
+        let wanted = match node.unit.socket()?.instances? {
+            Instances::Count(count) => count,
+            Instances::Auto => self.cpus,
+        };
+        let last = node.socket()?.ports.iter().filter_map(|open| open.port.slot).max();
+        Some(last.map_or(wanted, |last| last + 1))
     }
 
     /// How many slots the listeners of this socket have; `None` when it starts a plain service.
@@ -152,6 +194,13 @@ impl Engine {
 
     // --- rotation ---
 
+    /// As [`refresh_rotation`](Self::refresh_rotation), for the group of `instance`, if it is in one.
+    pub(crate) fn refresh_rotation_of(&mut self, instance: &UnitName) {
+        if let Some(group) = self.service(instance).group().cloned() {
+            self.refresh_rotation(&group);
+        }
+    }
+
     /// Tells the kernel which slots take new connections, where that changed.
     pub(crate) fn refresh_rotation(&mut self, group: &UnitName) {
         for socket in self.links(group).triggered_by.clone() {
@@ -177,7 +226,7 @@ impl Engine {
     }
 
     /// The slots in rotation. Never empty: the kernel would spread over all slots, dead ones included, so with nobody ready the queue
-    /// builds on the slot that will be served first.
+    /// builds on the slot that will be served first. Not on one whose instance is on its way down: it might take a connection with it.
     fn live_slots(&self, socket: &UnitName) -> Option<Vec<u32>> {
         let (_, group) = self.group_of_socket(socket)?;
         let slots = || group.slots.iter().zip(0u32..);
@@ -186,8 +235,11 @@ impl Engine {
         if !ready.is_empty() {
             return Some(ready);
         }
-        let busy = slots().find(|(name, _)| !self.active_state(name).is_down()).map_or(0, |(_, slot)| slot);
-        Some(vec![busy])
+        let in_state = |wanted| slots().find(|(name, _)| self.active_state(name) == wanted);
+        let next = in_state(ActiveState::Activating)
+            .or_else(|| in_state(ActiveState::Inactive))
+            .or_else(|| in_state(ActiveState::Failed));
+        Some(vec![next.map_or(0, |(_, slot)| slot)])
     }
 
     pub(crate) fn is_in_rotation(&self, instance: &UnitName) -> bool {

@@ -6,22 +6,17 @@
 //! Invariant: an option means the same with every verb that has a use for it. As with systemctl all of them may stand
 //! before or behind the verb, and one that a verb has no use for is accepted.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::signal::{SignalNumber, parse_signal};
 use crate::paths::Scope;
 
 /// Control the sockmgr manager: sockets that start services, in one or many instances.
 #[derive(Debug, Parser)]
-#[command(
-    name = "sockmgr",
-    version,
-    infer_long_args = true,
-    args_override_self = true,
-    disable_help_subcommand = false
-)]
+#[command(name = "sockmgr", version, infer_long_args = true, args_override_self = true)]
 #[command(after_help = "Without a verb: list-units. Exit codes are those of systemctl.")]
 pub(crate) struct Invocation {
     #[command(flatten)]
@@ -30,24 +25,101 @@ pub(crate) struct Invocation {
     pub(crate) verb: Option<Verb>,
 }
 
+impl Invocation {
+    /// The whole command line, every verb with all options: what help, man page and completions are made of.
+    #[cfg(test)]
+    pub(crate) fn whole() -> clap::Command {
+        Self::command().mut_subcommands(with_options)
+    }
+
+    /// Reads the words of a command line, the first of which is the program's name.
+    ///
+    /// # Errors
+    /// The words do not make sense, or ask for help or the version.
+    pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut words: Vec<OsString> = words.into_iter().collect();
+        let mut command = Self::command();
+        verb_first(&command, &mut words);
+        // Only the verb in question gets the options: to give them to all, as clap's global arguments do, takes longer
+        // than the rest of a short command.
+        if let Some(verb) = words.get(1).and_then(|word| word.to_str())
+            && command.find_subcommand(verb).is_some()
+        {
+            command = command.mut_subcommand(verb, with_options);
+        }
+        let matches = command.try_get_matches_from(words)?;
+        let mut invocation = Self::from_arg_matches(&matches)?;
+        if let Some((_, matches)) = matches.subcommand() {
+            invocation.flags = Flags::from_arg_matches(matches)?;
+        }
+        Ok(invocation)
+    }
+}
+
+/// The verb with all options, still described as itself.
+fn with_options(verb: clap::Command) -> clap::Command {
+    let about = verb.get_about().cloned().unwrap_or_default();
+    Flags::augment_args(verb).about(about).long_about(None)
+}
+
+/// Puts the verb in front of all options: as with systemctl they may stand before it as well as behind.
+fn verb_first(command: &clap::Command, words: &mut [OsString]) {
+    let verb = verb_position(command, words);
+    if verb < words.len() {
+        words[1..=verb].rotate_right(1);
+    }
+}
+
+/// Where the first word is that is neither an option nor the value of one.
+fn verb_position(command: &clap::Command, words: &[OsString]) -> usize {
+    let mut at = 1;
+    while let Some(option) = words.get(at).and_then(|word| word.to_str()).filter(|word| word.starts_with('-'))
+    {
+        if option == "--" {
+            return words.len();
+        }
+        at += if wants_value(command, option) { 2 } else { 1 };
+    }
+    at
+}
+
+/// Whether the next word is the value of this option.
+fn wants_value(command: &clap::Command, word: &str) -> bool {
+    let takes = |arg: &clap::Arg| arg.get_action().takes_values() && !arg.is_require_equals_set();
+    if let Some(long) = word.strip_prefix("--") {
+        // May be cut short; where that is ambiguous clap will say so.
+        let meant = |arg: &&clap::Arg| {
+            arg.get_long()
+                .into_iter()
+                .chain(arg.get_all_aliases().unwrap_or_default())
+                .any(|own| own.starts_with(long))
+        };
+        return command.get_arguments().find(meant).is_some_and(takes);
+    }
+    let mut letters = word[1..].chars();
+    letters
+        .find(|letter| command.get_arguments().any(|arg| arg.get_short() == Some(*letter) && takes(arg)))
+        .is_some_and(|_| letters.as_str().is_empty())
+}
+
 /// The options of all verbs.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Flags {
     /// Talk to the manager of the machine (default for root)
-    #[arg(long, global = true, overrides_with = "user", help_heading = "Manager")]
+    #[arg(long, overrides_with = "user", help_heading = "Manager")]
     pub(crate) system: bool,
     /// Talk to your own manager (default for everybody else)
-    #[arg(long, global = true, overrides_with = "system", help_heading = "Manager")]
+    #[arg(long, overrides_with = "system", help_heading = "Manager")]
     pub(crate) user: bool,
     /// The manager's runtime directory, instead of that of the scope
-    #[arg(long, global = true, value_name = "DIR", help_heading = "Manager")]
+    #[arg(long, value_name = "DIR", help_heading = "Manager")]
     pub(crate) runtime_dir: Option<PathBuf>,
     /// Never ask for authorization
-    #[arg(long, global = true, help_heading = "Manager")]
+    #[arg(long, help_heading = "Manager")]
     pub(crate) no_ask_password: bool,
 
     /// Also inactive units; with show, also empty properties
-    #[arg(short, long, global = true, help_heading = "Which units")]
+    #[arg(short, long, help_heading = "Which units")]
     pub(crate) all: bool,
     /// Only units of these types
     #[arg(
@@ -69,49 +141,49 @@ pub(crate) struct Flags {
     )]
     pub(crate) states: Vec<String>,
     /// The same as --state=failed
-    #[arg(long, global = true, help_heading = "Which units")]
+    #[arg(long, help_heading = "Which units")]
     pub(crate) failed: bool,
 
     /// Only these properties
-    #[arg(short, long, global = true, value_name = "NAME", value_delimiter = ',', help_heading = "Output")]
+    #[arg(short, long, value_name = "NAME", value_delimiter = ',', help_heading = "Output")]
     pub(crate) property: Vec<String>,
     /// The same as --value --property=NAME
-    #[arg(short = 'P', global = true, value_name = "NAME", value_delimiter = ',', help_heading = "Output")]
+    #[arg(short = 'P', value_name = "NAME", value_delimiter = ',', help_heading = "Output")]
     pub(crate) property_value: Vec<String>,
     /// Values without names
-    #[arg(long, global = true, help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     pub(crate) value: bool,
     /// No dots, no tree
-    #[arg(long, global = true, help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     pub(crate) plain: bool,
     /// Nothing shortened to the width of the terminal
-    #[arg(short = 'l', long, global = true, help_heading = "Output")]
+    #[arg(short = 'l', long, help_heading = "Output")]
     pub(crate) full: bool,
     /// Column titles and closing lines
-    #[arg(long, global = true, value_name = "BOOL", value_parser = parse_boolean, help_heading = "Output")]
+    #[arg(long, value_name = "BOOL", value_parser = parse_boolean, help_heading = "Output")]
     pub(crate) legend: Option<bool>,
     /// The same as --legend=no
-    #[arg(long, global = true, help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     pub(crate) no_legend: bool,
     /// JSON instead of text
-    #[arg(long, global = true, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true,
+    #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true,
           default_missing_value = "short", help_heading = "Output")]
     pub(crate) json: Option<Json>,
     /// How many log lines status shows
-    #[arg(short = 'n', long, global = true, value_name = "COUNT", value_parser = parse_lines, help_heading = "Output")]
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = parse_lines, help_heading = "Output")]
     pub(crate) lines: Option<usize>,
     /// Say less: only errors, and the exit code
-    #[arg(short, long, global = true, help_heading = "Output")]
+    #[arg(short, long, help_heading = "Output")]
     pub(crate) quiet: bool,
     /// Print straight to the terminal (sockmgr always does)
-    #[arg(long, global = true, help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     pub(crate) no_pager: bool,
 
     /// Do not wait until the job is done
-    #[arg(long, global = true, help_heading = "Jobs")]
+    #[arg(long, help_heading = "Jobs")]
     pub(crate) no_block: bool,
     /// With start and restart: wait until the units have stopped again; with is-system-running: until it is up
-    #[arg(long, global = true, help_heading = "Jobs")]
+    #[arg(long, help_heading = "Jobs")]
     pub(crate) wait: bool,
     /// What to do with jobs that are already queued
     #[arg(
@@ -124,7 +196,7 @@ pub(crate) struct Flags {
     )]
     pub(crate) job_mode: String,
     /// The signal of kill, by name or number
-    #[arg(short, long, global = true, value_name = "SIGNAL", value_parser = parse_signal, default_value = "SIGTERM", help_heading = "Jobs")]
+    #[arg(short, long, value_name = "SIGNAL", value_parser = parse_signal, default_value = "SIGTERM", help_heading = "Jobs")]
     pub(crate) signal: SignalNumber,
     /// Which of the unit's processes kill means: main, control or all
     #[arg(
@@ -299,5 +371,155 @@ fn parse_lines(text: &str) -> Result<usize, String> {
     match text {
         "all" => Ok(usize::MAX),
         _ => text.parse().map_err(|_| "a number of lines is needed, or `all`".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &str) -> Result<Invocation, clap::Error> {
+        Invocation::read(std::iter::once("sockmgr").chain(words.split_whitespace()).map(OsString::from))
+    }
+
+    fn flags(words: &str) -> Flags {
+        parse(words).unwrap().flags
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Invocation::whole().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_a_verb_is_about_the_verb() {
+        let help = parse("list-sockets --help").unwrap_err().to_string();
+        assert!(help.starts_with("List what is listened on\n"), "{help}");
+        assert!(help.contains("--no-legend"), "{help}");
+    }
+
+    #[test]
+    fn verbs_and_their_operands() {
+        let table = [
+            ("start web api.socket", "Some(Start(Units { units: [\"web\", \"api.socket\"] }))"),
+            ("try-restart web", "Some(TryRestart(Units { units: [\"web\"] }))"),
+            ("status", "Some(Status(Patterns { units: [] }))"),
+            ("list-sockets web*", "Some(ListSockets(Patterns { units: [\"web*\"] }))"),
+            ("is-system-running", "Some(IsSystemRunning)"),
+            ("daemon-reload", "Some(DaemonReload)"),
+            ("up", "Some(Up(Up { directory: \".\", unit_path: [] }))"),
+            (
+                "up d --unit-path e --unit-path f",
+                "Some(Up(Up { directory: \"d\", unit_path: [\"e\", \"f\"] }))",
+            ),
+            ("verify a.socket", "Some(Verify(Verify { files: [\"a.socket\"] }))"),
+            ("start -- -.mount", "Some(Start(Units { units: [\"-.mount\"] }))"),
+            ("--failed", "None"),
+        ];
+        for (words, expected) in table {
+            assert_eq!(format!("{:?}", parse(words).unwrap().verb), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn options_stand_before_or_behind_the_verb() {
+        for words in [
+            "-t socket list-units",
+            "list-units -t socket",
+            "list-units -tsocket",
+            "list-units --type=socket",
+        ] {
+            assert_eq!(flags(words).types, ["socket"], "{words}");
+        }
+        let many = flags("-p Id,Names show -p Listen x -P Result --all");
+        assert_eq!(many.properties(), ["Id", "Names", "Listen", "Result"]);
+        assert!(many.values_only() && many.all);
+        assert!(!flags("show -p Id x").values_only());
+    }
+
+    #[test]
+    fn the_verb_is_found_among_options() {
+        let table = [
+            ("-t socket list-units", "list-units -t socket"),
+            ("-qt socket list-units", "list-units -qt socket"),
+            ("-tsocket list-units x", "list-units -tsocket x"),
+            ("-at socket -q", "-at socket -q"),
+            ("--json list-units", "list-units --json"),
+            ("--prop Id show", "show --prop Id"),
+            ("--kill-who main --no-block kill web", "kill --kill-who main --no-block web"),
+            ("-n 5 status -a", "status -n 5 -a"),
+            ("status -t socket", "status -t socket"),
+            ("-- status", "-- status"),
+        ];
+        for (words, expected) in table {
+            let words = std::iter::once("sockmgr").chain(words.split_whitespace());
+            let mut ordered: Vec<OsString> = words.map(OsString::from).collect();
+            verb_first(&Invocation::command(), &mut ordered);
+            let text: Vec<&str> = ordered[1..].iter().filter_map(|word| word.to_str()).collect();
+            assert_eq!(text.join(" "), expected);
+        }
+    }
+
+    #[test]
+    fn options_mean_what_systemctls_mean() {
+        let defaults = flags("kill web");
+        assert_eq!(
+            (defaults.signal.0, defaults.kill_whom.as_str(), defaults.job_mode.as_str()),
+            (15, "all", "replace")
+        );
+        assert_eq!(flags("kill web -s USR1").signal.0, 10);
+        assert_eq!(flags("kill web --kill-who=main").kill_whom, "main");
+        assert_eq!(flags("kill web --kill-whom main").kill_whom, "main");
+        assert_eq!(flags("status -n5").lines, Some(5));
+        assert_eq!(flags("status -n all").lines, Some(usize::MAX));
+        assert_eq!(flags("list-units --json").json(), Some(Json::Short));
+        assert_eq!(flags("list-units --json=pretty").json(), Some(Json::Pretty));
+        assert_eq!(flags("list-units --json=off").json(), None);
+        assert!(flags("start web --no-blo").no_block, "long options may be cut short");
+    }
+
+    #[test]
+    fn legends_go_with_quiet_and_no_legend() {
+        let table = [
+            ("list-units", true),
+            ("list-units --legend=no", false),
+            ("list-units --no-legend", false),
+            ("list-units -q", false),
+            ("list-units -q --legend=true", true),
+        ];
+        for (words, expected) in table {
+            assert_eq!(flags(words).legend(), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn the_last_scope_counts() {
+        let table = [
+            ("status", 0, Scope::System),
+            ("status", 1000, Scope::User),
+            ("status --user", 0, Scope::User),
+            ("--system status", 1000, Scope::System),
+            ("--system status --user", 0, Scope::User),
+            ("--user status --system", 1000, Scope::System),
+        ];
+        for (words, uid, expected) in table {
+            assert_eq!(flags(words).scope(uid), expected, "{words} as {uid}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_refused() {
+        let table = [
+            "start",
+            "is-active --bogus web",
+            "frobnicate",
+            "kill -s FOO web",
+            "status -n many",
+            "list-units --legend=perhaps",
+            "daemon-reload web",
+        ];
+        for words in table {
+            assert!(parse(words).is_err(), "{words}");
+        }
     }
 }

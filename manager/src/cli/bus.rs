@@ -442,3 +442,6 @@ impl Incoming {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

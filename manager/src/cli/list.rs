@@ -152,3 +152,66 @@ fn socket_table(listening: &[Listening]) -> Table {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use zbus::wire::{Endian, serialized::Context, to_bytes};
+
+    use super::*;
+    use crate::cli::style::Style;
+
+    fn unit(name: &str, load: &str, active: &str, sub: &str, job: (u32, &str)) -> ListedUnit {
+        let root = zbus::ObjectPath::try_from("/").unwrap();
+        let row = (name, "A unit", load, active, sub, "", &root, job.0, job.1, &root);
+        to_bytes(Context::new(Endian::Little, 0), &row).unwrap().deserialize().unwrap().0
+    }
+
+    fn render(table: &Table) -> String {
+        table.render(&Style::default(), true, None)
+    }
+
+    #[test]
+    fn units_are_sorted_and_marked() {
+        let mut units = vec![
+            unit("web.socket", "loaded", "active", "listening", (0, "")),
+            unit("Zeta.service", "loaded", "failed", "failed", (0, "")),
+            unit("alpha.service", "not-found", "inactive", "dead", (0, "")),
+        ];
+        units.sort_by(by_type_and_name);
+        expect![[r#"
+              UNIT          LOAD      ACTIVE   SUB       DESCRIPTION
+            ● alpha.service not-found inactive dead      A unit
+            ● Zeta.service  loaded    failed   failed    A unit
+              web.socket    loaded    active   listening A unit
+        "#]]
+        .assert_eq(&render(&unit_table(&units, false)));
+        units.push(unit("job.service", "loaded", "activating", "start", (7, "start")));
+        expect![[r#"
+            UNIT          LOAD      ACTIVE     SUB       JOB   DESCRIPTION
+            alpha.service not-found inactive   dead            A unit
+            Zeta.service  loaded    failed     failed          A unit
+            web.socket    loaded    active     listening       A unit
+            job.service   loaded    activating start     start A unit
+        "#]]
+        .assert_eq(&render(&unit_table(&units, true)));
+    }
+
+    #[test]
+    fn sockets_show_what_they_start() {
+        let socket = |address: &str, activates: &[&str]| Listening {
+            address: address.into(),
+            kind: "Stream".into(),
+            unit: "web.socket".into(),
+            activates: activates.iter().map(|name| (*name).into()).collect(),
+        };
+        let mut sockets = vec![socket("[::]:80", &["web.service"]), socket("/run/x", &[])];
+        sockets.sort();
+        expect![[r#"
+            LISTEN  UNIT       ACTIVATES
+            /run/x  web.socket -
+            [::]:80 web.socket web.service
+        "#]]
+        .assert_eq(&render(&socket_table(&sockets)));
+    }
+}

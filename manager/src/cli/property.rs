@@ -190,7 +190,7 @@ fn array_texts(array: &Array<'_>) -> Option<Vec<String>> {
         "s" | "o" => vec![joined(array, |text| quote(&plain(text)))],
         "y" => vec![array.inner().iter().map(hexadecimal).collect()],
         "b" | "i" | "u" | "x" | "t" => vec![joined(array, plain)],
-        "(ss)" | "(sb)" | "(usus)" | "(sasbttttuii)" => array.inner().iter().map(structure).collect(),
+        "(ss)" | "(sb)" | "(ussub)" | "(sasbttttuii)" => array.inner().iter().map(structure).collect(),
         _ => return None,
     })
 }
@@ -209,8 +209,14 @@ fn structure(value: &Variant<'_>) -> String {
     match fields.fields() {
         [Variant::Str(kind), Variant::Str(address)] => format!("{address} ({kind})"),
         [Variant::Str(path), Variant::Bool(ignore)] => format!("{path} (ignore_errors={})", yes_no(*ignore)),
-        [Variant::U32(slot), Variant::Str(unit), Variant::U32(pid), Variant::Str(state)] => {
-            format!("{slot} {unit} (pid={pid} ; state={state})")
+        [
+            Variant::U32(slot),
+            Variant::Str(unit),
+            Variant::Str(state),
+            Variant::U32(pid),
+            Variant::Bool(rotation),
+        ] => {
+            format!("{slot} {unit} (pid={pid} ; state={state} ; in_rotation={})", yes_no(*rotation))
         }
         _ => Exec::of(value).map_or_else(|| UNPRINTABLE.into(), |exec| exec.to_string()),
     }
@@ -396,8 +402,8 @@ mod tests {
         assert_eq!(show("LoadError", (String::new(), String::new())), "");
         assert_eq!(show("LoadError", ("a.B".to_owned(), "bad line".to_owned())), "a.B \"bad line\"");
         assert_eq!(
-            show("Slots", vec![(1u32, "web@1.service".to_owned(), 4711u32, "running".to_owned())]),
-            "1 web@1.service (pid=4711 ; state=running)"
+            show("Slots", vec![(1u32, "web@1.service".to_owned(), "running".to_owned(), 4711u32, true)]),
+            "1 web@1.service (pid=4711 ; state=running ; in_rotation=yes)"
         );
         assert_eq!(show("Unheard", vec![(1.5f64, 2u32)]), "(no text)");
         assert_eq!(show("StatusText", "two\nlines"), UNPRINTABLE);

@@ -276,7 +276,7 @@ fn instances(session: &mut Session, activates: &[String]) -> Result<u32, CliErro
     let paths: Vec<String> = activates.iter().map(|unit| unit_path(unit)).collect();
     let mut most = 1;
     for properties in session.manager.properties(&paths)?.into_iter().flatten() {
-        let slots = properties.rows::<(u32, String, u32, String)>("Slots").len();
+        let slots = properties.rows::<(u32, String, String, u32, bool)>("Slots").len();
         most = most.max(u32::try_from(slots).unwrap_or(u32::MAX));
     }
     Ok(most)

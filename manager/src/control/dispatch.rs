@@ -68,7 +68,13 @@ impl Dispatcher {
         outcome
     }
 
-    fn call(&mut self, core: &mut dyn Core, caller: Caller, message: &Message, outcome: &mut Outcome) -> Answer {
+    fn call(
+        &mut self,
+        core: &mut dyn Core,
+        caller: Caller,
+        message: &Message,
+        outcome: &mut Outcome,
+    ) -> Answer {
         let header = message.header();
         let path = header.path().map(|path| path.as_str()).unwrap_or_default();
         let object = Object::at(core, path, caller.pid)?;
@@ -78,11 +84,14 @@ impl Dispatcher {
             let text = "Access denied: only root and the user of the manager may change something.";
             return Err(BusError::new(ErrorName::AccessDenied, text));
         }
-        let mut call = Call { core, caller, object, message, outcome, next_idle_job: &mut self.next_idle_job };
+        let mut call =
+            Call { core, caller, object, message, outcome, next_idle_job: &mut self.next_idle_job };
         match (method.run, call.object.clone()) {
             (Run::Unit(run), Object::Unit(unit)) => run(&mut call, &unit),
             (Run::Any(run), _) => run(&mut call),
-            (Run::Unit(_), object) => Err(BusError::new(ErrorName::Failed, format!("{object:?} is not a unit"))),
+            (Run::Unit(_), object) => {
+                Err(BusError::new(ErrorName::Failed, format!("{object:?} is not a unit")))
+            }
         }
     }
 }
@@ -93,10 +102,10 @@ fn find_method(
 ) -> Result<(&'static Interface, &'static Method), BusError> {
     let member = header.member().map(|member| member.as_str()).unwrap_or_default();
     let wanted = header.interface().map(|interface| interface.as_str());
-    let found = interfaces
-        .iter()
-        .filter(|interface| wanted.is_none_or(|wanted| wanted == interface.name))
-        .find_map(|interface| Some((*interface, interface.methods.iter().find(|method| method.name == member)?)));
+    let found =
+        interfaces.iter().filter(|interface| wanted.is_none_or(|wanted| wanted == interface.name)).find_map(
+            |interface| Some((*interface, interface.methods.iter().find(|method| method.name == member)?)),
+        );
     found.ok_or_else(|| {
         let interface = wanted.unwrap_or("(none)");
         BusError::new(ErrorName::UnknownMethod, format!("Unknown method {member} or interface {interface}."))
@@ -110,7 +119,9 @@ fn check_arguments(message: &Message, interface: &Interface, method: &Method) ->
         return Ok(());
     }
     let call = format!("{}.{}", interface.name, method.name);
-    Err(BusError::invalid_args(format!("Invalid arguments '{given}' to call {call}(), expecting '{expected}'.")))
+    Err(BusError::invalid_args(format!(
+        "Invalid arguments '{given}' to call {call}(), expecting '{expected}'."
+    )))
 }
 
 /// A call under way, as methods see it.

@@ -42,14 +42,21 @@ impl Hub {
     ///
     /// # Errors
     /// The listener cannot be watched. A bus that is not there is no error.
-    pub fn start(core: Rc<RefCell<dyn Core>>, listener: UnixListener, scope: Scope) -> Result<Rc<Self>, StartError> {
+    pub fn start(
+        core: Rc<RefCell<dyn Core>>,
+        listener: UnixListener,
+        scope: Scope,
+    ) -> Result<Rc<Self>, StartError> {
         let hub = Self::without_bus(core, listener)?;
         hub.spawn(bus::serve(hub.clone(), scope));
         Ok(hub)
     }
 
     /// The same, peer to peer only.
-    pub(super) fn without_bus(core: Rc<RefCell<dyn Core>>, listener: UnixListener) -> Result<Rc<Self>, StartError> {
+    pub(super) fn without_bus(
+        core: Rc<RefCell<dyn Core>>,
+        listener: UnixListener,
+    ) -> Result<Rc<Self>, StartError> {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::UnixListener::from_std(listener)?;
         let hub = Rc::new(Self {
@@ -96,7 +103,12 @@ impl Hub {
 
     /// Makes a connection known: it gets signals from now on, until [`leave`](Self::leave).
     pub(super) fn join(&self, kind: LinkKind) -> Rc<Link> {
-        let link = Rc::new(Link { kind, outbox: Outbox::default(), subscribers: RefCell::default(), lost: Cell::new(0) });
+        let link = Rc::new(Link {
+            kind,
+            outbox: Outbox::default(),
+            subscribers: RefCell::default(),
+            lost: Cell::new(0),
+        });
         self.links.borrow_mut().push(link.clone());
         link
     }

@@ -40,7 +40,9 @@ fn children(core: &dyn Core, object: &Object) -> Vec<String> {
         Object::Parent("/") => one("org"),
         Object::Parent("/org") => one("freedesktop"),
         Object::Parent("/org/freedesktop") => one("systemd1"),
-        Object::Parent(path::UNITS) => core.engine().unit_names().map(|name| path::escape(name.as_str())).collect(),
+        Object::Parent(path::UNITS) => {
+            core.engine().unit_names().map(|name| path::escape(name.as_str())).collect()
+        }
         Object::Parent(path::JOBS) => core.engine().jobs().map(|job| job.id.to_string()).collect(),
         Object::Parent(_) | Object::Unit(_) | Object::Job(_) => Vec::new(),
     }

@@ -30,7 +30,8 @@ fn unit_row<'a>(view: &UnitView<'a>) -> UnitRow<'a> {
 /// Units whose load, active or sub state is one of `states`, and whose name matches one of `patterns`; an empty list
 /// matches all.
 fn rows<'a>(engine: &'a Engine, states: &[String], patterns: &[String]) -> Vec<UnitRow<'a>> {
-    let named = |name: &&UnitName| patterns.is_empty() || patterns.iter().any(|p| glob::matches(p, name.as_str()));
+    let named =
+        |name: &&UnitName| patterns.is_empty() || patterns.iter().any(|p| glob::matches(p, name.as_str()));
     let in_state = |view: &UnitView<'_>| {
         let words = [view.unit.load_state.as_str(), view.active.as_str(), view.sub];
         states.is_empty() || states.iter().any(|state| words.contains(&state.as_str()))

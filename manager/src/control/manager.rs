@@ -49,7 +49,9 @@ fn architecture() -> &'static str {
 }
 
 fn failed_units(engine: &Engine) -> impl Iterator<Item = &UnitName> {
-    engine.unit_names().filter(|name| engine.unit(name).is_some_and(|view| view.active == ActiveState::Failed))
+    engine
+        .unit_names()
+        .filter(|name| engine.unit(name).is_some_and(|view| view.active == ActiveState::Failed))
 }
 
 fn system_state(engine: &Engine) -> &'static str {
@@ -76,7 +78,9 @@ const METHODS: &[Method] = &[
     Method::any("ReloadUnit", Access::Change, NAME_MODE, JOB, |call| queue(call, Verb::Reload)),
     Method::any("RestartUnit", Access::Change, NAME_MODE, JOB, |call| queue(call, Verb::Restart)),
     Method::any("TryRestartUnit", Access::Change, NAME_MODE, JOB, |call| queue(call, Verb::TryRestart)),
-    Method::any("ReloadOrRestartUnit", Access::Change, NAME_MODE, JOB, |call| queue(call, Verb::ReloadOrRestart)),
+    Method::any("ReloadOrRestartUnit", Access::Change, NAME_MODE, JOB, |call| {
+        queue(call, Verb::ReloadOrRestart)
+    }),
     Method::any("ReloadOrTryRestartUnit", Access::Change, NAME_MODE, JOB, |call| {
         queue(call, Verb::ReloadOrTryRestart)
     }),

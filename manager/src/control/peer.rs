@@ -42,7 +42,9 @@ pub(super) async fn accept(hub: Rc<Hub>, listener: UnixListener) {
                 (Some(caller), Ok(place)) => {
                     hub.spawn(serve(hub.clone(), stream, guid.clone(), caller, place));
                 }
-                (Some(_), Err(_)) => tracing::warn!("more than {PEERS_MAX} clients at once; one was turned away"),
+                (Some(_), Err(_)) => {
+                    tracing::warn!("more than {PEERS_MAX} clients at once; one was turned away")
+                }
                 (None, _) => {}
             },
             Err(error) => {
@@ -64,7 +66,13 @@ fn admit(stream: &UnixStream, own_uid: u32) -> Option<Caller> {
     Some(Caller { pid, may_change: true, is_subscribed: false })
 }
 
-async fn serve(hub: Rc<Hub>, stream: UnixStream, guid: OwnedGuid, caller: Caller, _place: OwnedSemaphorePermit) {
+async fn serve(
+    hub: Rc<Hub>,
+    stream: UnixStream,
+    guid: OwnedGuid,
+    caller: Caller,
+    _place: OwnedSemaphorePermit,
+) {
     let Some(mut messages) = greet(stream, guid).await else { return };
     let connection = Connection::from(&messages);
     let link = hub.join(LinkKind::Private);

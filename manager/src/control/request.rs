@@ -18,9 +18,15 @@ fn job_mode(word: &str) -> Result<JobMode, BusError> {
         "replace" => Ok(JobMode::Replace),
         "fail" => Ok(JobMode::Fail),
         "ignore-dependencies" => Ok(JobMode::IgnoreDependencies),
-        "replace-irreversibly" | "isolate" | "flush" | "ignore-requirements" | "restart-dependencies" | "triggering" => {
-            Err(BusError::new(ErrorName::NotSupported, format!("Job mode {word} is not supported by sockmgr.")))
-        }
+        "replace-irreversibly"
+        | "isolate"
+        | "flush"
+        | "ignore-requirements"
+        | "restart-dependencies"
+        | "triggering" => Err(BusError::new(
+            ErrorName::NotSupported,
+            format!("Job mode {word} is not supported by sockmgr."),
+        )),
         _ => Err(BusError::invalid_args(format!("Job mode {word} invalid"))),
     }
 }
@@ -35,9 +41,10 @@ fn verb(word: &str) -> Result<Verb, BusError> {
         "reload" => Ok(Verb::Reload),
         "reload-or-restart" => Ok(Verb::ReloadOrRestart),
         "reload-or-try-restart" => Ok(Verb::ReloadOrTryRestart),
-        "verify-active" | "nop" | "reload-or-start" => {
-            Err(BusError::new(ErrorName::NotSupported, format!("Job type {word} is not supported by sockmgr.")))
-        }
+        "verify-active" | "nop" | "reload-or-start" => Err(BusError::new(
+            ErrorName::NotSupported,
+            format!("Job type {word} is not supported by sockmgr."),
+        )),
         _ => Err(BusError::invalid_args(format!("Job type {word} invalid"))),
     }
 }
@@ -53,7 +60,8 @@ pub(super) fn queue(call: &mut Call<'_>, unit: UnitName, verb: Verb, mode: &str)
 pub(super) fn enqueue(call: &mut Call<'_>, unit: UnitName, kind: &str, mode: &str) -> Answer {
     let command = Command { verb: verb(kind)?, unit, mode: job_mode(mode)? };
     let (id, kind) = request(call, &command)?;
-    let others: Vec<_> = call.outcome.notices.iter().filter_map(new_job).filter(|job| job.0 != id).map(job_row).collect();
+    let others: Vec<_> =
+        call.outcome.notices.iter().filter_map(new_job).filter(|job| job.0 != id).map(job_row).collect();
     let (id, job, unit, object, kind) = job_row((id, &command.unit, kind));
     call.answer(&(id, job, unit, object, kind, others))
 }
@@ -81,7 +89,8 @@ fn request(call: &mut Call<'_>, command: &Command) -> Result<(JobId, JobKind), B
 /// What the job does: the engine has it, or told of it in a notice when it has ended since.
 fn kind_of(call: &Call<'_>, id: JobId) -> Option<JobKind> {
     let queued = call.core.engine().jobs().find(|job| job.id == id).map(|job| job.kind);
-    queued.or_else(|| call.outcome.notices.iter().filter_map(new_job).find(|job| job.0 == id).map(|job| job.2))
+    queued
+        .or_else(|| call.outcome.notices.iter().filter_map(new_job).find(|job| job.0 == id).map(|job| job.2))
 }
 
 fn requested_kind(verb: Verb) -> JobKind {

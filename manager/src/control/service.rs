@@ -13,20 +13,31 @@ pub(super) static INTERFACE: Interface = Interface {
     name: "org.freedesktop.systemd1.Service",
     files: Some(sockmgr_unit::Interface::Service),
     fields: &[
-        Field::of_unit("MainPID", "u", |unit| unit.service().map_or(0, |service| service.main_pid).into()).announced(),
-        Field::of_unit("ControlPID", "u", |unit| unit.service().map_or(0, |service| service.control_pid).into())
+        Field::of_unit("MainPID", "u", |unit| unit.service().map_or(0, |service| service.main_pid).into())
             .announced(),
+        Field::of_unit("ControlPID", "u", |unit| {
+            unit.service().map_or(0, |service| service.control_pid).into()
+        })
+        .announced(),
         Field::of_unit("StatusText", "s", |unit| status_text(unit).into()).announced(),
-        Field::of_unit("StatusErrno", "i", |unit| unit.service().map_or(0, |service| service.status_errno).into())
-            .announced(),
+        Field::of_unit("StatusErrno", "i", |unit| {
+            unit.service().map_or(0, |service| service.status_errno).into()
+        })
+        .announced(),
         Field::of_unit("Result", "s", |unit| result(unit).as_str().into()).announced(),
         Field::of_unit("NRestarts", "u", |unit| restarts(unit).into()).announced(),
-        Field::of_unit("ExecMainStartTimestamp", "t", |unit| unit.realtime(main_start(unit)).into()).announced(),
-        Field::of_unit("ExecMainStartTimestampMonotonic", "t", |unit| monotonic(main_start(unit)).into()).announced(),
-        Field::of_unit("ExecMainExitTimestamp", "t", |unit| unit.realtime(main_exit(unit)).into()).announced(),
-        Field::of_unit("ExecMainExitTimestampMonotonic", "t", |unit| monotonic(main_exit(unit)).into()).announced(),
-        Field::of_unit("ExecMainPID", "u", |unit| unit.service().map_or(0, |service| service.exec_main_pid).into())
+        Field::of_unit("ExecMainStartTimestamp", "t", |unit| unit.realtime(main_start(unit)).into())
             .announced(),
+        Field::of_unit("ExecMainStartTimestampMonotonic", "t", |unit| monotonic(main_start(unit)).into())
+            .announced(),
+        Field::of_unit("ExecMainExitTimestamp", "t", |unit| unit.realtime(main_exit(unit)).into())
+            .announced(),
+        Field::of_unit("ExecMainExitTimestampMonotonic", "t", |unit| monotonic(main_exit(unit)).into())
+            .announced(),
+        Field::of_unit("ExecMainPID", "u", |unit| {
+            unit.service().map_or(0, |service| service.exec_main_pid).into()
+        })
+        .announced(),
         Field::of_unit("ExecMainCode", "i", |unit| wait_status(main_status(unit)).0.into()).announced(),
         Field::of_unit("ExecMainStatus", "i", |unit| wait_status(main_status(unit)).1.into()).announced(),
         Field::of_unit("ExecStart", "a(sasbttttuii)", exec_start),
@@ -65,11 +76,15 @@ fn wait_status(status: Option<ExitStatus>) -> (i32, i32) {
 
 /// The command lines; the last one is the main process.
 fn exec_start(unit: &UnitSubject<'_>) -> Value {
-    let commands = unit.unit.service().map(|service| service.service.exec_start.as_slice()).unwrap_or_default();
+    let commands =
+        unit.unit.service().map(|service| service.service.exec_start.as_slice()).unwrap_or_default();
     let (code, status) = wait_status(main_status(unit));
     let both = |time| (unit.realtime(time), monotonic(time));
     let pid = unit.service().map_or(0, |service| service.exec_main_pid);
-    exec_lines(commands, ExecTimes { start: both(main_start(unit)), exit: both(main_exit(unit)), pid, code, status })
+    exec_lines(
+        commands,
+        ExecTimes { start: both(main_start(unit)), exit: both(main_exit(unit)), pid, code, status },
+    )
 }
 
 /// How the service last ended; of a group, how the first instance did that did not end well.
@@ -93,6 +108,7 @@ fn instances<T>(unit: &UnitSubject<'_>, of: fn(&ServiceView<'_>) -> T) -> Vec<T>
     let engine = unit.core.engine();
     let slots = unit.group().map(|GroupView { slots, .. }| slots.as_slice()).unwrap_or_default();
     let views = slots.iter().filter_map(|slot| engine.unit(slot.instance));
-    let of_service = |machine| if let MachineView::Service(service) = machine { Some(of(&service)) } else { None };
+    let of_service =
+        |machine| if let MachineView::Service(service) = machine { Some(of(&service)) } else { None };
     views.filter_map(|view| of_service(view.machine)).collect()
 }

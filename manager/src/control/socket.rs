@@ -15,7 +15,8 @@ pub(super) static INTERFACE: Interface = Interface {
             unit.socket().map_or("success", |socket| socket.result.as_str()).into()
         })
         .announced(),
-        Field::of_unit("NConnections", "u", |unit| count(unit, |socket| socket.n_connections).into()).announced(),
+        Field::of_unit("NConnections", "u", |unit| count(unit, |socket| socket.n_connections).into())
+            .announced(),
         Field::of_unit("NAccepted", "u", |unit| count(unit, |socket| socket.n_accepted).into()).announced(),
         Field::of_unit("NRefused", "u", |unit| count(unit, |socket| socket.n_refused).into()).announced(),
     ],

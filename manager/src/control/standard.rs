@@ -14,7 +14,13 @@ pub(super) static INTERFACES: [&Interface; 3] = [&PROPERTIES, &INTROSPECTABLE, &
 static PROPERTIES: Interface = Interface {
     name: "org.freedesktop.DBus.Properties",
     methods: &[
-        Method::any("Get", Access::Read, &[("interface_name", "s"), ("property_name", "s")], &[("value", "v")], get),
+        Method::any(
+            "Get",
+            Access::Read,
+            &[("interface_name", "s"), ("property_name", "s")],
+            &[("value", "v")],
+            get,
+        ),
         Method::any("GetAll", Access::Read, &[("interface_name", "s")], &[("props", "a{sv}")], get_all),
         Method::any(
             "Set",
@@ -80,7 +86,10 @@ fn set(call: &mut Call<'_>) -> Answer {
     let interfaces = meant(call, &interface)?;
     let subject = call.object.subject(&*call.core);
     if interfaces.iter().any(|interface| interface.get(&subject, &property).is_some()) {
-        return Err(BusError::new(ErrorName::PropertyReadOnly, format!("Property '{property}' is not writable.")));
+        return Err(BusError::new(
+            ErrorName::PropertyReadOnly,
+            format!("Property '{property}' is not writable."),
+        ));
     }
     Err(unknown_property(&property))
 }

@@ -22,7 +22,8 @@ pub(super) static INTERFACE: Interface = Interface {
 };
 
 /// A target has nothing of its own, but clients ask for the interface by the type of a unit.
-pub(super) static TARGET: Interface = Interface { name: "org.freedesktop.systemd1.Target", ..Interface::EMPTY };
+pub(super) static TARGET: Interface =
+    Interface { name: "org.freedesktop.systemd1.Target", ..Interface::EMPTY };
 
 const FIELDS: &[Field] = &[
     Field::of_unit("Following", "s", |_| "".into()),
@@ -35,15 +36,20 @@ const FIELDS: &[Field] = &[
     Field::of_unit("ActiveState", "s", |unit| unit.active_state().as_str().into()).announced(),
     Field::of_unit("SubState", "s", |unit| unit.sub_state().into()).announced(),
     Field::of_unit("StateChangeTimestamp", "t", |unit| realtime(unit, |s| s.state_change)).announced(),
-    Field::of_unit("StateChangeTimestampMonotonic", "t", |unit| since_boot(unit, |s| s.state_change)).announced(),
+    Field::of_unit("StateChangeTimestampMonotonic", "t", |unit| since_boot(unit, |s| s.state_change))
+        .announced(),
     Field::of_unit("InactiveExitTimestamp", "t", |unit| realtime(unit, |s| s.inactive_exit)).announced(),
-    Field::of_unit("InactiveExitTimestampMonotonic", "t", |unit| since_boot(unit, |s| s.inactive_exit)).announced(),
+    Field::of_unit("InactiveExitTimestampMonotonic", "t", |unit| since_boot(unit, |s| s.inactive_exit))
+        .announced(),
     Field::of_unit("ActiveEnterTimestamp", "t", |unit| realtime(unit, |s| s.active_enter)).announced(),
-    Field::of_unit("ActiveEnterTimestampMonotonic", "t", |unit| since_boot(unit, |s| s.active_enter)).announced(),
+    Field::of_unit("ActiveEnterTimestampMonotonic", "t", |unit| since_boot(unit, |s| s.active_enter))
+        .announced(),
     Field::of_unit("ActiveExitTimestamp", "t", |unit| realtime(unit, |s| s.active_exit)).announced(),
-    Field::of_unit("ActiveExitTimestampMonotonic", "t", |unit| since_boot(unit, |s| s.active_exit)).announced(),
+    Field::of_unit("ActiveExitTimestampMonotonic", "t", |unit| since_boot(unit, |s| s.active_exit))
+        .announced(),
     Field::of_unit("InactiveEnterTimestamp", "t", |unit| realtime(unit, |s| s.inactive_enter)).announced(),
-    Field::of_unit("InactiveEnterTimestampMonotonic", "t", |unit| since_boot(unit, |s| s.inactive_enter)).announced(),
+    Field::of_unit("InactiveEnterTimestampMonotonic", "t", |unit| since_boot(unit, |s| s.inactive_enter))
+        .announced(),
     Field::of_unit("CanStart", "b", |unit| is_loaded(unit).into()),
     Field::of_unit("CanStop", "b", |unit| unit.view.is_some().into()),
     Field::of_unit("CanReload", "b", |unit| can_reload(unit).into()),
@@ -100,7 +106,9 @@ const METHODS: &[Method] = &[
     Method::of_unit("Stop", Access::Change, MODE, JOB, |call, unit| queue(call, unit, Verb::Stop)),
     Method::of_unit("Reload", Access::Change, MODE, JOB, |call, unit| queue(call, unit, Verb::Reload)),
     Method::of_unit("Restart", Access::Change, MODE, JOB, |call, unit| queue(call, unit, Verb::Restart)),
-    Method::of_unit("TryRestart", Access::Change, MODE, JOB, |call, unit| queue(call, unit, Verb::TryRestart)),
+    Method::of_unit("TryRestart", Access::Change, MODE, JOB, |call, unit| {
+        queue(call, unit, Verb::TryRestart)
+    }),
     Method::of_unit("ReloadOrRestart", Access::Change, MODE, JOB, |call, unit| {
         queue(call, unit, Verb::ReloadOrRestart)
     }),

@@ -58,9 +58,10 @@ pub(super) fn from_property(property: Property) -> Value {
 /// Command lines; `last` is what is known of the last one that ran.
 pub(super) fn exec_lines(commands: &[ExecCommand], last: ExecTimes) -> Value {
     let count = commands.len();
-    let rows = commands.iter().enumerate().map(|(at, command)| {
-        exec_line(command, if at + 1 == count { last } else { ExecTimes::default() })
-    });
+    let rows = commands
+        .iter()
+        .enumerate()
+        .map(|(at, command)| exec_line(command, if at + 1 == count { last } else { ExecTimes::default() }));
     rows.collect::<Vec<_>>().into()
 }
 

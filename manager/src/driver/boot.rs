@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use sockmgr_engine::{Command, Engine, ExitStatus, FdId, JobMode, ProcessId, SavedProcess, SavedUnit, Verb};
 use sockmgr_sys::notify::NotifySocket;
@@ -66,7 +67,11 @@ impl Driver {
     ///
     /// # Errors
     /// [`BootError`]; the keeper stays as it is.
-    pub fn boot(mut link: KeeperLink, options: Options, settings: Settings) -> Result<(Self, UnixListener), BootError> {
+    pub fn boot(
+        mut link: KeeperLink,
+        options: Options,
+        settings: Settings,
+    ) -> Result<(Self, UnixListener), BootError> {
         let poll = Poll::new().map_err(|error| BootError::Step("make a poll set", chain(&error)))?;
         let mut estate = receive_estate(&mut link, &poll)?;
         let loader = Loader::new(SearchPath::new(options.scope, &options.unit_path, &settings.unit_path));
@@ -75,7 +80,9 @@ impl Driver {
         let notify = adopt_or(&mut link, &mut estate, "notify", || {
             NotifySocket::bind(&notify_path).map(OwnedFd::from).map_err(|error| chain(&error))
         })?;
-        let control = adopt_or(&mut link, &mut estate, "control", || bind_control(&options.runtime_dir.join("private")))?;
+        let control = adopt_or(&mut link, &mut estate, "control", || {
+            bind_control(&options.runtime_dir.join("private"))
+        })?;
         let cpus = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
         let mut driver = Self {
             planner: Planner::new(options.scope, notify_path, &settings),
@@ -92,12 +99,14 @@ impl Driver {
             unsaved: BTreeSet::new(),
             forget: Vec::new(),
             is_stopping: false,
+            commanded: Rc::default(),
         };
         driver.watch_notify().map_err(|error| BootError::Step("watch the notify socket", chain(&error)))?;
         driver.report_diagnostics();
         driver.begin(estate);
         driver.push(ToKeeper::Ready);
         driver.flush_link()?;
+        sockmgr_sys::memory::give_back();
         Ok((driver, UnixListener::from(control)))
     }
 
@@ -117,9 +126,16 @@ impl Driver {
                 self.descriptors.insert(id, fd, node);
             }
         }
-        let units: Vec<SavedUnit> = estate.values.iter().filter_map(|(key, value)| read_saved(key, value)).collect();
+        let units: Vec<SavedUnit> =
+            estate.values.iter().filter_map(|(key, value)| read_saved(key, value)).collect();
         let descriptors = &self.descriptors;
-        self.engine.restore(now(), units, &estate.processes, |fd: FdId| descriptors.contains(fd), &mut self.actions);
+        self.engine.restore(
+            now(),
+            units,
+            &estate.processes,
+            |fd: FdId| descriptors.contains(fd),
+            &mut self.actions,
+        );
         self.perform();
     }
 
@@ -155,7 +171,9 @@ fn receive_estate(link: &mut KeeperLink, poll: &Poll) -> Result<Estate, BootErro
         poll.wait(&mut ready, None).map_err(failed)?;
         while let Some((message, fds)) = link.recv()? {
             match message {
-                ToManager::Hello { version, restarts } if version == PROTOCOL_VERSION => estate.restarts = restarts,
+                ToManager::Hello { version, restarts } if version == PROTOCOL_VERSION => {
+                    estate.restarts = restarts
+                }
                 ToManager::Hello { version, .. } => return Err(BootError::Version(version)),
                 ToManager::Held { name } => {
                     if let Some(fd) = fds.into_iter().next() {
@@ -180,7 +198,9 @@ fn receive_estate(link: &mut KeeperLink, poll: &Poll) -> Result<Estate, BootErro
 }
 
 fn read_saved(key: &str, value: &[u8]) -> Option<SavedUnit> {
-    postcard::from_bytes(value).inspect_err(|error| tracing::error!(unit = key, "cannot read its saved state: {error}")).ok()
+    postcard::from_bytes(value)
+        .inspect_err(|error| tracing::error!(unit = key, "cannot read its saved state: {error}"))
+        .ok()
 }
 
 /// A descriptor that an earlier manager left under this name, or a new one, which the keeper holds from now on.
@@ -203,7 +223,10 @@ fn adopt_or(
 fn bind_control(path: &Path) -> Result<OwnedFd, String> {
     use sockmgr_sys::listener::{ListenAddress, ListenerSpec, SocketKind, open};
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(format!("another manager answers at {}; stop it first, or use another --runtime-dir", path.display()));
+        return Err(format!(
+            "another manager answers at {}; stop it first, or use another --runtime-dir",
+            path.display()
+        ));
     }
     let mut spec = ListenerSpec::new(SocketKind::Stream, ListenAddress::UnixPath(path.to_owned()));
     spec.mode = 0o600;

@@ -42,7 +42,8 @@ impl Driver {
     /// Puts the listeners into our table and a copy of each into the keeper's.
     fn keep(&mut self, opened: Vec<(FdId, Listener)>) -> std::io::Result<()> {
         let names = opened.iter().map(|(id, listener)| held_name(*id, listener.node.as_ref())).collect();
-        let copies: Vec<OwnedFd> = opened.iter().map(|(_, listener)| listener.fd.try_clone()).collect::<Result<_, _>>()?;
+        let copies: Vec<OwnedFd> =
+            opened.iter().map(|(_, listener)| listener.fd.try_clone()).collect::<Result<_, _>>()?;
         self.link.push(&ToKeeper::Hold { names }, copies);
         for (id, listener) in opened {
             self.descriptors.insert(id, listener.fd, listener.node);
@@ -207,7 +208,8 @@ fn attach(section: &SocketSection, member: &impl AsFd, live: &[u32]) -> Result<(
     };
     let live: Vec<u16> = live.iter().filter_map(|slot| u16::try_from(*slot).ok()).collect();
     let program = Program::compile(steering, &live).map_err(|error| chain(&error))?;
-    steering::attach(member.as_fd(), &program).map_err(|error| format!("cannot steer the group: {}", chain(&error)))
+    steering::attach(member.as_fd(), &program)
+        .map_err(|error| format!("cannot steer the group: {}", chain(&error)))
 }
 
 fn peer_of(fd: &OwnedFd) -> Option<sockmgr_engine::Peer> {
@@ -217,7 +219,8 @@ fn peer_of(fd: &OwnedFd) -> Option<sockmgr_engine::Peer> {
             ListenAddress::UnixPath(_) | ListenAddress::UnixAbstract(_) => None,
         },
         accept::Peer::Unix { credentials, .. } => {
-            let credentials = credentials.and_then(|peer| Some((u32::try_from(peer.pid).ok().filter(|pid| *pid > 0)?, peer.uid)));
+            let credentials = credentials
+                .and_then(|peer| Some((u32::try_from(peer.pid).ok().filter(|pid| *pid > 0)?, peer.uid)));
             Some(sockmgr_engine::Peer::Unix { credentials })
         }
         accept::Peer::Other => Some(sockmgr_engine::Peer::Unix { credentials: None }),

@@ -117,15 +117,23 @@ impl Driver {
             ToManager::SpawnFailed { process, step, errno } => {
                 let reason = std::io::Error::from_raw_os_error(errno);
                 let text = format!("cannot start: failed at step {}: {reason}", step.name());
-                let error =
-                    SpawnError { exit_code: step.exit_status().unwrap_or(0), text, resources: step.exit_status().is_none() };
+                let error = SpawnError {
+                    exit_code: step.exit_status().unwrap_or(0),
+                    text,
+                    resources: step.exit_status().is_none(),
+                };
                 self.feed(Event::SpawnFailed { process: ProcessId(process.0), error });
             }
             ToManager::Exited { process, status } => {
-                self.feed(Event::Exited { process: ProcessId(process.0), status: super::boot::exit_status(status) });
+                self.feed(Event::Exited {
+                    process: ProcessId(process.0),
+                    status: super::boot::exit_status(status),
+                });
             }
             ToManager::Signal(signal) => self.signalled(signal),
-            ToManager::NotHeld { name } => tracing::error!("the keeper has no room to keep {name}; raise its LimitNOFILE"),
+            ToManager::NotHeld { name } => {
+                tracing::error!("the keeper has no room to keep {name}; raise its LimitNOFILE")
+            }
             ToManager::Hello { .. }
             | ToManager::Held { .. }
             | ToManager::Remembered { .. }

@@ -263,7 +263,11 @@ fn listen(fd: BorrowedFd<'_>, backlog: u32) -> io::Result<()> {
     // The kernel takes an int; more than its largest means "as much as you allow" all the same.
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
     // SAFETY: plain numbers.
-    if unsafe { libc::listen(fd.as_raw_fd(), backlog) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if unsafe { libc::listen(fd.as_raw_fd(), backlog) } < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// `listen`, and a new modification time on the node: it wakes whoever waits for the path with inotify.

@@ -1,23 +1,24 @@
-//! The socket machine: from closed to listening, triggering what it starts, limits, and back.
+//! The socket machine: from closed to listening, triggering what it starts, limits, and back. Connections that the manager accepts
+//! itself are in `accept`.
 //!
 //! Never here: descriptors themselves (tokens only) and how they are opened. Invariant: a listener is watched exactly when
 //! [`Engine::wants_watch`] says so; `refresh_watches` is the only place that watches or unwatches.
 
+mod accept;
+
 use serde::{Deserialize, Serialize};
-use sockmgr_unit::UnitName;
 use sockmgr_unit::section::SocketSection;
 use sockmgr_unit::value::{Distribute, LimitAction, Listen, Span};
+use sockmgr_unit::{LoadState, UnitName};
 
 use crate::engine::Engine;
-use crate::event::{Action, Connection, Peer, Port};
+use crate::event::{Action, Port};
 use crate::ids::{FdId, Time};
 use crate::job::{Begun, JobKind};
 use crate::limit::{Rate, RateLimit};
 use crate::node::{ActiveState, Machine};
 use crate::service::Activity;
 
-/// Accepted at most so many connections before other work gets its turn.
-const ACCEPT_BATCH: u32 = 64;
 /// A pause whose limit has no end of its own lasts this long.
 const PAUSE: Span = Span::from_secs(2);
 
@@ -85,6 +86,9 @@ pub(crate) struct Socket {
     pub(crate) steered: Vec<u32>,
     trigger_limit: RateLimit,
     start_limit: RateLimit,
+    /// An [`Action::Accept`] is not answered yet: a second one could take more than the limits have room for.
+    #[serde(skip)]
+    is_accepting: bool,
 }
 
 impl Socket {
@@ -123,6 +127,8 @@ impl Engine {
             SocketState::Opening => return Begun::Pending,
             SocketState::Dead | SocketState::Failed => {}
         }
+        // What was changed in its file while it was open counts from now on.
+        self.refresh(name);
         if let Err(why) = self.may_listen(name) {
             self.log_error(name, why);
             return Begun::Refused;
@@ -149,10 +155,12 @@ impl Engine {
         };
         self.ensure(&service);
         self.loadable(&service).map_err(|error| format!("what it starts cannot be used: {error}"))?;
-        if self.activity(&service) == Activity::Idle {
-            Ok(())
-        } else {
-            Err(format!("{service} is already active, refusing to listen beside it; stop it first"))
+        match self.activity(&service) {
+            // What waits for its restart gets the listeners then.
+            Activity::Idle | Activity::Waiting => Ok(()),
+            Activity::Busy => {
+                Err(format!("{service} is already active, refusing to listen beside it; stop it first"))
+            }
         }
     }
 
@@ -171,31 +179,19 @@ impl Engine {
             ports.into_iter().map(|(line, slot)| Port { fd: self.new_fd(), line, slot }).collect();
         let socket = self.socket_mut(name);
         socket.result = SocketResult::Success;
+        socket.is_accepting = false;
         socket.ports = ports.iter().map(|port| OpenPort { port: *port, watched: false }).collect();
         self.set_socket_state(name, SocketState::Opening);
         self.out.push(Action::Open { socket: name.clone(), ports });
     }
 
     pub(crate) fn socket_opened(&mut self, name: &UnitName, result: Result<(), String>) {
-        if self
-            .nodes
-            .get(name)
-            .and_then(|node| node.socket())
-            .is_none_or(|socket| socket.state != SocketState::Opening)
-        {
+        let socket = self.nodes.get(name).and_then(|node| node.socket());
+        if socket.is_none_or(|socket| socket.state != SocketState::Opening) {
             return;
         }
         match result {
-            Ok(()) => {
-                for port in self.socket(name).ports.clone() {
-                    self.listeners.insert(port.port.fd, name.clone());
-                }
-                self.steer_socket(name);
-                let addresses: Vec<String> =
-                    self.section(name).listen.iter().map(|listen| listen.address.to_string()).collect();
-                self.log_info(name, format!("listening on {}", addresses.join(", ")));
-                self.set_socket_state(name, SocketState::Listening);
-            }
+            Ok(()) => self.enter_open(name),
             Err(why) => {
                 self.log_error(name, why);
                 let socket = self.socket_mut(name);
@@ -204,6 +200,64 @@ impl Engine {
                 self.set_socket_state(name, SocketState::Failed);
             }
         }
+    }
+
+    fn enter_open(&mut self, name: &UnitName) {
+        for open in self.socket(name).ports.clone() {
+            self.listeners.insert(open.port.fd, name.clone());
+        }
+        self.steer_socket(name);
+        let addresses: Vec<String> =
+            self.section(name).listen.iter().map(|listen| listen.address.to_string()).collect();
+        self.log_info(name, format!("listening on {}", addresses.join(", ")));
+        self.set_socket_state(name, SocketState::Listening);
+    }
+
+    /// Takes up the state that an earlier manager left. Where a listener did not survive, all are opened anew.
+    pub(crate) fn restore_socket(&mut self, name: &UnitName, old: Socket, has_fd: &impl Fn(FdId) -> bool) {
+        for open in &old.ports {
+            self.next_fd = self.next_fd.max(open.port.fd.0);
+        }
+        let (held, lost): (Vec<Port>, Vec<Port>) =
+            old.ports.iter().map(|open| open.port).partition(|port| has_fd(port.fd));
+        let was_opening = old.state == SocketState::Opening;
+        let fits = self.fits(name, &old.ports);
+        *self.socket_mut(name) = old;
+        if !lost.is_empty() || !fits {
+            self.log_error(
+                name,
+                "its listeners are lost or not what its file says now, opening them again".to_owned(),
+            );
+            if !held.is_empty() {
+                self.out.push(Action::Close { socket: name.clone(), ports: held });
+            }
+            let socket = self.socket_mut(name);
+            (socket.state, socket.ports) = (SocketState::Dead, Vec::new());
+            self.queue_job(name, JobKind::Start, false);
+        } else if was_opening {
+            self.enter_open(name);
+        } else {
+            self.listeners.extend(held.into_iter().map(|port| (port.fd, name.clone())));
+            // Only now it is known how many slots the group has.
+            self.link(name);
+        }
+    }
+
+    /// Whether these listeners are of the lines and of the kind that the unit file asks for. The number of slots does not matter.
+    fn fits(&self, name: &UnitName, ports: &[OpenPort]) -> bool {
+        let section = self.section(name);
+        let in_slots = section.instances.is_some() && !section.accept;
+        let line_fits = |(line, listen)| {
+            let mut of_line = ports.iter().filter(|open| open.port.line == line).peekable();
+            let own = in_slots && own_per_slot(section, listen);
+            of_line.peek().is_some() && of_line.all(|open| open.port.slot.is_some() == own)
+        };
+        let lines = section.listen.len();
+        // Where the file is gone nothing else is asked for.
+        self.nodes[name].unit.load_state == LoadState::NotFound
+            || ports.is_empty()
+            || section.listen.iter().enumerate().all(line_fits)
+                && ports.iter().all(|open| open.port.line < lines)
     }
 
     pub(crate) fn socket_stop(&mut self, name: &UnitName) -> Begun {
@@ -265,19 +319,18 @@ impl Engine {
         }
     }
 
-    /// Traffic on a socket that hands over its listeners: start what it triggers.
+    /// Traffic on a socket that hands over its listeners: start what it triggers, unless something is being done to that already.
     fn trigger(&mut self, name: &UnitName) {
         if !self.admit_trigger(name) {
             return;
         }
         let Some(service) = self.triggered(name) else { return };
-        if self.activity(&service) != Activity::Busy
-            && self.job_of(&service).is_none_or(|job| job.kind != JobKind::Start)
+        if self.activity(&service) == Activity::Idle
+            && self.job_of(&service).is_none()
+            && let Err(error) = self.start_for_traffic(&service)
         {
-            if let Err(error) = self.start_for_traffic(&service) {
-                self.log_error(name, format!("cannot start {service}: {error}"));
-                return self.limit_hit(name, SocketResult::Resources, None);
-            }
+            self.log_error(name, format!("cannot start {service}: {error}"));
+            return self.limit_hit(name, SocketResult::Resources, None);
         }
         self.set_socket_state(name, SocketState::Running);
     }
@@ -285,11 +338,12 @@ impl Engine {
     /// Traffic in the queue of a slot whose instance is down while its siblings serve: start that instance.
     fn trigger_slot(&mut self, name: &UnitName, slot: u32) {
         let Some(instance) = self.slot_instance(name, slot) else { return };
-        if self.admit_trigger(name) && self.wants_slot_watch(&instance) {
-            if let Err(error) = self.start_for_traffic(&instance) {
-                self.log_error(name, format!("cannot start {instance}: {error}"));
-                self.limit_hit(name, SocketResult::Resources, None);
-            }
+        if self.admit_trigger(name)
+            && self.wants_slot_watch(name, &instance)
+            && let Err(error) = self.start_for_traffic(&instance)
+        {
+            self.log_error(name, format!("cannot start {instance}: {error}"));
+            self.limit_hit(name, SocketResult::Resources, None);
         }
         self.refresh_watches(name);
     }
@@ -301,121 +355,9 @@ impl Engine {
         if socket.trigger_limit.admit(now, rate) {
             return true;
         }
-        socket.n_refused += 1;
         let end = socket.trigger_limit.window_end(rate);
         self.limit_hit(name, SocketResult::TriggerLimitHit, end);
         false
-    }
-
-    fn accept(&mut self, name: &UnitName, fd: FdId) {
-        if let Err(why) = self.may_accept(name) {
-            self.log_error(name, why);
-            return self.limit_hit(name, SocketResult::Resources, None);
-        }
-        match self.accept_room(name) {
-            0 => {
-                let rate = self.trigger_rate(name);
-                let end = self.socket(name).trigger_limit.window_end(rate);
-                self.limit_hit(name, SocketResult::TriggerLimitHit, end);
-            }
-            max => self.out.push(Action::Accept { fd, max }),
-        }
-    }
-
-    /// A connection is only taken out of the queue when there is something that can serve it.
-    fn may_accept(&mut self, name: &UnitName) -> Result<(), String> {
-        let template = self.triggered(name).ok_or("it has no template to start")?;
-        let probe = template.with_instance("0").map_err(|error| error.to_string())?;
-        let unit = self.library.unit(&probe);
-        match unit.load_state {
-            sockmgr_unit::LoadState::Loaded => Ok(()),
-            state => Err(format!(
-                "cannot start instances of {template}: {}",
-                unit.load_error.as_deref().unwrap_or(state.as_str())
-            )),
-        }
-    }
-
-    /// How many connections may be accepted now. With `LimitAction=fail` that is not asked: systemd accepts, then refuses.
-    fn accept_room(&mut self, name: &UnitName) -> u32 {
-        if self.limit_action(name) == LimitAction::Fail {
-            return ACCEPT_BATCH;
-        }
-        let (now, rate, max) = (self.now, self.trigger_rate(name), self.section(name).max_connections);
-        let socket = self.socket_mut(name);
-        ACCEPT_BATCH.min(socket.trigger_limit.room(now, rate)).min(max.saturating_sub(socket.n_connections))
-    }
-
-    pub(crate) fn socket_accepted(
-        &mut self,
-        fd: FdId,
-        connections: Vec<Connection>,
-        failure: Option<String>,
-    ) {
-        let name = self.listeners.get(&fd).cloned();
-        for connection in connections {
-            match name.as_ref().filter(|name| self.socket(name).state == SocketState::Listening) {
-                Some(name) => self.serve(name, connection),
-                None => self.out.push(Action::CloseConnection { fd: connection.fd }),
-            }
-        }
-        let Some(name) = name else { return };
-        if let Some(why) = failure {
-            self.log_error(&name, format!("cannot accept: {why}"));
-            self.limit_hit(&name, SocketResult::Resources, None);
-        }
-        self.refresh_watches(&name);
-    }
-
-    /// Starts an instance for one accepted connection, within the limits.
-    fn serve(&mut self, name: &UnitName, connection: Connection) {
-        let fd = connection.fd;
-        if self.is_stopping_by_job(name) || !self.admit_trigger(name) {
-            return self.refuse(name, fd);
-        }
-        let (limit, open) = (self.section(name).max_connections, self.socket(name).n_connections);
-        if open >= limit {
-            self.log_warning(
-                name,
-                format!("too many connections ({open}), refusing one; see MaxConnections="),
-            );
-            return self.refuse(name, fd);
-        }
-        if let Err(why) = self.start_connection(name, connection) {
-            self.log_error(name, why);
-            self.refuse(name, fd);
-            self.limit_hit(name, SocketResult::Resources, None);
-        }
-    }
-
-    fn refuse(&mut self, name: &UnitName, fd: FdId) {
-        self.socket_mut(name).n_refused += 1;
-        self.out.push(Action::CloseConnection { fd });
-    }
-
-    fn start_connection(&mut self, name: &UnitName, connection: Connection) -> Result<(), String> {
-        let template = self.triggered(name).ok_or("it has no template to start")?;
-        let number = self.socket(name).n_accepted;
-        let instance = template
-            .with_instance(&instance_name(number, &connection.peer))
-            .map_err(|error| error.to_string())?;
-        self.insert_connection(name, &instance, connection)?;
-        let socket = self.socket_mut(name);
-        socket.n_accepted += 1;
-        socket.n_connections += 1;
-        self.stir(name);
-        self.queue_job(&instance, JobKind::Start, false);
-        Ok(())
-    }
-
-    /// An instance that served a connection is through.
-    pub(crate) fn connection_ended(&mut self, name: &UnitName) {
-        if self.nodes.get(name).is_some_and(|node| node.socket().is_some()) {
-            let socket = self.socket_mut(name);
-            socket.n_connections = socket.n_connections.saturating_sub(1);
-            self.stir(name);
-            self.refresh_watches(name);
-        }
     }
 
     // --- limits ---
@@ -447,7 +389,10 @@ impl Engine {
             SocketState::Paused => {
                 self.socket_mut(name).trigger_limit = RateLimit::default();
                 self.log_info(name, "listening again".to_owned());
-                self.set_socket_state(name, SocketState::Listening);
+                let is_served =
+                    self.triggered(name).is_some_and(|service| self.active_state(&service).is_up());
+                let state = if is_served { SocketState::Running } else { SocketState::Listening };
+                self.set_socket_state(name, state);
             }
             SocketState::Dead
             | SocketState::Opening
@@ -470,24 +415,37 @@ impl Engine {
         {
             return;
         }
-        if let Some(end) = self.start_limit_end(service) {
+        if self.job_of(service).is_some() {
+            // What comes of the job tells.
+        } else if let Some(end) = self.start_limit_end(service) {
             if state != SocketState::Paused {
                 self.limit_hit(name, SocketResult::ServiceStartLimitHit, end);
             }
-        } else if self.job_of(service).is_none() {
-            match (self.activity(service), state) {
-                (Activity::Idle | Activity::Waiting, SocketState::Running) => {
-                    self.set_socket_state(name, SocketState::Listening);
-                }
-                (Activity::Busy, SocketState::Listening | SocketState::Paused)
-                    if self.active_state(service).is_up() =>
-                {
-                    self.set_socket_state(name, SocketState::Running);
-                }
-                _ => {}
-            }
+        } else {
+            self.follow(name, state, service);
         }
         self.refresh_watches(name);
+    }
+
+    fn follow(&mut self, name: &UnitName, state: SocketState, service: &UnitName) {
+        match (self.activity(service), state) {
+            (Activity::Idle, SocketState::Running) => self.set_socket_state(name, SocketState::Listening),
+            (Activity::Busy, SocketState::Listening | SocketState::Paused)
+                if self.active_state(service).is_up() =>
+            {
+                self.set_socket_state(name, SocketState::Running);
+            }
+            // On its way down it may still take connections; waiting for its restart it will take them by itself.
+            (Activity::Busy | Activity::Waiting, _)
+            | (
+                Activity::Idle,
+                SocketState::Dead
+                | SocketState::Opening
+                | SocketState::Listening
+                | SocketState::Paused
+                | SocketState::Failed,
+            ) => {}
+        }
     }
 
     /// What an open listener of this unit should be: watched or not.
@@ -500,7 +458,8 @@ impl Engine {
             }
             (SocketState::Listening, _) => true,
             (SocketState::Running, Some(slot)) => {
-                self.slot_instance(name, slot).is_some_and(|instance| self.wants_slot_watch(&instance))
+                let instance = self.slot_instance(name, slot);
+                instance.is_some_and(|instance| self.wants_slot_watch(name, &instance))
             }
             (SocketState::Running, None)
             | (SocketState::Dead | SocketState::Opening | SocketState::Paused | SocketState::Failed, _) => {
@@ -509,9 +468,16 @@ impl Engine {
         }
     }
 
-    /// Nobody serves this slot and nobody is about to.
-    fn wants_slot_watch(&self, instance: &UnitName) -> bool {
-        self.activity(instance) == Activity::Idle && self.job_of(instance).is_none()
+    /// Nobody serves this slot, nobody is about to, and somebody may.
+    fn wants_slot_watch(&self, name: &UnitName, instance: &UnitName) -> bool {
+        let group_stops = self
+            .triggered(name)
+            .and_then(|group| self.job_of(&group))
+            .is_some_and(|job| job.kind == JobKind::Stop);
+        self.activity(instance) == Activity::Idle
+            && self.job_of(instance).is_none()
+            && self.start_limit_end(instance).is_none()
+            && !group_stops
     }
 
     pub(crate) fn refresh_watches(&mut self, name: &UnitName) {
@@ -572,20 +538,6 @@ impl Engine {
 /// Whether each slot of a group gets a listener of its own for this line, or all share one.
 fn own_per_slot(section: &SocketSection, listen: &Listen) -> bool {
     section.distribute != Some(Distribute::Shared) && listen.address.is_inet()
-}
-
-/// systemd.socket(5) leaves the format open; this is what systemd up to v256 uses.
-fn instance_name(number: u32, peer: &Peer) -> String {
-    match peer {
-        Peer::Inet { local, remote } => {
-            let text = |address: &std::net::SocketAddr| {
-                format!("{}:{}", address.ip().to_canonical(), address.port())
-            };
-            format!("{number}-{}-{}", text(local), text(remote))
-        }
-        Peer::Unix { credentials: Some((pid, uid)) } => format!("{number}-{pid}-{uid}"),
-        Peer::Unix { credentials: None } => format!("{number}-unknown"),
-    }
 }
 
 /// The name of the unit that a socket starts; with `Accept=yes` a template, with `Instances=` the group that stands for the template's

@@ -1,0 +1,488 @@
+//! The service machine: what it keeps, and what jobs ask of it. The way up is in `up`, what processes do on their own in
+//! `processes`, the way down and its timeouts in `down`.
+//!
+//! Never here: how a process is made or signalled. Invariant: a service has at most one main and one control process, and each
+//! of them is in `Engine::processes` until its end was reported or the unit let go of it.
+
+mod down;
+mod processes;
+mod up;
+
+pub(crate) use processes::Early;
+
+use serde::{Deserialize, Serialize};
+use sockmgr_unit::value::{
+    ExecCommand, LimitAction, NotifyAccess, ServiceType, StandardInput, StandardOutput,
+};
+use sockmgr_unit::{ServiceUnit, UnitName};
+
+use crate::command::KillWho;
+use crate::engine::Engine;
+use crate::event::{ExecList, ExitStatus, KillScope, Peer};
+use crate::ids::{FdId, ProcessId, Time};
+use crate::job::Begun;
+use crate::limit::{Rate, RateLimit};
+use crate::node::{ActiveState, Machine};
+use crate::view::ServiceView;
+
+const SIGKILL: i32 = 9;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ServiceState {
+    #[default]
+    Dead,
+    StartPre,
+    /// The main process is there or about to be, and not yet ready.
+    Start,
+    StartPost,
+    Running,
+    /// The main process is through and the unit remains up (`RemainAfterExit=yes`).
+    Exited,
+    Reload,
+    Stop,
+    StopSigterm,
+    StopSigkill,
+    Failed,
+    /// Waits for `RestartSec=`, or for the end of its start limit.
+    AutoRestart,
+}
+
+impl ServiceState {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::StartPre => "start-pre",
+            Self::Start => "start",
+            Self::StartPost => "start-post",
+            Self::Running => "running",
+            Self::Exited => "exited",
+            Self::Reload => "reload",
+            Self::Stop => "stop",
+            Self::StopSigterm => "stop-sigterm",
+            Self::StopSigkill => "stop-sigkill",
+            Self::Failed => "failed",
+            Self::AutoRestart => "auto-restart",
+        }
+    }
+}
+
+/// How a service ended; the words of `Result=` (systemd.exec(5), `$SERVICE_RESULT`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServiceResult {
+    /// Well.
+    #[default]
+    Success,
+    /// It could not be started for want of something.
+    Resources,
+    /// It ended before it said that it was ready.
+    Protocol,
+    /// A step took too long.
+    Timeout,
+    /// A process exited with a code that is a failure.
+    ExitCode,
+    /// A signal killed a process.
+    Signal,
+    /// A signal killed a process, which dumped core.
+    CoreDump,
+    /// Started too often.
+    StartLimitHit,
+}
+
+impl ServiceResult {
+    /// The word on D-Bus.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Resources => "resources",
+            Self::Protocol => "protocol",
+            Self::Timeout => "timeout",
+            Self::ExitCode => "exit-code",
+            Self::Signal => "signal",
+            Self::CoreDump => "core-dump",
+            Self::StartLimitHit => "start-limit-hit",
+        }
+    }
+}
+
+/// What a socket or a group needs to know of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Activity {
+    /// Down.
+    Idle,
+    /// Down, and coming up again by itself.
+    Waiting,
+    /// Up, or on its way up or down.
+    Busy,
+}
+
+/// A process of the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Child {
+    pub(crate) process: ProcessId,
+    /// Known once it was spawned.
+    pub(crate) pid: Option<u32>,
+    list: ExecList,
+    index: usize,
+}
+
+/// The connection that a per-connection instance serves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Served {
+    pub(crate) socket: UnitName,
+    /// Ours until the instance has it.
+    pub(crate) fd: Option<FdId>,
+    pub(crate) peer: Peer,
+}
+
+/// The place of an instance in its group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Seat {
+    pub(crate) group: UnitName,
+    /// From 0.
+    pub(crate) slot: u32,
+}
+
+/// The state of a service unit.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Service {
+    pub(crate) state: ServiceState,
+    pub(crate) result: ServiceResult,
+    pub(crate) main: Option<Child>,
+    pub(crate) control: Option<Child>,
+    pub(crate) served: Option<Served>,
+    pub(crate) seat: Option<Seat>,
+    /// `STOPPING=1`: it still works off what it has, and wants nothing new.
+    pub(crate) is_draining: bool,
+    /// Why it is in no state to listen on: the start limit was hit.
+    start_limit_hit: bool,
+    start_limit: RateLimit,
+    pub(crate) generation: u32,
+    pub(crate) n_restarts: u32,
+    pub(crate) status_text: Option<String>,
+    pub(crate) status_errno: i32,
+    pub(crate) main_pid_seen: u32,
+    pub(crate) main_status: Option<ExitStatus>,
+    pub(crate) main_started: Option<Time>,
+    pub(crate) main_exited: Option<Time>,
+}
+
+impl Service {
+    pub(crate) fn active_state(&self) -> ActiveState {
+        match self.state {
+            ServiceState::Dead => ActiveState::Inactive,
+            ServiceState::StartPre
+            | ServiceState::Start
+            | ServiceState::StartPost
+            | ServiceState::AutoRestart => ActiveState::Activating,
+            ServiceState::Running | ServiceState::Exited => ActiveState::Active,
+            ServiceState::Reload => ActiveState::Reloading,
+            ServiceState::Stop | ServiceState::StopSigterm | ServiceState::StopSigkill => {
+                ActiveState::Deactivating
+            }
+            ServiceState::Failed => ActiveState::Failed,
+        }
+    }
+
+    pub(crate) fn sub_state(&self) -> &'static str {
+        self.state.as_str()
+    }
+
+    pub(crate) fn activity(&self) -> Activity {
+        match self.state {
+            ServiceState::Dead | ServiceState::Failed => Activity::Idle,
+            ServiceState::AutoRestart => Activity::Waiting,
+            ServiceState::StartPre
+            | ServiceState::Start
+            | ServiceState::StartPost
+            | ServiceState::Running
+            | ServiceState::Exited
+            | ServiceState::Reload
+            | ServiceState::Stop
+            | ServiceState::StopSigterm
+            | ServiceState::StopSigkill => Activity::Busy,
+        }
+    }
+
+    pub(crate) fn group(&self) -> Option<&UnitName> {
+        self.seat.as_ref().map(|seat| &seat.group)
+    }
+
+    /// The socket whose connection it serves.
+    pub(crate) fn served_socket(&self) -> Option<&UnitName> {
+        self.served.as_ref().map(|served| &served.socket)
+    }
+
+    pub(crate) fn is_per_connection(&self) -> bool {
+        self.served.is_some()
+    }
+
+    /// The process was asked for, and that it runs is not known yet.
+    pub(crate) fn lacks_pid(&self, process: ProcessId) -> bool {
+        [self.main, self.control]
+            .into_iter()
+            .flatten()
+            .any(|child| child.process == process && child.pid.is_none())
+    }
+
+    pub(crate) fn view(&self) -> ServiceView<'_> {
+        let pid = |child: Option<Child>| child.and_then(|child| child.pid).unwrap_or(0);
+        ServiceView {
+            result: self.result,
+            main_pid: pid(self.main),
+            control_pid: pid(self.control),
+            exec_main_pid: self.main_pid_seen,
+            exec_main_start: self.main_started,
+            exec_main_exit: self.main_exited,
+            exec_main_status: self.main_status,
+            status_text: self.status_text.as_deref(),
+            status_errno: self.status_errno,
+            n_restarts: self.n_restarts,
+            seat: self.seat.as_ref().map(|seat| (&seat.group, seat.slot)),
+            peer: self.served.as_ref().map(|served| peer_text(&served.peer)),
+        }
+    }
+
+    /// Ready for new connections.
+    pub(crate) fn takes_connections(&self) -> bool {
+        matches!(self.state, ServiceState::Running | ServiceState::Reload)
+            && self.main.is_some()
+            && !self.is_draining
+    }
+
+    /// An instance that is to serve one connection.
+    pub(crate) fn for_connection(served: Served) -> Self {
+        Self { served: Some(served), ..Self::default() }
+    }
+}
+
+impl Engine {
+    // --- jobs ---
+
+    pub(crate) fn service_start(&mut self, name: &UnitName) -> Begun {
+        match self.service(name).state {
+            ServiceState::StartPre | ServiceState::Start | ServiceState::StartPost => return Begun::Pending,
+            ServiceState::Running | ServiceState::Exited | ServiceState::Reload => return Begun::Done,
+            ServiceState::Stop | ServiceState::StopSigterm | ServiceState::StopSigkill => return Begun::Wait,
+            ServiceState::Dead | ServiceState::Failed | ServiceState::AutoRestart => {}
+        }
+        if !self.admit_start(name) {
+            return Begun::Refused;
+        }
+        if let Err(why) = self.check_descriptors(name) {
+            self.log_error(name, why);
+            self.enter_down(name, ServiceResult::Resources);
+            return Begun::Refused;
+        }
+        let service = self.service_mut(name);
+        service.result = ServiceResult::Success;
+        service.start_limit_hit = false;
+        service.is_draining = false;
+        service.status_text = None;
+        service.status_errno = 0;
+        service.main_status = None;
+        service.generation += 1;
+        self.enter_list(name, ExecList::StartPre);
+        Begun::Pending
+    }
+
+    /// Counts one start against `StartLimitBurst=`.
+    fn admit_start(&mut self, name: &UnitName) -> bool {
+        let (now, rate) = (self.now, self.start_rate(name));
+        let service = self.service_mut(name);
+        if service.start_limit.admit(now, rate) {
+            return true;
+        }
+        let end = service.start_limit.window_end(rate);
+        if service.result == ServiceResult::Success {
+            service.result = ServiceResult::StartLimitHit;
+        }
+        if service.seat.is_some() && self.settings.default_limit_action == LimitAction::Pause {
+            // A slot belongs to its group: it waits out the limit instead of giving up.
+            self.log_warning(name, "started too often; waiting until its start limit allows more".to_owned());
+            self.set_service_state(name, ServiceState::AutoRestart);
+            self.set_deadline(name, end);
+        } else {
+            self.service_mut(name).start_limit_hit = true;
+            self.log_error(name, "started too often, refused; `reset-failed` forgets the count".to_owned());
+            self.set_service_state(name, ServiceState::Failed);
+        }
+        false
+    }
+
+    /// systemd.exec(5), `StandardInput=socket`: there must be exactly one.
+    fn check_descriptors(&self, name: &UnitName) -> Result<(), String> {
+        if !uses_socket_stdio(self.service_unit(name)) {
+            return Ok(());
+        }
+        match self.descriptors(name).len() {
+            1 => Ok(()),
+            0 => Err("got no socket for StandardInput=socket; start its socket unit first".to_owned()),
+            _ => Err("got more than one socket for StandardInput=socket; it can take only one".to_owned()),
+        }
+    }
+
+    pub(crate) fn service_stop(&mut self, name: &UnitName) -> Begun {
+        // Out of rotation first: new connections go elsewhere before the instance hears of its end.
+        self.refresh_rotation_of(name);
+        match self.service(name).state {
+            ServiceState::Dead | ServiceState::Failed => Begun::Done,
+            ServiceState::AutoRestart => {
+                // The change itself moves the job on: ends a stop, turns a restart into a start.
+                self.set_service_state(name, ServiceState::Dead);
+                Begun::Pending
+            }
+            // A command is under way: no other one beside it.
+            ServiceState::StartPre | ServiceState::Start | ServiceState::StartPost | ServiceState::Reload => {
+                self.enter_signal(name, ServiceState::StopSigterm, ServiceResult::Success);
+                Begun::Pending
+            }
+            ServiceState::Running | ServiceState::Exited => {
+                self.enter_stop(name, ServiceResult::Success);
+                Begun::Pending
+            }
+            ServiceState::Stop | ServiceState::StopSigterm | ServiceState::StopSigkill => Begun::Pending,
+        }
+    }
+
+    pub(crate) fn service_reload(&mut self, name: &UnitName) -> Begun {
+        match self.service(name).state {
+            ServiceState::Running | ServiceState::Exited => {
+                self.enter_list(name, ExecList::Reload);
+                Begun::Pending
+            }
+            // A reload that is under way may have read the old configuration: once more after it.
+            ServiceState::Reload | ServiceState::StartPre | ServiceState::Start | ServiceState::StartPost => {
+                Begun::Wait
+            }
+            ServiceState::Dead
+            | ServiceState::Failed
+            | ServiceState::AutoRestart
+            | ServiceState::Stop
+            | ServiceState::StopSigterm
+            | ServiceState::StopSigkill => {
+                self.log_error(name, "not running, so it cannot reload".to_owned());
+                Begun::Refused
+            }
+        }
+    }
+
+    pub(crate) fn service_reset(&mut self, name: &UnitName) {
+        let service = self.service_mut(name);
+        service.start_limit = RateLimit::default();
+        service.start_limit_hit = false;
+        service.n_restarts = 0;
+        if service.state == ServiceState::Failed {
+            service.result = ServiceResult::Success;
+            self.set_service_state(name, ServiceState::Dead);
+        }
+    }
+
+    pub(crate) fn kill_processes(&mut self, name: &UnitName, who: KillWho, signal: i32) {
+        let Some(service) = self.nodes.get(name).and_then(|node| node.service()) else { return };
+        let (main, control) = (service.main, service.control);
+        let targets = match who {
+            KillWho::Main => [main, None],
+            KillWho::Control => [None, control],
+            KillWho::All => [main, control],
+        };
+        let scope = if who == KillWho::All { KillScope::Session } else { KillScope::Process };
+        for child in targets.into_iter().flatten() {
+            self.kill_scope(child.process, signal, scope);
+        }
+    }
+
+    // --- looking things up ---
+
+    /// How often it may start.
+    pub(crate) fn start_rate(&self, name: &UnitName) -> Rate {
+        let unit = &self.nodes[name].unit.unit;
+        Rate { interval: unit.start_limit_interval_sec, burst: unit.start_limit_burst }
+    }
+
+    /// Whether `name` hit its start limit and stays down for it; the inner value is when the limit's window ends.
+    pub(crate) fn start_limit_end(&self, name: &UnitName) -> Option<Option<Time>> {
+        let node = self.nodes.get(name)?;
+        match &node.machine {
+            Machine::Service(service) => {
+                service.start_limit_hit.then(|| service.start_limit.window_end(self.start_rate(name)))
+            }
+            Machine::Group(group) => {
+                let mut ends = group.slots.iter().map(|slot| self.start_limit_end(slot));
+                ends.try_fold(None, |latest, end| Some(latest.max(end?)))
+            }
+            Machine::Socket(_) | Machine::Target(_) => None,
+        }
+    }
+
+    /// `NotifyAccess=`, with its default (systemd.service(5)): `main` where readiness comes by notification, else nobody.
+    pub fn notify_access(&self, name: &UnitName) -> NotifyAccess {
+        let section = &self.service_unit(name).service;
+        let default =
+            if section.type_ == ServiceType::Notify { NotifyAccess::Main } else { NotifyAccess::None };
+        match section.notify_access {
+            Some(NotifyAccess::None) => default,
+            Some(access) => access,
+            None => default,
+        }
+    }
+
+    pub(crate) fn set_service_state(&mut self, name: &UnitName, state: ServiceState) {
+        self.change(name, |machine| {
+            if let Machine::Service(service) = machine {
+                service.state = state;
+            }
+        });
+    }
+
+    pub(crate) fn service(&self, name: &UnitName) -> &Service {
+        self.nodes[name].service().expect("only asked of service units")
+    }
+
+    pub(crate) fn service_mut(&mut self, name: &UnitName) -> &mut Service {
+        match self.nodes.get_mut(name).map(|node| &mut node.machine) {
+            Some(Machine::Service(service)) => service,
+            _ => unreachable!("only asked of service units"),
+        }
+    }
+
+    pub(crate) fn service_unit(&self, name: &UnitName) -> &ServiceUnit {
+        self.nodes[name].unit.service().expect("a node with a service machine has a service unit")
+    }
+
+    pub(crate) fn activity(&self, name: &UnitName) -> Activity {
+        match self.nodes.get(name).map(|node| &node.machine) {
+            Some(Machine::Service(service)) => service.activity(),
+            Some(Machine::Group(group)) => group.activity(&self.nodes),
+            Some(Machine::Socket(_) | Machine::Target(_)) | None => Activity::Idle,
+        }
+    }
+}
+
+/// The commands of one list.
+pub(crate) fn commands(unit: &ServiceUnit, list: ExecList) -> &[ExecCommand] {
+    let section = &unit.service;
+    match list {
+        ExecList::StartPre => &section.exec_start_pre,
+        ExecList::Start => &section.exec_start,
+        ExecList::StartPost => &section.exec_start_post,
+        ExecList::Reload => &section.exec_reload,
+        ExecList::Stop => &section.exec_stop,
+    }
+}
+
+/// Whether a standard stream of the service is the socket itself (inetd style).
+pub(crate) fn uses_socket_stdio(unit: &ServiceUnit) -> bool {
+    unit.exec.standard_input == StandardInput::Socket
+        || [&unit.exec.standard_output, &unit.exec.standard_error]
+            .into_iter()
+            .any(|output| *output == Some(StandardOutput::Socket))
+}
+
+/// The client in the description of a per-connection instance, as systemd words it.
+fn peer_text(peer: &Peer) -> String {
+    match peer {
+        Peer::Inet { remote, .. } => remote.to_string(),
+        Peer::Unix { credentials: Some((pid, uid)) } => format!("PID {pid}/UID {uid}"),
+        Peer::Unix { credentials: None } => "unknown".to_owned(),
+    }
+}
