@@ -137,14 +137,12 @@ impl Manager<'_> {
         Ran::of(self.command().args(words))
     }
 
-    /// `sockmgr`, still without a verb, as the same user.
+    /// `sockmgr`, still without a verb, from where the manager is.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new(tool("timeout"));
         command.arg(PATIENCE.as_secs().to_string());
-        if self.namespace == Namespace::Nobody {
-            command.args(self.namespace.enter());
-        }
+        command.args(self.namespace.join(self.keeper()));
         command.arg(self.programs.join("sockmgr")).arg(self.scope).arg("--runtime-dir").arg(self.site.path("run"));
         command
     }

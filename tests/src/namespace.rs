@@ -40,6 +40,27 @@ impl Namespace {
     }
 }
 
+impl Namespace {
+    /// The words before the command line of a client of a manager that was started so: it comes from the same place.
+    #[must_use]
+    pub fn join(self, started: Process) -> Vec<String> {
+        let words = match self {
+            // A client on TCP would have to; the control socket is a file.
+            Self::None | Self::Network => return Vec::new(),
+            Self::Nobody => return nobody(),
+            Self::Pid => ["--pid", "--mount", "--target"],
+        };
+        let first = started.children().first().map_or(0, |first| first.0);
+        let mut all = vec![tool("nsenter").display().to_string()];
+        if !is_root() {
+            all.extend(["--user", "--preserve-credentials"].map(str::to_owned));
+        }
+        all.extend(words.map(str::to_owned));
+        all.extend([first.to_string(), "--".to_owned()]);
+        all
+    }
+}
+
 /// uid and gid 65534 are `nobody` everywhere.
 fn nobody() -> Vec<String> {
     let words = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"].map(str::to_owned);

@@ -26,7 +26,7 @@ fn systemctl(site: &Site, words: &[&str]) -> Ran {
     let mut command = Command::new(tool("timeout"));
     command.arg(PATIENCE.as_secs().to_string()).arg(tool("systemctl")).args(["--user", "--no-pager"]).args(words);
     // Without a bus: what does not go to our socket goes nowhere.
-    command.env("XDG_RUNTIME_DIR", site.path("xdg")).env_remove("DBUS_SESSION_BUS_ADDRESS").env("LC_ALL", "C");
+    command.env("XDG_RUNTIME_DIR", site.path("xdg")).env_remove("DBUS_SESSION_BUS_ADDRESS").env("LC_ALL", "C.UTF-8");
     Ran::of(&mut command)
 }
 
@@ -58,7 +58,7 @@ fn start_status_stop_and_their_exit_codes() {
         (["start", "fails.service"], 1),
         (["is-failed", "fails.service"], 0),
         (["is-failed", "echo.service"], 1),
-        (["reload", "echo.socket"], 1),
+        (["reload", "echo.socket"], 3),
         (["reset-failed", "fails.service"], 0),
         (["is-failed", "fails.service"], 1),
         (["kill", "nosuch.service"], 1),
