@@ -66,7 +66,10 @@ async fn main() -> anyhow::Result<()> {
 
     until_signal(signals).await;
     server.phase.send_replace(Phase::Stopping);
-    notifier.stopping()?;
+    // The clients matter more than a manager that is not there.
+    if let Err(error) = notifier.stopping() {
+        eprintln!("hello: {error}");
+    }
     server.silence().await;
     server.phase.send_replace(Phase::Closing);
     while let Some(served) = listeners.join_next().await {

@@ -7,11 +7,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::driver::Options;
-use crate::keeper::{self, KeeperLink};
+use crate::keeper::{self, EXIT_CONFIG, KeeperLink};
 use crate::paths::{self, Scope};
-
-/// Wrong arguments, or a set-up that cannot work; also what the manager process exits with (sysexits.h, EX_CONFIG).
-const EXIT_CONFIG: u8 = 78;
 
 /// Holds the sockets that unit files define, starts services on traffic, and hands them the sockets.
 #[derive(Debug, Parser)]

@@ -12,20 +12,24 @@ mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 
-use sockmgr_engine::{Action, Command, Engine, Event, FdId, KillScope, KillWho, Level, Notice, RequestError, SpawnError, Time};
+use sockmgr_engine::{
+    Action, Command, Engine, Event, FdId, KillScope, KillWho, Level, Notice, RequestError, SpawnError, Time,
+};
 use sockmgr_sys::notify::NotifySocket;
 use sockmgr_sys::poll::Poll;
 use sockmgr_unit::UnitName;
+use tokio::sync::Notify;
 
 use crate::control::Core;
 use crate::keeper::{KeeperLink, LinkError};
 use crate::loader::Loader;
 use crate::protocol::{ProcessId, ToKeeper};
 
-pub use boot::{BootError, Options};
-pub use listeners::chain;
+pub use boot::{BootError, Options, read_settings};
 use descriptors::Descriptors;
+pub use listeners::chain;
 use plan::Planner;
 pub use turn::{Outcome, Wakeups};
 
@@ -51,6 +55,8 @@ pub struct Driver {
     /// The keeper does not take messages as fast as we make them.
     link_blocked: bool,
     is_stopping: bool,
+    /// Rung when a client's command may have set a timer that the loop does not know of.
+    commanded: Rc<Notify>,
 }
 
 impl Driver {
@@ -104,7 +110,7 @@ impl Driver {
         let request = plan::Request { service, list, index, fds: &fds, environment, notifies };
         match self.planner.plan(&request, &self.descriptors) {
             Ok((plan, owned)) => {
-                let message = ToKeeper::Spawn { process: ProcessId(process.0), tag: unit.to_string(), plan: Box::new(plan) };
+                let message = ToKeeper::Spawn { process: ProcessId(process.0), tag: unit.to_string(), plan };
                 self.link.push(&message, owned);
                 None
             }
@@ -161,11 +167,17 @@ impl Driver {
     fn command<T>(&mut self, ask: impl FnOnce(&mut Engine, Time, &mut Vec<Action>) -> T) -> T {
         let answer = ask(&mut self.engine, now(), &mut self.actions);
         self.perform();
+        self.commanded.notify_one();
         if let Err(error) = self.flush_link() {
             // The next turn meets the same error and ends the manager.
             tracing::debug!(%error, "cannot reach the keeper");
         }
         answer
+    }
+
+    /// Rings after each command of a client.
+    pub fn commanded(&self) -> Rc<Notify> {
+        self.commanded.clone()
     }
 
     /// Brings everything down, for the end of the manager.
@@ -193,7 +205,9 @@ impl Core for Driver {
     }
 
     fn reload(&mut self) -> Result<(), String> {
-        let (library, settings) = boot::read_units(&self.loader, &self.options).map_err(|error| error.to_string())?;
+        let (settings, diagnostics) = read_settings(&self.options)?;
+        diagnostics.iter().for_each(crate::log::diagnostic);
+        let library = boot::read_library(&self.loader, &self.options, &settings);
         self.planner.set_defaults(&settings);
         self.command(|engine, now, actions| engine.reload(now, library, settings, actions));
         self.report_diagnostics();

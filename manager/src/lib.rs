@@ -1,4 +1,12 @@
-//! The manager: keeper, driver, loader, control and command line.
+//! The manager's rooms: keeper, manager, driver, loader, control and command line.
 
+pub mod cli;
+pub mod control;
+pub mod daemon;
+pub mod driver;
 pub mod keeper;
+pub mod loader;
+pub mod log;
+pub mod manager;
+pub mod paths;
 pub mod protocol;

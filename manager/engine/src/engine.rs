@@ -255,7 +255,7 @@ impl Engine {
     fn react(&mut self, name: &UnitName) {
         let Some(node) = self.nodes.get(name) else { return };
         if let Some(group) = node.service().and_then(Service::group).cloned() {
-            self.refresh_rotation(&group);
+            self.group_react(&group);
             self.stir(&group);
         }
         for socket in self.links(name).triggered_by.clone() {

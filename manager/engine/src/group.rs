@@ -26,6 +26,9 @@ enum Operation {
 pub(crate) struct Group {
     /// The instance in each slot.
     pub(crate) slots: Vec<UnitName>,
+    /// Its state when its times were last looked at.
+    #[serde(skip)]
+    seen: Option<ActiveState>,
     /// Jobs do not outlive the manager, so what they were doing does not either.
     #[serde(skip)]
     operation: Option<Operation>,
@@ -140,6 +143,29 @@ impl Engine {
         };
         if let (Some(result), Some(job)) = (ended, self.nodes.get(&group).and_then(|node| node.job)) {
             self.finish_job(job, result);
+        }
+    }
+
+    /// An instance changed: who is in rotation may have changed with it, and the state of the group.
+    pub(crate) fn group_react(&mut self, group: &UnitName) {
+        self.refresh_rotation(group);
+        let (new, now) = (self.active_state(group), self.now);
+        let Some(node) = self.nodes.get_mut(group) else { return };
+        let Machine::Group(machine) = &mut node.machine else { return };
+        let old = machine.seen.replace(new).unwrap_or(ActiveState::Inactive);
+        if old != new {
+            node.stamps.record(now, old, new);
+        }
+    }
+
+    /// After a restart of the manager the groups are in the states that their times were saved with.
+    pub(crate) fn recall_group_states(&mut self) {
+        let names: Vec<UnitName> = self.nodes.keys().cloned().collect();
+        for name in names {
+            let state = self.active_state(&name);
+            if let Some(Machine::Group(group)) = self.nodes.get_mut(&name).map(|node| &mut node.machine) {
+                group.seen = Some(state);
+            }
         }
     }
 

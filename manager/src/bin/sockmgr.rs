@@ -1,2 +1,5 @@
-//! The `sockmgr` command.
-fn main() {}
+//! The `sockmgr` command. Everything is in [`sockmgr::cli`]; nothing is decided here.
+
+fn main() -> std::process::ExitCode {
+    sockmgr::cli::main()
+}

@@ -1,18 +1,20 @@
 //! How a driver comes to be: fresh, or as the successor of a manager that ended.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use sockmgr_engine::{Command, Engine, ExitStatus, FdId, JobMode, ProcessId, SavedProcess, SavedUnit, Verb};
 use sockmgr_sys::notify::NotifySocket;
-use sockmgr_sys::poll::Poll;
-use sockmgr_unit::{Library, Settings, UnitName};
+use sockmgr_sys::poll::{Interest, Poll};
+use sockmgr_unit::{Diagnostic, Library, Settings, UnitName};
 
 use super::descriptors::{Descriptors, parse_held_name};
 use super::listeners::chain;
 use super::plan::Planner;
+use super::turn::LINK;
 use super::{Driver, now};
 use crate::control::Core;
 use crate::keeper::{KeeperLink, LinkError};
@@ -45,9 +47,6 @@ pub enum BootError {
     /// A step of it.
     #[error("cannot {0}: {1}")]
     Step(&'static str, String),
-    /// The settings file is wrong.
-    #[error("{0}")]
-    Settings(String),
     /// Another version.
     #[error("the keeper speaks version {0} of the protocol, this manager version {PROTOCOL_VERSION}")]
     Version(u32),
@@ -68,22 +67,29 @@ impl Driver {
     ///
     /// # Errors
     /// [`BootError`]; the keeper stays as it is.
-    pub fn boot(mut link: KeeperLink, options: Options) -> Result<(Self, UnixListener), BootError> {
-        let mut estate = receive_estate(&mut link)?;
-        let loader = Loader::new(search_path(&options)?);
-        let (library, settings) = read_units(&loader, &options)?;
+    pub fn boot(
+        mut link: KeeperLink,
+        options: Options,
+        settings: Settings,
+    ) -> Result<(Self, UnixListener), BootError> {
+        let poll = Poll::new().map_err(|error| BootError::Step("make a poll set", chain(&error)))?;
+        let mut estate = receive_estate(&mut link, &poll)?;
+        let loader = Loader::new(SearchPath::new(options.scope, &options.unit_path, &settings.unit_path));
+        let library = read_library(&loader, &options, &settings);
         let notify_path = options.runtime_dir.join("notify");
         let notify = adopt_or(&mut link, &mut estate, "notify", || {
             NotifySocket::bind(&notify_path).map(OwnedFd::from).map_err(|error| chain(&error))
         })?;
-        let control = adopt_or(&mut link, &mut estate, "control", || bind_control(&options.runtime_dir.join("private")))?;
+        let control = adopt_or(&mut link, &mut estate, "control", || {
+            bind_control(&options.runtime_dir.join("private"))
+        })?;
         let cpus = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
         let mut driver = Self {
             planner: Planner::new(options.scope, notify_path, &settings),
             engine: Engine::new(library, settings, cpus),
             link,
             link_blocked: false,
-            poll: Poll::new().map_err(|error| BootError::Step("make a poll set", chain(&error)))?,
+            poll,
             descriptors: Descriptors::default(),
             notify: NotifySocket::from_fd(notify),
             loader,
@@ -93,8 +99,9 @@ impl Driver {
             unsaved: BTreeSet::new(),
             forget: Vec::new(),
             is_stopping: false,
+            commanded: Rc::default(),
         };
-        driver.watch_own().map_err(|error| BootError::Step("watch the keeper", chain(&error)))?;
+        driver.watch_notify().map_err(|error| BootError::Step("watch the notify socket", chain(&error)))?;
         driver.report_diagnostics();
         driver.begin(estate);
         driver.push(ToKeeper::Ready);
@@ -118,9 +125,16 @@ impl Driver {
                 self.descriptors.insert(id, fd, node);
             }
         }
-        let units: Vec<SavedUnit> = estate.values.iter().filter_map(|(key, value)| read_saved(key, value)).collect();
+        let units: Vec<SavedUnit> =
+            estate.values.iter().filter_map(|(key, value)| read_saved(key, value)).collect();
         let descriptors = &self.descriptors;
-        self.engine.restore(now(), units, &estate.processes, |fd: FdId| descriptors.contains(fd), &mut self.actions);
+        self.engine.restore(
+            now(),
+            units,
+            &estate.processes,
+            |fd: FdId| descriptors.contains(fd),
+            &mut self.actions,
+        );
         self.perform();
     }
 
@@ -135,7 +149,7 @@ impl Driver {
     }
 
     /// Says farewell: the keeper may end, and the runtime directory is left as it was found.
-    pub fn farewell(mut self) -> Result<(), LinkError> {
+    pub fn farewell(&mut self) -> Result<(), LinkError> {
         for name in ["private", "notify"] {
             let path = self.options.runtime_dir.join(name);
             if let Err(error) = std::fs::remove_file(&path) {
@@ -148,13 +162,17 @@ impl Driver {
 }
 
 /// Everything the keeper says before `Restored`.
-fn receive_estate(link: &mut KeeperLink) -> Result<Estate, BootError> {
-    let mut estate = Estate::default();
+fn receive_estate(link: &mut KeeperLink, poll: &Poll) -> Result<Estate, BootError> {
+    let failed = |error: sockmgr_sys::SysError| BootError::Step("watch the keeper", chain(&error));
+    poll.add(link.as_fd(), LINK, Interest::Readable).map_err(failed)?;
+    let (mut estate, mut ready) = (Estate::default(), Vec::new());
     loop {
-        link.wait_readable()?;
+        poll.wait(&mut ready, None).map_err(failed)?;
         while let Some((message, fds)) = link.recv()? {
             match message {
-                ToManager::Hello { version, restarts } if version == PROTOCOL_VERSION => estate.restarts = restarts,
+                ToManager::Hello { version, restarts } if version == PROTOCOL_VERSION => {
+                    estate.restarts = restarts
+                }
                 ToManager::Hello { version, .. } => return Err(BootError::Version(version)),
                 ToManager::Held { name } => {
                     if let Some(fd) = fds.into_iter().next() {
@@ -179,7 +197,9 @@ fn receive_estate(link: &mut KeeperLink) -> Result<Estate, BootError> {
 }
 
 fn read_saved(key: &str, value: &[u8]) -> Option<SavedUnit> {
-    postcard::from_bytes(value).inspect_err(|error| tracing::error!(unit = key, "cannot read its saved state: {error}")).ok()
+    postcard::from_bytes(value)
+        .inspect_err(|error| tracing::error!(unit = key, "cannot read its saved state: {error}"))
+        .ok()
 }
 
 /// A descriptor that an earlier manager left under this name, or a new one, which the keeper holds from now on.
@@ -202,32 +222,27 @@ fn adopt_or(
 fn bind_control(path: &Path) -> Result<OwnedFd, String> {
     use sockmgr_sys::listener::{ListenAddress, ListenerSpec, SocketKind, open};
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(format!("another manager answers at {}; stop it first, or use another --runtime-dir", path.display()));
+        return Err(format!(
+            "another manager answers at {}; stop it first, or use another --runtime-dir",
+            path.display()
+        ));
     }
     let mut spec = ListenerSpec::new(SocketKind::Stream, ListenAddress::UnixPath(path.to_owned()));
     spec.mode = 0o600;
     open(&spec).map(|listener| listener.fd).map_err(|error| chain(&error))
 }
 
-fn search_path(options: &Options) -> Result<SearchPath, BootError> {
-    let settings = read_settings(options)?;
-    Ok(SearchPath::new(options.scope, &options.unit_path, &settings.unit_path))
+/// All unit files, as they are on disk now.
+pub(super) fn read_library(loader: &Loader, options: &Options, settings: &Settings) -> Library {
+    loader.load(loader::host(options.scope, &options.runtime_dir), settings.clone())
 }
 
-/// All unit files and the settings, as they are on disk now.
-pub(super) fn read_units(loader: &Loader, options: &Options) -> Result<(Library, Settings), BootError> {
-    let settings = read_settings(options)?;
-    let library = loader.load(loader::host(options.scope, &options.runtime_dir), settings.clone());
-    Ok((library, settings))
-}
-
-fn read_settings(options: &Options) -> Result<Settings, BootError> {
-    let (settings, diagnostics) =
-        loader::read_settings(options.scope, options.config.as_deref()).map_err(BootError::Settings)?;
-    for diagnostic in diagnostics {
-        crate::log::diagnostic(&diagnostic);
-    }
-    Ok(settings)
+/// The settings file, as it is on disk now. Lines that mean nothing are reported and left out.
+///
+/// # Errors
+/// A sentence: the file that was asked for cannot be read.
+pub fn read_settings(options: &Options) -> Result<(Settings, Vec<Diagnostic>), String> {
+    loader::read_settings(options.scope, options.config.as_deref())
 }
 
 pub(super) fn exit_status(status: sockmgr_sys::child::ExitStatus) -> ExitStatus {

@@ -42,7 +42,8 @@ impl Driver {
     /// Puts the listeners into our table and a copy of each into the keeper's.
     fn keep(&mut self, opened: Vec<(FdId, Listener)>) -> std::io::Result<()> {
         let names = opened.iter().map(|(id, listener)| held_name(*id, listener.node.as_ref())).collect();
-        let copies: Vec<OwnedFd> = opened.iter().map(|(_, listener)| listener.fd.try_clone()).collect::<Result<_, _>>()?;
+        let copies: Vec<OwnedFd> =
+            opened.iter().map(|(_, listener)| listener.fd.try_clone()).collect::<Result<_, _>>()?;
         self.link.push(&ToKeeper::Hold { names }, copies);
         for (id, listener) in opened {
             self.descriptors.insert(id, listener.fd, listener.node);
@@ -81,6 +82,19 @@ impl Driver {
         if let Some(fd) = self.descriptors.get(id) {
             // It may not be in the set: closing unwatches too.
             let _ = self.poll.remove(fd);
+        }
+    }
+
+    /// A service shut down the listener that it was given (shutdown(2)), and with it ours, which is the same open file: it listens
+    /// again. What the queue held the kernel has already dropped or moved.
+    pub(super) fn revive(&mut self, id: FdId) {
+        let Some(fd) = self.descriptors.get(id) else { return };
+        match listener::listen_again(fd, u32::MAX) {
+            Ok(()) => tracing::warn!("a service shut down listener {id}; it listens again"),
+            Err(error) => {
+                tracing::error!("a service shut down listener {id}: {}", chain(&error));
+                self.unwatch(id);
+            }
         }
     }
 
@@ -160,6 +174,7 @@ fn spec_for(section: &SocketSection, listen: &Listen, in_group: bool) -> Result<
 fn address_of(listen: &Listen) -> ListenAddress {
     match &listen.address {
         sockmgr_unit::ListenAddress::Inet(address) => ListenAddress::Inet(*address),
+        sockmgr_unit::ListenAddress::Scoped(scoped) => ListenAddress::Inet(scoped.address.into()),
         sockmgr_unit::ListenAddress::AnyPort(port) => ListenAddress::Inet(listener::any_address(*port)),
         sockmgr_unit::ListenAddress::Unix(path) => ListenAddress::UnixPath(path.to_string().into()),
         sockmgr_unit::ListenAddress::Abstract(name) => ListenAddress::UnixAbstract(name.to_vec()),
@@ -193,7 +208,8 @@ fn attach(section: &SocketSection, member: &impl AsFd, live: &[u32]) -> Result<(
     };
     let live: Vec<u16> = live.iter().filter_map(|slot| u16::try_from(*slot).ok()).collect();
     let program = Program::compile(steering, &live).map_err(|error| chain(&error))?;
-    steering::attach(member.as_fd(), &program).map_err(|error| format!("cannot steer the group: {}", chain(&error)))
+    steering::attach(member.as_fd(), &program)
+        .map_err(|error| format!("cannot steer the group: {}", chain(&error)))
 }
 
 fn peer_of(fd: &OwnedFd) -> Option<sockmgr_engine::Peer> {
@@ -203,7 +219,8 @@ fn peer_of(fd: &OwnedFd) -> Option<sockmgr_engine::Peer> {
             ListenAddress::UnixPath(_) | ListenAddress::UnixAbstract(_) => None,
         },
         accept::Peer::Unix { credentials, .. } => {
-            let credentials = credentials.and_then(|peer| Some((u32::try_from(peer.pid).ok().filter(|pid| *pid > 0)?, peer.uid)));
+            let credentials = credentials
+                .and_then(|peer| Some((u32::try_from(peer.pid).ok().filter(|pid| *pid > 0)?, peer.uid)));
             Some(sockmgr_engine::Peer::Unix { credentials })
         }
         accept::Peer::Other => Some(sockmgr_engine::Peer::Unix { credentials: None }),

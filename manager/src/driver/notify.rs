@@ -56,9 +56,16 @@ mod tests {
     #[test]
     fn reads_the_fields_it_knows() {
         let message = parse(b"READY=1\nSTATUS=up \x1b[31mand running\nERRNO=2\nX_OWN=3\nnonsense\n");
-        let expected =
-            Notification { ready: true, status: Some("up [31mand running".to_owned()), errno: Some(2), ..Notification::default() };
+        let expected = Notification {
+            ready: true,
+            status: Some("up [31mand running".to_owned()),
+            errno: Some(2),
+            ..Notification::default()
+        };
         assert_eq!(message, expected);
-        assert_eq!(parse(b"READY=0\xff\nSTOPPING=1"), Notification { stopping: true, ..Notification::default() });
+        assert_eq!(
+            parse(b"READY=0\xff\nSTOPPING=1"),
+            Notification { stopping: true, ..Notification::default() }
+        );
     }
 }

@@ -47,7 +47,9 @@ impl From<PlanError> for SpawnError {
         let text = error.to_string();
         match error {
             PlanError::Resources(_) => Self { exit_code: 0, text, resources: true },
-            PlanError::Step(step, _) => Self { exit_code: step.exit_status().unwrap_or(0), text, resources: false },
+            PlanError::Step(step, _) => {
+                Self { exit_code: step.exit_status().unwrap_or(0), text, resources: false }
+            }
         }
     }
 }
@@ -77,7 +79,11 @@ impl Planner {
     }
 
     /// The plan for a command, and the descriptors that go with it.
-    pub(super) fn plan(&self, request: &Request, table: &Descriptors) -> Result<(SpawnPlan, Vec<OwnedFd>), PlanError> {
+    pub(super) fn plan(
+        &self,
+        request: &Request,
+        table: &Descriptors,
+    ) -> Result<(SpawnPlan, Vec<OwnedFd>), PlanError> {
         let command = command_of(request)?;
         let exec = &request.service.exec;
         let user = if command.flags.privilege == Privilege::None { find_user(exec)? } else { None };
@@ -89,7 +95,10 @@ impl Planner {
         let plan = SpawnPlan {
             path: text(&command.path)?,
             argv: command.expand(&lookup).iter().map(|argument| text(argument)).collect::<Result<_, _>>()?,
-            envp: environment.iter().map(|(name, value)| text(&format!("{name}={value}"))).collect::<Result<_, _>>()?,
+            envp: environment
+                .iter()
+                .map(|(name, value)| text(&format!("{name}={value}")))
+                .collect::<Result<_, _>>()?,
             fds: fds.owned.len() as u16,
             listen_fds: fds.listen,
             socket_fds: fds.listen,
@@ -107,9 +116,16 @@ impl Planner {
     }
 
     /// Descriptors from 3 up: for the main command, unless one of its standard streams is the socket.
-    fn place_descriptors(&self, request: &Request, table: &Descriptors, fds: &mut Passing) -> Result<(), PlanError> {
+    fn place_descriptors(
+        &self,
+        request: &Request,
+        table: &Descriptors,
+        fds: &mut Passing,
+    ) -> Result<(), PlanError> {
         for passed in request.fds {
-            let fd = table.get(passed.fd).ok_or_else(|| PlanError::Resources(format!("its socket {} is gone", passed.name)))?;
+            let fd = table
+                .get(passed.fd)
+                .ok_or_else(|| PlanError::Resources(format!("its socket {} is gone", passed.name)))?;
             fds.owned.push(fd.try_clone_to_owned().map_err(|error| PlanError::Resources(error.to_string()))?);
         }
         fds.listen = if has_listen_fds(request) { request.fds.len() as u16 } else { 0 };
@@ -117,7 +133,11 @@ impl Planner {
     }
 
     /// value by name, later sources win: systemd.exec(5), "Environment".
-    fn environment(&self, request: &Request, user: Option<&User>) -> Result<BTreeMap<String, String>, PlanError> {
+    fn environment(
+        &self,
+        request: &Request,
+        user: Option<&User>,
+    ) -> Result<BTreeMap<String, String>, PlanError> {
         let exec = &request.service.exec;
         let mut all = self.inherited.clone();
         let mut set = |name: &str, value: String| all.insert(name.to_owned(), value);
@@ -149,10 +169,17 @@ impl Planner {
 
     fn limits(&self, exec: &ExecSection) -> Vec<ResourceLimit> {
         let limit = exec.limit_nofile.or(self.limit_nofile);
-        limit.map(|limit| ResourceLimit { resource: stdio::RLIMIT_NOFILE, soft: limit.soft, hard: limit.hard }).into_iter().collect()
+        limit
+            .map(|limit| ResourceLimit { resource: stdio::RLIMIT_NOFILE, soft: limit.soft, hard: limit.hard })
+            .into_iter()
+            .collect()
     }
 
-    fn working_directory(&self, exec: &ExecSection, user: Option<&User>) -> Result<Option<WorkingDirectory>, PlanError> {
+    fn working_directory(
+        &self,
+        exec: &ExecSection,
+        user: Option<&User>,
+    ) -> Result<Option<WorkingDirectory>, PlanError> {
         use sockmgr_unit::section::WorkingDirectory as Wanted;
         let home = || user.map_or_else(own_home, |user| user.home.to_string_lossy().into_owned());
         let (path, optional) = match &exec.working_directory {
@@ -188,12 +215,15 @@ fn command_of<'a>(request: &Request<'a>) -> Result<&'a ExecCommand, PlanError> {
         ExecList::Reload => &service.exec_reload,
         ExecList::Stop => &service.exec_stop,
     };
-    list.get(request.index).ok_or_else(|| PlanError::Resources("the unit file changed, the command is gone".to_owned()))
+    list.get(request.index)
+        .ok_or_else(|| PlanError::Resources("the unit file changed, the command is gone".to_owned()))
 }
 
 fn uses_socket(exec: &ExecSection) -> bool {
     exec.standard_input == StandardInput::Socket
-        || [&exec.standard_output, &exec.standard_error].into_iter().any(|output| *output == Some(StandardOutput::Socket))
+        || [&exec.standard_output, &exec.standard_error]
+            .into_iter()
+            .any(|output| *output == Some(StandardOutput::Socket))
 }
 
 fn has_listen_fds(request: &Request) -> bool {
@@ -201,13 +231,19 @@ fn has_listen_fds(request: &Request) -> bool {
 }
 
 /// systemd.exec(5), "Logging and Standard Input/Output". Output to the log goes where the manager's own goes.
-fn standard_streams(exec: &ExecSection, request: &Request, fds: &mut Passing) -> Result<[Stdio; 3], PlanError> {
+fn standard_streams(
+    exec: &ExecSection,
+    request: &Request,
+    fds: &mut Passing,
+) -> Result<[Stdio; 3], PlanError> {
     // With a stream that is the socket there is exactly one descriptor, and it is the first.
     let socket = if request.fds.is_empty() { Stdio::Null } else { Stdio::Fd(0) };
     let stdin = match &exec.standard_input {
         StandardInput::Null => Stdio::Null,
         StandardInput::Socket => socket,
-        StandardInput::File(path) => fds.add(stdio::open_input(path).map_err(|error| failed(SpawnStep::Stdin, &error))?),
+        StandardInput::File(path) => {
+            fds.add(stdio::open_input(path).map_err(|error| failed(SpawnStep::Stdin, &error))?)
+        }
     };
     let mut output = |wanted: StandardOutput, inherited: Stdio, step: SpawnStep| {
         let (mode, path) = match &wanted {
@@ -233,15 +269,23 @@ fn failed(step: SpawnStep, error: &dyn std::error::Error) -> PlanError {
 fn find_user(exec: &ExecSection) -> Result<Option<User>, PlanError> {
     let Some(name) = &exec.user else { return Ok(None) };
     let found = user::find_user(name.as_str()).map_err(|error| failed(SpawnStep::User, &error))?;
-    found.map(Some).ok_or_else(|| PlanError::Step(SpawnStep::User, format!("User={name}: there is no such user")))
+    found
+        .map(Some)
+        .ok_or_else(|| PlanError::Step(SpawnStep::User, format!("User={name}: there is no such user")))
 }
 
 /// Whom to become; `None` where that is who the manager is already.
-fn credentials(command: &ExecCommand, exec: &ExecSection, user: Option<&User>) -> Result<Option<Credentials>, PlanError> {
+fn credentials(
+    command: &ExecCommand,
+    exec: &ExecSection,
+    user: Option<&User>,
+) -> Result<Option<Credentials>, PlanError> {
     let group = match &exec.group {
         Some(name) if command.flags.privilege == Privilege::None => {
             let found = user::find_group(name.as_str()).map_err(|error| failed(SpawnStep::Group, &error))?;
-            Some(found.ok_or_else(|| PlanError::Step(SpawnStep::Group, format!("Group={name}: there is no such group")))?)
+            Some(found.ok_or_else(|| {
+                PlanError::Step(SpawnStep::Group, format!("Group={name}: there is no such group"))
+            })?)
         }
         _ => None,
     };
@@ -251,7 +295,9 @@ fn credentials(command: &ExecCommand, exec: &ExecSection, user: Option<&User>) -
     }
     let gid = group.or(user.map(|user| user.gid)).unwrap_or_else(user::own_gid);
     let groups = match user {
-        Some(user) if own == 0 => Some(user::groups_of(&user.name, gid).map_err(|error| failed(SpawnStep::Group, &error))?),
+        Some(user) if own == 0 => {
+            Some(user::groups_of(&user.name, gid).map_err(|error| failed(SpawnStep::Group, &error))?)
+        }
         _ => None,
     };
     Ok(Some(Credentials { uid: user.map(|user| user.uid), gid, groups }))
@@ -266,7 +312,9 @@ fn read_environment_file(file: &EnvironmentFile) -> Result<Vec<(String, String)>
     let mut variables = Vec::new();
     for path in paths {
         match stdio::read_regular_file(&path) {
-            Ok(bytes) => variables.extend(parse_environment_file(&bytes).map_err(|error| failed(error.to_string()))?),
+            Ok(bytes) => {
+                variables.extend(parse_environment_file(&bytes).map_err(|error| failed(error.to_string()))?)
+            }
             Err(_) if file.optional => {}
             Err(error) => return Err(failed(chain(&error))),
         }
@@ -283,7 +331,7 @@ fn inherited_environment(scope: Scope) -> BTreeMap<String, String> {
         "NOTIFY_SOCKET",
         "WATCHDOG_PID",
         "WATCHDOG_USEC",
-        crate::keeper::LINK_VARIABLE,
+        crate::keeper::KEEPER_FD_VARIABLE,
         "MAINPID",
     ];
     let mut all: BTreeMap<String, String> = std::env::vars_os()
@@ -291,7 +339,8 @@ fn inherited_environment(scope: Scope) -> BTreeMap<String, String> {
         .filter(|(name, _)| !OURS.contains(&name.as_str()))
         .filter(|(name, _)| scope == Scope::User || name == "LANG" || name == "TZ" || name.starts_with("LC_"))
         .collect();
-    all.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+    all.entry("PATH".to_owned())
+        .or_insert_with(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
     all
 }
 

@@ -3,7 +3,7 @@
 //! Notifications come before exits, because a service may say why it ends; exits before timers, so that a process that is gone is not
 //! killed; timers before traffic.
 
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use sockmgr_engine::{Event, FdId, ProcessId, SpawnError, Time};
@@ -16,7 +16,7 @@ use crate::keeper::LinkError;
 use crate::protocol::ToManager;
 
 /// Tokens of the two descriptors that are no listeners.
-const LINK: u64 = u64::MAX;
+pub(super) const LINK: u64 = u64::MAX;
 const NOTIFY: u64 = u64::MAX - 1;
 
 /// What the loop is to do after a turn.
@@ -33,9 +33,8 @@ pub enum Outcome {
 pub struct Wakeups(Vec<Ready>);
 
 impl Driver {
-    /// Puts the link and the notify socket into the poll set, which has all listeners too.
-    pub(super) fn watch_own(&mut self) -> Result<(), sockmgr_sys::SysError> {
-        self.poll.add(self.link.as_fd(), LINK, Interest::Readable)?;
+    /// Puts the notify socket into the poll set, which has the link and all watched listeners too.
+    pub(super) fn watch_notify(&mut self) -> Result<(), sockmgr_sys::SysError> {
         self.poll.add(self.notify.as_fd(), NOTIFY, Interest::Readable)
     }
 
@@ -49,9 +48,12 @@ impl Driver {
         }
     }
 
-    /// The descriptor that is readable when a turn has work.
-    pub fn wakeup_fd(&self) -> RawFd {
-        self.poll.as_raw_fd()
+    /// A descriptor that is readable when a turn has work.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn wakeup_fd(&self) -> std::io::Result<OwnedFd> {
+        self.poll.as_fd().try_clone_to_owned()
     }
 
     /// How long until a timer is due; `None` when there is none.
@@ -115,15 +117,23 @@ impl Driver {
             ToManager::SpawnFailed { process, step, errno } => {
                 let reason = std::io::Error::from_raw_os_error(errno);
                 let text = format!("cannot start: failed at step {}: {reason}", step.name());
-                let error =
-                    SpawnError { exit_code: step.exit_status().unwrap_or(0), text, resources: step.exit_status().is_none() };
+                let error = SpawnError {
+                    exit_code: step.exit_status().unwrap_or(0),
+                    text,
+                    resources: step.exit_status().is_none(),
+                };
                 self.feed(Event::SpawnFailed { process: ProcessId(process.0), error });
             }
             ToManager::Exited { process, status } => {
-                self.feed(Event::Exited { process: ProcessId(process.0), status: super::boot::exit_status(status) });
+                self.feed(Event::Exited {
+                    process: ProcessId(process.0),
+                    status: super::boot::exit_status(status),
+                });
             }
             ToManager::Signal(signal) => self.signalled(signal),
-            ToManager::NotHeld { name } => tracing::error!("the keeper has no room to keep {name}; raise its LimitNOFILE"),
+            ToManager::NotHeld { name } => {
+                tracing::error!("the keeper has no room to keep {name}; raise its LimitNOFILE")
+            }
             ToManager::Hello { .. }
             | ToManager::Held { .. }
             | ToManager::Remembered { .. }

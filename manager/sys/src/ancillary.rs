@@ -22,11 +22,11 @@ const _: () = assert!(unsafe {
 
 /// Aligned as control messages must be.
 #[repr(C, align(8))]
-struct Control([MaybeUninit<u8>; CONTROL_BYTES]);
+struct Control([u8; CONTROL_BYTES]);
 
 impl Control {
     fn new() -> Self {
-        Self([MaybeUninit::uninit(); CONTROL_BYTES])
+        Self([0; CONTROL_BYTES])
     }
 
     fn as_mut_ptr(&mut self) -> *mut c_void {
@@ -69,16 +69,14 @@ fn attach_fds<F: AsFd>(message: &mut libc::msghdr, control: &mut Control, fds: &
     let bytes = u32::try_from(size_of::<RawFd>() * fds.len()).expect("at most 253 descriptors");
     message.msg_control = control.as_mut_ptr();
     // SAFETY: computes a size only.
-    message.msg_controllen = unsafe { libc::CMSG_SPACE(bytes) } as usize;
+    message.msg_controllen = unsafe { libc::CMSG_SPACE(bytes) } as _;
     // SAFETY: the assertion above says that 253 descriptors fit into `control`, which is aligned for a header and
     // stays where it is; the descriptors are written one by one behind the header.
     unsafe {
         let header = libc::CMSG_FIRSTHDR(message);
-        header.write(libc::cmsghdr {
-            cmsg_len: libc::CMSG_LEN(bytes) as usize,
-            cmsg_level: libc::SOL_SOCKET,
-            cmsg_type: libc::SCM_RIGHTS,
-        });
+        (*header).cmsg_len = libc::CMSG_LEN(bytes) as _;
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
         let first = libc::CMSG_DATA(header).cast::<RawFd>();
         for (index, fd) in fds.iter().enumerate() {
             first.add(index).write_unaligned(fd.as_fd().as_raw_fd());
@@ -99,7 +97,7 @@ pub(crate) fn receive(
     message.msg_iov = &raw mut part;
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr();
-    message.msg_controllen = CONTROL_BYTES;
+    message.msg_controllen = CONTROL_BYTES as _;
     let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
     // SAFETY: `message` points at `part` (the buffer) and `control`, writable and alive.
     let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
@@ -117,7 +115,9 @@ fn take_control(message: &libc::msghdr, fds: &mut Vec<OwnedFd>) -> Option<libc::
     while let Some(current) = unsafe { header.as_ref() } {
         // SAFETY: computes a size and an address within the buffer.
         let (start, header_length) = unsafe { (libc::CMSG_DATA(header), libc::CMSG_LEN(0) as usize) };
-        let length = (current.cmsg_len as usize).saturating_sub(header_length);
+        // The field's type differs between C libraries.
+        let with_header: usize = current.cmsg_len as _;
+        let length = with_header.saturating_sub(header_length);
         match (current.cmsg_level, current.cmsg_type) {
             (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
                 for index in 0..length / size_of::<RawFd>() {

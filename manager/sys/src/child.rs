@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{SysError, check};
 use crate::spawn::ResourceLimit;
 
+/// Numbers of the signals that a manager itself is told things by (signal(7)).
+pub use libc::{SIGHUP, SIGINT, SIGTERM};
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ExitStatus {
@@ -126,6 +129,14 @@ fn kill_session(leader: i32, signal: i32) -> Result<(), SysError> {
         }
     }
     outcome
+}
+
+/// The session of a process; `None` when it is gone.
+#[must_use]
+pub fn session_of(pid: u32) -> Option<u32> {
+    let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0)?;
+    // SAFETY: plain numbers.
+    u32::try_from(unsafe { libc::getsid(pid) }).ok()
 }
 
 /// Live processes of the session in other groups than the leader's; none where `/proc` is missing.

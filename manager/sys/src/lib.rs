@@ -7,8 +7,10 @@
 pub mod accept;
 mod ancillary;
 pub mod child;
+pub mod clock;
 pub mod error;
 pub mod listener;
+pub mod memfd;
 pub mod notify;
 pub mod options;
 pub mod poll;
@@ -16,6 +18,7 @@ pub mod queue;
 pub mod seqpacket;
 mod sockopt;
 pub mod spawn;
+pub mod stdio;
 pub mod steering;
 pub mod user;
 

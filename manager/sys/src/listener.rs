@@ -7,10 +7,10 @@
 mod tests;
 mod unix_path;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
 use nix::sys::socket::{
@@ -241,15 +241,39 @@ fn set_wishes(spec: &ListenerSpec, fd: BorrowedFd<'_>, address: SocketAddr) -> V
         .collect()
 }
 
+/// Makes a stream socket listen again after somebody who shares it has shut it down (shutdown(2)).
+///
+/// # Errors
+/// The cause.
+pub fn listen_again(fd: BorrowedFd<'_>, backlog: u32) -> Result<(), SysError> {
+    listen(fd, backlog).map_err(|source| SysError::new("listen again", source))
+}
+
+/// The address that a bare port stands for: every IPv6 address, and with it every IPv4 one; IPv4 alone where the kernel has no IPv6.
+#[must_use]
+pub fn any_address(port: u16) -> SocketAddr {
+    if Path::new("/proc/net/if_inet6").exists() {
+        SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))
+    } else {
+        SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
+    }
+}
+
+fn listen(fd: BorrowedFd<'_>, backlog: u32) -> io::Result<()> {
+    // The kernel takes an int; more than its largest means "as much as you allow" all the same.
+    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+    // SAFETY: plain numbers.
+    if unsafe { libc::listen(fd.as_raw_fd(), backlog) } < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
 /// `listen`, and a new modification time on the node: it wakes whoever waits for the path with inotify.
 fn finish(spec: &ListenerSpec, opened: &Listener) -> io::Result<()> {
     if spec.kind != SocketKind::Datagram {
-        // The kernel takes an int; more than its largest means "as much as you allow" all the same.
-        let backlog = i32::try_from(spec.backlog).unwrap_or(i32::MAX);
-        // SAFETY: plain numbers.
-        if unsafe { libc::listen(opened.fd.as_raw_fd(), backlog) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        listen(opened.fd.as_fd(), spec.backlog)?;
     }
     opened.node.iter().for_each(|node| unix_path::touch(&node.path));
     Ok(())

@@ -109,6 +109,12 @@ impl NotifySocket {
     }
 }
 
+impl From<NotifySocket> for OwnedFd {
+    fn from(socket: NotifySocket) -> Self {
+        socket.fd
+    }
+}
+
 impl AsFd for NotifySocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

@@ -53,7 +53,9 @@ pub fn open_output(path: &str, mode: OutputMode) -> Result<OwnedFd, SysError> {
 }
 
 fn open(path: &str, options: &OpenOptions) -> Result<OwnedFd, SysError> {
-    let step = |error: io::Error| SysError::new("open a standard stream", io::Error::new(error.kind(), format!("{path}: {error}")));
+    let step = |error: io::Error| {
+        SysError::new("open a standard stream", io::Error::new(error.kind(), format!("{path}: {error}")))
+    };
     let mut options = options.clone();
     let file = options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).map_err(step)?;
     set_nonblocking(file.as_fd(), false)?;
@@ -66,7 +68,11 @@ fn open(path: &str, options: &OpenOptions) -> Result<OwnedFd, SysError> {
 /// The cause; also for anything that is no regular file, or larger than 4 MiB.
 pub fn read_regular_file(path: &Path) -> Result<Vec<u8>, SysError> {
     let step = |error: io::Error| SysError::new("read a file", error);
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).map_err(step)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .map_err(step)?;
     check_regular(&file).map_err(step)?;
     let mut bytes = Vec::new();
     file.take(FILE_MAX).read_to_end(&mut bytes).map_err(step)?;

@@ -103,6 +103,8 @@ pub trait Value {
     fn assign(&mut self, text: &str, cx: &Context<'_>) -> Result<(), ValueError>;
     /// The value as D-Bus and `show` present it.
     fn property(&self) -> Property;
+    /// Gives back memory that further assignments would have needed; called once after the last one.
+    fn shrink(&mut self) {}
 }
 
 /// A value that is read whole from one assignment; the last one wins. Each scalar `T` is a [`Value`], and so is `Option<T>`.
@@ -337,6 +339,11 @@ macro_rules! section {
                     }
                 )*
                 outcome
+            }
+
+            /// Gives back what only further assignments would need.
+            pub(crate) fn shrink(&mut self) {
+                $( $crate::directive::Value::shrink(&mut self.$field); )*
             }
 
             /// Name and value of every property, in the order of the table.

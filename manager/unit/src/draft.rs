@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::directive::{Context, Section};
-use crate::library::Source;
+use crate::library::{DependencyKind, Fragment, Source};
 use crate::name::{UnitName, UnitType};
-use crate::section::{InstallSection, SocketSection, UnitSection};
+use crate::section::{ExecSection, InstallSection, SocketSection, UnitSection};
 use crate::settings::Settings;
 use crate::specifier::Host;
 use crate::suggest;
-use crate::syntax::{self, Assignment, Entry, Place};
+use crate::syntax::{self, Assignment, Entry, Place, SyntaxError};
 use crate::unit::{LoadState, ServiceUnit, UnitKind};
 use crate::value::{ListenAddress, ServiceType, Span, ValueError, path};
 
@@ -25,7 +25,8 @@ const UNIT_KEYS_IN_SERVICE: [&str; 2] = ["StartLimitInterval", "StartLimitBurst"
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stop {
     pub(crate) state: LoadState,
-    pub(crate) error: String,
+    /// In a sentence without full stop; a mask needs no reason.
+    pub(crate) error: Option<String>,
 }
 
 /// A unit whose files are being read.
@@ -39,6 +40,7 @@ pub(crate) struct Draft<'a> {
     type_given: bool,
     instance_dependent: bool,
     diagnostics: Vec<Diagnostic>,
+    outcome: Result<(), Stop>,
 }
 
 enum Body {
@@ -58,13 +60,38 @@ enum Current {
 /// What remains when all files are read.
 pub(crate) struct Finished {
     pub(crate) unit: UnitSection,
-    pub(crate) install: InstallSection,
+    pub(crate) install: Arc<InstallSection>,
     pub(crate) kind: UnitKind,
     /// Whether another instance of the template would have got anything else.
     pub(crate) instance_dependent: bool,
     pub(crate) diagnostics: Vec<Diagnostic>,
-    /// What is wrong with the unit as a whole.
-    pub(crate) check: Result<(), Stop>,
+    /// Whether the unit can be used.
+    pub(crate) outcome: Result<(), Stop>,
+}
+
+/// The last section of its kind: most units have the same `[Install]`, and many the same surroundings.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    install: Arc<InstallSection>,
+    exec: Arc<ExecSection>,
+}
+
+impl Pool {
+    /// Lets the unit have the last section instead of its own where the two are equal.
+    pub(crate) fn share(&mut self, unit: &mut Finished) {
+        share(&mut self.install, &mut unit.install);
+        if let UnitKind::Service(body) = &mut unit.kind {
+            share(&mut self.exec, &mut Arc::make_mut(body).exec);
+        }
+    }
+}
+
+fn share<T: PartialEq>(last: &mut Arc<T>, section: &mut Arc<T>) {
+    if **last == **section {
+        *section = Arc::clone(last);
+    } else {
+        *last = Arc::clone(section);
+    }
 }
 
 impl<'a> Draft<'a> {
@@ -93,16 +120,33 @@ impl<'a> Draft<'a> {
             type_given,
             instance_dependent,
             diagnostics: Vec::new(),
+            outcome: Ok(()),
         }
     }
 
-    /// Reads the unit's main file.
-    ///
-    /// # Errors
-    /// A line ends the unit; what stands above it was read.
-    pub(crate) fn fragment(&mut self, source: &'a Source) -> Result<(), Stop> {
-        self.fragment = Some(&source.path);
-        self.file(source)
+    /// Takes what the search path has for the unit; where a line ends it, what stands above that counts.
+    pub(crate) fn fragment(&mut self, fragment: &'a Fragment) {
+        self.outcome = match fragment {
+            Fragment::Masked(_) => Err(Stop { state: LoadState::Masked, error: None }),
+            Fragment::Source(source) if source.text.is_empty() => {
+                Err(Stop { state: LoadState::Masked, error: None })
+            }
+            Fragment::Source(source) => {
+                self.fragment = Some(&source.path);
+                self.file(source)
+            }
+            Fragment::Unreadable(path, error) => {
+                self.diagnostics.push(Diagnostic::new(Severity::Error, path, error.clone()));
+                Err(Stop { state: LoadState::Error, error: Some(error.clone()) })
+            }
+            // Whoever found the file has followed it.
+            Fragment::Alias(_) => Ok(()),
+        };
+    }
+
+    /// Whether nothing has ended the unit so far.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.outcome.is_ok()
     }
 
     /// Reads a drop-in. A line that would end a unit ends only the drop-in: what stands below it is lost.
@@ -111,10 +155,16 @@ impl<'a> Draft<'a> {
         let _ = self.file(source);
     }
 
-    /// Adds what `.wants` and `.requires` directories say.
-    pub(crate) fn add_dependencies(&mut self, wants: &[UnitName], requires: &[UnitName]) {
-        add_missing(&mut self.unit.wants, wants.iter().cloned());
-        add_missing(&mut self.unit.requires, requires.iter().cloned());
+    /// Adds a link of a `.wants` or `.requires` directory; one to a template means the instance of the same name.
+    pub(crate) fn add_dependency(&mut self, kind: DependencyKind, target: &UnitName) {
+        self.instance_dependent |= target.is_template();
+        let of_instance = || target.with_instance(self.name.instance()?).ok();
+        let target = if target.is_template() { of_instance() } else { Some(target.clone()) };
+        let names = match kind {
+            DependencyKind::Wants => &mut self.unit.wants,
+            DependencyKind::Requires => &mut self.unit.requires,
+        };
+        add_missing(names, target);
     }
 
     fn file(&mut self, source: &Source) -> Result<(), Stop> {
@@ -128,14 +178,21 @@ impl<'a> Draft<'a> {
                     }
                 }
                 Entry::Ignored { place, problem } => {
+                    let form = match (&problem, current) {
+                        (SyntaxError::BadType { key, .. }, Current::Known(section)) => {
+                            suggest::form(section, key)
+                        }
+                        _ => None,
+                    };
+                    let help = form.or_else(|| problem.help().map(str::to_owned));
                     let found = at(Severity::Warning, source, place, problem.to_string());
-                    self.diagnostics.push(Diagnostic { help: problem.help().map(str::to_owned), ..found });
+                    self.diagnostics.push(Diagnostic { help, ..found });
                 }
                 Entry::Broken { place, problem } => {
                     let error = problem.to_string();
                     let found = at(Severity::Error, source, place, error.clone());
                     self.diagnostics.push(Diagnostic { help: problem.help().map(str::to_owned), ..found });
-                    return Err(Stop { state: LoadState::Error, error });
+                    return Err(Stop { state: LoadState::Error, error: Some(error) });
                 }
             }
         }
@@ -188,7 +245,7 @@ impl<'a> Draft<'a> {
                 self.report(section, key, *place, source, &error);
                 if error.is_fatal() {
                     let error = format!("{key}=: {error}");
-                    return Err(Stop { state: LoadState::BadSetting, error });
+                    return Err(Stop { state: LoadState::BadSetting, error: Some(error) });
                 }
             }
         }
@@ -205,6 +262,7 @@ impl<'a> Draft<'a> {
             }
             (Section::Service, Body::Service(body)) => {
                 let ServiceUnit { service, exec, kill } = &mut **body;
+                let exec = Arc::make_mut(exec);
                 service.assign(text, cx).or_else(|| exec.assign(text, cx)).or_else(|| kill.assign(text, cx))
             }
             (Section::Socket | Section::Service | Section::Manager, _) => None,
@@ -217,7 +275,9 @@ impl<'a> Draft<'a> {
             error if error.is_remark() => Severity::Notice,
             _ => Severity::Warning,
         };
-        let help = error.help().or_else(|| suggest::form(section, key));
+        // A remark is about an accepted value: the form would tell its author nothing new.
+        let form = || if error.is_remark() { None } else { suggest::form(section, key) };
+        let help = error.help().or_else(form);
         let found = at(severity, source, place, format!("{key}=: {error}")).about(key);
         self.diagnostics.push(Diagnostic { help, ..found });
     }
@@ -240,16 +300,32 @@ impl<'a> Draft<'a> {
             socket.limit_action.get_or_insert(settings.default_limit_action);
         }
         self.add_implied_dependencies();
-        let check = self.check();
+        self.shrink();
+        if self.is_usable() {
+            self.outcome = self.check();
+            self.report_outcome();
+        }
         let kind = match self.body {
             Body::Socket(socket) => UnitKind::Socket(Arc::from(socket)),
-            Body::Service(service) => UnitKind::Service(Arc::from(service)),
+            Body::Service(body) => UnitKind::Service(Arc::from(body)),
             Body::Target => UnitKind::Target,
             Body::Other => UnitKind::Other,
         };
-        let (unit, install) = (self.unit, self.install);
-        let (instance_dependent, diagnostics) = (self.instance_dependent, self.diagnostics);
-        Finished { unit, install, kind, instance_dependent, diagnostics, check }
+        Finished {
+            unit: self.unit,
+            install: Arc::new(self.install),
+            kind,
+            instance_dependent: self.instance_dependent,
+            diagnostics: self.diagnostics,
+            outcome: self.outcome,
+        }
+    }
+
+    /// A contradiction within a unit is reported where its main file is.
+    fn report_outcome(&mut self) {
+        if let (Err(Stop { error: Some(error), .. }), Some(path)) = (&self.outcome, self.fragment) {
+            self.diagnostics.push(Diagnostic::new(Severity::Error, path, error.clone()));
+        }
     }
 
     /// A socket is there before its service; a service wants the sockets that it names (systemd.socket(5), systemd.service(5)).
@@ -272,8 +348,23 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Thousands of units are kept for long.
+    fn shrink(&mut self) {
+        self.unit.shrink();
+        self.install.shrink();
+        match &mut self.body {
+            Body::Socket(socket) => socket.shrink(),
+            Body::Service(body) => {
+                body.service.shrink();
+                Arc::make_mut(&mut body.exec).shrink();
+                body.kill.shrink();
+            }
+            Body::Target | Body::Other => {}
+        }
+    }
+
     fn check(&self) -> Result<(), Stop> {
-        let bad = |error: String| Stop { state: LoadState::BadSetting, error };
+        let bad = |error: String| Stop { state: LoadState::BadSetting, error: Some(error) };
         match &self.body {
             Body::Socket(socket) => {
                 socket.check().map_err(|error| bad(error.to_string()))?;
@@ -290,7 +381,7 @@ fn check_path(address: &ListenAddress) -> Result<(), Stop> {
     match address {
         ListenAddress::Unix(socket) if !path::is_normalized(&path::simplify(socket)) => Err(Stop {
             state: LoadState::Error,
-            error: format!("the path {socket} must not go through \"..\""),
+            error: Some(format!("the path {socket} must not go through \"..\"")),
         }),
         _ => Ok(()),
     }
@@ -312,7 +403,7 @@ fn add_missing(names: &mut Vec<UnitName>, more: impl IntoIterator<Item = UnitNam
 fn service_defaults(settings: &Settings) -> ServiceUnit {
     let mut body = ServiceUnit::default();
     body.service.restart_sec = settings.default_restart_sec;
-    body.exec.limit_nofile = settings.default_limit_nofile;
+    Arc::make_mut(&mut body.exec).limit_nofile = settings.default_limit_nofile;
     body
 }
 

@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Severity};
-use crate::draft::{Draft, Finished, Stop};
+use crate::diagnostic::Diagnostic;
+use crate::draft::{Draft, Finished, Pool, Stop};
 use crate::drop_in::DropIns;
 use crate::name::UnitName;
-use crate::section::InstallSection;
+use crate::section::UnitSection;
 use crate::settings::Settings;
 use crate::specifier::Host;
 use crate::syntax::Syntax;
@@ -38,6 +38,17 @@ pub enum Fragment {
     Alias(UnitName),
     /// Something that cannot be read; the text says why.
     Unreadable(Box<Path>, String),
+}
+
+impl Fragment {
+    /// The file or link itself; aliases have none that matters.
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Source(source) => Some(&source.path),
+            Self::Masked(path) | Self::Unreadable(path, _) => Some(path),
+            Self::Alias(_) => None,
+        }
+    }
 }
 
 /// How a link in a `.wants` or `.requires` directory depends on its target.
@@ -69,16 +80,25 @@ const ALIAS_DEPTH_MAX: usize = 64;
 pub struct Library {
     host: Host,
     settings: Arc<Settings>,
-    fragments: HashMap<UnitName, Fragment>,
+    files: HashMap<UnitName, File>,
     /// From each alias's target to its aliases.
     aliases: HashMap<UnitName, Vec<UnitName>>,
     drop_ins: DropIns,
     links: HashMap<UnitName, Vec<(DependencyKind, UnitName)>>,
-    loaded: HashMap<UnitName, Arc<Unit>>,
+    built_in: HashMap<UnitName, Arc<Unit>>,
     /// Instances of a template all of which are alike but for the name; `None`: they are not.
     templates: HashMap<UnitName, Option<Arc<Unit>>>,
-    default_install: Arc<InstallSection>,
+    pool: Pool,
     diagnostics: Vec<Diagnostic>,
+}
+
+/// What has become of a name's file.
+#[derive(Debug)]
+enum File {
+    /// Nobody has asked for the unit yet; or it is a template or alias, which is looked at again and again.
+    Fragment(Box<Fragment>),
+    /// The unit is all that is left of the file.
+    Loaded(Arc<Unit>),
 }
 
 /// Where a name leads.
@@ -104,13 +124,13 @@ impl Library {
         Self {
             host,
             settings,
-            fragments: HashMap::new(),
+            files: HashMap::new(),
             aliases: HashMap::new(),
             drop_ins: DropIns::default(),
             links: HashMap::new(),
-            loaded: HashMap::new(),
+            built_in: HashMap::new(),
             templates: HashMap::new(),
-            default_install: Arc::default(),
+            pool: Pool::default(),
             diagnostics: Vec::new(),
         }
     }
@@ -127,13 +147,13 @@ impl Library {
 
     /// Adds what the search path has under `name`. The first one wins: call in order of the search path.
     pub fn add_fragment(&mut self, name: UnitName, fragment: Fragment) {
-        if self.fragments.contains_key(&name) {
+        if self.files.contains_key(&name) {
             return;
         }
         if let Fragment::Alias(target) = &fragment {
             self.aliases.entry(target.clone()).or_default().push(name.clone());
         }
-        self.fragments.insert(name, fragment);
+        self.files.insert(name, File::Fragment(Box::new(fragment)));
     }
 
     /// Adds a file of the directory `dir_name` + `.d`: `web.socket`, `web@.service`, `foo-.socket`, or `socket` for all
@@ -152,9 +172,14 @@ impl Library {
         self.diagnostics.push(diagnostic);
     }
 
+    /// Whether a file or link of that very name has been added.
+    pub fn contains(&self, name: &UnitName) -> bool {
+        self.files.contains_key(name)
+    }
+
     /// Every name that has a file or link, templates too, in no order. Drop-ins alone make no unit.
     pub fn names(&self) -> impl Iterator<Item = &UnitName> {
-        self.fragments.keys()
+        self.files.keys()
     }
 
     /// What has been found since the last call, in the order of loading.
@@ -167,18 +192,12 @@ impl Library {
     /// A unit is loaded once, except that the instances of a template are made anew at each call (they come and go by
     /// the thousand); its diagnostics are given once in any case.
     pub fn unit(&mut self, name: &UnitName) -> Arc<Unit> {
-        if let Some(unit) = self.loaded.get(name) {
-            return Arc::clone(unit);
+        match self.find(name) {
+            Found::File { id, file } if id == file => self.load_own(&file),
+            Found::File { id, file } => self.load_instance(&id, &file),
+            Found::BuiltIn => self.load_built_in(name),
+            Found::Nothing => Arc::new(Unit::bare(name.clone(), LoadState::NotFound)),
         }
-        let unit = match self.find(name) {
-            Found::File { id, file } if id == file => self.load_own(&id),
-            Found::File { id, file } => return self.load_instance(&id, &file),
-            Found::BuiltIn => self.assemble(name, None).0,
-            // Not remembered: its file may be added later.
-            Found::Nothing => return Arc::new(Unit::bare(name.clone(), LoadState::NotFound)),
-        };
-        self.loaded.insert(name.clone(), Arc::clone(&unit));
-        unit
     }
 
     /// Follows links from `name` to the file that defines it.
@@ -188,14 +207,12 @@ impl Library {
             let Some(file) = self.file_of(&id) else {
                 return if BUILT_IN_TARGETS.contains(&id.as_str()) { Found::BuiltIn } else { Found::Nothing };
             };
-            match &self.fragments[&file] {
-                Fragment::Alias(target) => match alias_target(&id, target) {
-                    Some(next) => id = next,
-                    None => return Found::Nothing,
-                },
-                Fragment::Source(_) | Fragment::Masked(_) | Fragment::Unreadable(..) => {
-                    return Found::File { id, file };
-                }
+            let Some(Fragment::Alias(target)) = self.fragment(&file) else {
+                return Found::File { id, file };
+            };
+            match alias_target(&id, target) {
+                Some(next) => id = next,
+                None => return Found::Nothing,
             }
         }
         Found::Nothing
@@ -203,20 +220,36 @@ impl Library {
 
     /// The name under which the files of `id` lie: its own, else its template's.
     fn file_of(&self, id: &UnitName) -> Option<UnitName> {
-        let own = self.fragments.contains_key(id).then(|| id.clone());
-        own.or_else(|| id.template().filter(|template| self.fragments.contains_key(template)))
+        let known = |name: &UnitName| self.files.get_key_value(name).map(|(name, _)| name.clone());
+        known(id).or_else(|| known(&id.template()?))
+    }
+
+    /// The file of that name, unless it has been loaded and forgotten.
+    fn fragment(&self, file: &UnitName) -> Option<&Fragment> {
+        match self.files.get(file)? {
+            File::Fragment(fragment) => Some(fragment),
+            File::Loaded(_) => None,
+        }
+    }
+
+    fn load_built_in(&mut self, target: &UnitName) -> Arc<Unit> {
+        if let Some(unit) = self.built_in.get(target) {
+            return Arc::clone(unit);
+        }
+        let (unit, _) = self.assemble(target, None);
+        self.built_in.insert(target.clone(), Arc::clone(&unit));
+        unit
     }
 
     /// Loads a unit from the file of its own name, once for all its names.
     fn load_own(&mut self, id: &UnitName) -> Arc<Unit> {
-        if let Some(unit) = self.loaded.get(id) {
+        if let Some(File::Loaded(unit)) = self.files.get(id) {
             return Arc::clone(unit);
         }
         let (unit, _) = self.assemble(id, Some(id));
-        self.loaded.insert(id.clone(), Arc::clone(&unit));
-        // The text has done its work, unless it is a template's.
-        if let (false, Some(Fragment::Source(source))) = (id.is_template(), self.fragments.get_mut(id)) {
-            source.text = Box::default();
+        // A template's text makes instances.
+        if !id.is_template() {
+            self.files.insert(id.clone(), File::Loaded(Arc::clone(&unit)));
         }
         unit
     }
@@ -239,59 +272,55 @@ impl Library {
         unit
     }
 
-    /// Reads all files of `id`; `file` is the name its main file has. Also says whether another instance would differ.
+    /// Makes the unit `id`; `file` is the name its main file has. Also says whether another instance would differ.
     fn assemble(&mut self, id: &UnitName, file: Option<&UnitName>) -> (Arc<Unit>, bool) {
         let aliases = self.aliases_of(id);
         let mut unit = Unit { aliases, ..Unit::bare(id.clone(), LoadState::Loaded) };
-        let mut draft = Draft::new(id, &self.host, &self.settings);
-        let mut stopped = Ok(());
-        match file.and_then(|file| self.fragments.get(file)) {
-            Some(Fragment::Source(source)) if source.text.is_empty() => {
-                return (masked(unit, &source.path), false);
-            }
-            Some(Fragment::Masked(path)) => return (masked(unit, path), false),
-            Some(Fragment::Unreadable(path, error)) => {
-                unit.fragment_path = Some(Arc::from(&**path));
-                self.diagnostics.push(Diagnostic::new(Severity::Error, path, error.clone()));
-                return (refused(unit, Stop { state: LoadState::Error, error: error.clone() }), false);
-            }
-            Some(Fragment::Source(source)) => {
-                unit.fragment_path = Some(Arc::from(&*source.path));
-                stopped = draft.fragment(source);
-            }
-            // Links have been followed; what is left is built in.
-            Some(Fragment::Alias(_)) | None => {}
+        let mut finished = self.read(&mut unit, file);
+        self.diagnostics.append(&mut finished.diagnostics);
+        self.share_names(&mut finished.unit);
+        self.pool.share(&mut finished);
+        if let Err(Stop { state, error }) = finished.outcome {
+            (unit.load_state, unit.load_error) = (state, error);
         }
-        let names: Vec<&UnitName> = unit.names().collect();
-        let drop_ins = if stopped.is_ok() { self.drop_ins.of(&names) } else { Vec::new() };
-        drop_ins.iter().for_each(|drop_in| draft.drop_in(drop_in));
-        unit.drop_in_paths = drop_ins.iter().map(|drop_in| drop_in.path.clone()).collect();
-        let (wants, requires, links_depend) = dependency_links(&self.links, id);
-        draft.add_dependencies(&wants, &requires);
-
-        let Finished { unit: section, install, kind, instance_dependent, diagnostics, check } =
-            draft.finish(&self.settings);
-        self.diagnostics.extend(diagnostics);
-        unit.unit = Arc::new(section);
-        unit.install = if install == InstallSection::default() {
-            Arc::clone(&self.default_install)
-        } else {
-            Arc::new(install)
-        };
-        unit.kind = kind;
-        let unit = match stopped.and_then(|()| self.report_check(check, unit.fragment_path.as_deref())) {
-            Ok(()) => Arc::new(unit),
-            Err(stop) => refused(unit, stop),
-        };
-        (unit, instance_dependent || links_depend)
+        let unit =
+            Unit { unit: Arc::new(finished.unit), install: finished.install, kind: finished.kind, ..unit };
+        (Arc::new(unit), finished.instance_dependent)
     }
 
-    /// A contradiction within a unit is reported where its main file is.
-    fn report_check(&mut self, check: Result<(), Stop>, fragment: Option<&Path>) -> Result<(), Stop> {
-        if let (Err(stop), Some(path)) = (&check, fragment) {
-            self.diagnostics.push(Diagnostic::new(Severity::Error, path, stop.error.clone()));
+    /// Reads all files of a unit, and notes in it which they are.
+    fn read(&self, unit: &mut Unit, file: Option<&UnitName>) -> Finished {
+        let id = unit.name.clone();
+        let mut draft = Draft::new(&id, &self.host, &self.settings);
+        if let Some(fragment) = file.and_then(|file| self.fragment(file)) {
+            unit.fragment_path = fragment.path().map(Arc::from);
+            draft.fragment(fragment);
         }
-        check
+        if draft.is_usable() {
+            let drop_ins = self.drop_ins.of(&unit.names().collect::<Vec<_>>());
+            drop_ins.iter().for_each(|drop_in| draft.drop_in(drop_in));
+            unit.drop_in_paths = drop_ins.iter().map(|drop_in| drop_in.path.clone()).collect();
+            self.add_dependency_links(&id, &mut draft);
+        }
+        draft.finish(&self.settings)
+    }
+
+    /// What `.wants` and `.requires` directories of the unit, and of its template, add.
+    fn add_dependency_links(&self, id: &UnitName, draft: &mut Draft<'_>) {
+        let of_template = id.template().and_then(|template| self.links.get(&template));
+        for (kind, target) in self.links.get(id).into_iter().chain(of_template).flatten() {
+            draft.add_dependency(*kind, target);
+        }
+    }
+
+    /// Names that have a file are kept once.
+    fn share_names(&self, section: &mut UnitSection) {
+        let UnitSection { after, before, requires, wants, .. } = section;
+        for name in [after, before, requires, wants].into_iter().flatten() {
+            if let Some((known, _)) = self.files.get_key_value(name) {
+                *name = known.clone();
+            }
+        }
     }
 
     /// The names of all links that lead to `id`.
@@ -337,38 +366,4 @@ fn alias_of_instance(link: &UnitName, name: &UnitName) -> Option<UnitName> {
         Some(own) => (own == instance).then(|| link.clone()),
         None => link.is_template().then(|| link.with_instance(instance).ok())?,
     }
-}
-
-/// What `.wants` and `.requires` directories of a unit, and of its template, add; and whether that differs by instance.
-fn dependency_links(
-    links: &HashMap<UnitName, Vec<(DependencyKind, UnitName)>>,
-    id: &UnitName,
-) -> (Vec<UnitName>, Vec<UnitName>, bool) {
-    let (mut wants, mut requires, mut by_instance) = (Vec::new(), Vec::new(), false);
-    let of_template = id.template().and_then(|template| links.get(&template));
-    for (kind, target) in links.get(id).into_iter().chain(of_template).flatten() {
-        by_instance |= target.is_template();
-        let Some(target) = instantiated(target, id) else {
-            continue;
-        };
-        match kind {
-            DependencyKind::Wants => wants.push(target),
-            DependencyKind::Requires => requires.push(target),
-        }
-    }
-    (wants, requires, by_instance)
-}
-
-/// A link to a template means the instance of the same name.
-fn instantiated(target: &UnitName, id: &UnitName) -> Option<UnitName> {
-    if target.is_template() { target.with_instance(id.instance()?).ok() } else { Some(target.clone()) }
-}
-
-fn masked(unit: Unit, path: &Path) -> Arc<Unit> {
-    let fragment_path = Some(Arc::from(path));
-    Arc::new(Unit { load_state: LoadState::Masked, fragment_path, ..unit })
-}
-
-fn refused(unit: Unit, stop: Stop) -> Arc<Unit> {
-    Arc::new(Unit { load_state: stop.state, load_error: Some(stop.error), ..unit })
 }

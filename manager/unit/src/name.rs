@@ -39,9 +39,6 @@ pub enum NameError {
         /// The first bad character in it.
         character: char,
     },
-    /// An instance cannot be made of it, or it names no single unit.
-    #[error("\"{0}\" is not a template: there is nothing between `@` and its type only in a template")]
-    NotATemplate(String),
     /// A backslash without `xHH`, or bytes that are not UTF-8 once unescaped.
     #[error("\"{0}\" is not escaped as unit names are: a backslash must be `\\xHH`")]
     BadEscape(String),

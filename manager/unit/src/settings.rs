@@ -91,6 +91,7 @@ impl Settings {
                 }
             }
         }
+        reader.settings.shrink();
         (reader.settings, reader.diagnostics)
     }
 }
@@ -215,6 +216,10 @@ impl Value for UnitPath {
 
     fn property(&self) -> Property {
         Property::Strs(self.0.iter().map(ToString::to_string).collect())
+    }
+
+    fn shrink(&mut self) {
+        self.0.shrink_to_fit();
     }
 }
 

@@ -146,6 +146,19 @@ pub enum SpecifierError {
     TooLong,
 }
 
+impl SpecifierError {
+    /// What would be right.
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) => "write `%%` for a single `%`",
+            Self::NotInNames(_) => "names of units take %n %N %p %i %j and those of host and user",
+            Self::Unavailable(_) => "write what it should stand for",
+            Self::Name { .. } => "use the escaped form: %i instead of %I, %p instead of %P, %j instead of %J",
+            Self::TooLong => "write less",
+        }
+    }
+}
+
 /// Text with its specifiers expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expansion {

@@ -46,7 +46,7 @@ impl fmt::Display for LoadState {
     }
 }
 
-/// A loaded unit. Its sections are shared with the other instances of its template where they are the same.
+/// A loaded unit. Sections are shared between units that have the same: instances of a template, and `[Install]`.
 #[derive(Clone, Debug)]
 pub struct Unit {
     /// The unit's own name, also where it was asked for by another one.
@@ -87,8 +87,8 @@ pub enum UnitKind {
 pub struct ServiceUnit {
     /// What it is.
     pub service: ServiceSection,
-    /// What surrounds its processes.
-    pub exec: ExecSection,
+    /// What surrounds its processes; shared between services that have the same.
+    pub exec: Arc<ExecSection>,
     /// How they are ended.
     pub kill: KillSection,
 }

@@ -66,3 +66,24 @@ fn a_bare_port_is_bound_as_the_kernel_can() {
     assert_eq!(address.socket_addr(true).unwrap().to_string(), "[::]:80");
     assert_eq!(address.socket_addr(false).unwrap().to_string(), "0.0.0.0:80");
 }
+
+#[test]
+fn ipv6_prints_as_inet_ntop_does() {
+    let print = |text| ListenAddress::parse(text, &common::host()).unwrap().to_string();
+    assert_eq!(print("[::ffff:1.2.3.4]:80"), "[::ffff:1.2.3.4]:80");
+    assert_eq!(print("[::102:304]:80"), "[::1.2.3.4]:80");
+    assert_eq!(print("[::1]:80"), "[::1]:80");
+    assert_eq!(print("[0:0:0:1:0:0:0:0]:80"), "[0:0:0:1::]:80");
+}
+
+#[test]
+fn the_usual_mistakes_are_answered_with_what_is_right() {
+    let help = |text| ListenAddress::parse(text, &common::host()).unwrap_err().help().unwrap_or_default();
+    assert!(help("localhost:80").starts_with("host names are not looked up"));
+    assert!(help("run/web.sock").starts_with("the path of a socket starts with `/`"));
+    assert!(help("1.2.3.4").starts_with("a port is missing"));
+    assert!(help("::1:80").starts_with("write brackets"));
+    assert_eq!(help("*:80"), help(":80"));
+    assert_eq!(help("1.2.3.4:0"), "a port is from 1 to 65535");
+    assert_eq!(help("[fe80::1]:80%eth9"), "a name must exist when the unit is loaded; an index need not");
+}

@@ -83,6 +83,18 @@ fn toml_means_the_same_as_systemd_s_syntax() {
 }
 
 #[test]
+fn toml_mistakes_have_a_place_and_the_form_that_is_right() {
+    let text = "[Socket]\nListenStream = [80, { port = 81 }]\nNoDelay = 2\n";
+    let mut library = library(&[("a.socket.toml", text)]);
+    assert_eq!(load(&mut library, "a.socket").load_state, LoadState::Loaded);
+    let lines = said(&mut library);
+    assert!(lines[0].starts_with("a.socket.toml:2:21: warning: ListenStream cannot be a table"), "{lines:?}");
+    assert!(lines[0].contains("\n    help: ListenStream= takes "), "{lines:?}");
+    assert!(lines[1].starts_with("a.socket.toml:3:1: warning: NoDelay=: "), "{lines:?}");
+    assert_eq!(lines.len(), 2);
+}
+
+#[test]
 fn instances_share_what_does_not_depend_on_their_name() {
     let mut library = library(&[("a@.service", SERVICE), ("b@.service", "[Service]\nExecStart=/bin/x %i\n")]);
     let service = |unit: &Unit| match &unit.kind {

@@ -63,6 +63,10 @@ impl Value for Vec<UnitName> {
     fn property(&self) -> Property {
         names_property(self)
     }
+
+    fn shrink(&mut self) {
+        self.shrink_to_fit();
+    }
 }
 
 /// The sockets of `Sockets=`: as dependencies, but only sockets.
@@ -86,6 +90,10 @@ impl Value for SocketNames {
     fn property(&self) -> Property {
         names_property(&self.0)
     }
+
+    fn shrink(&mut self) {
+        self.0.shrink_to_fit();
+    }
 }
 
 /// The names of an `[Install]` directive; an empty assignment forgets the earlier ones.
@@ -108,5 +116,9 @@ impl Value for InstallNames {
 
     fn property(&self) -> Property {
         names_property(&self.0)
+    }
+
+    fn shrink(&mut self) {
+        self.0.shrink_to_fit();
     }
 }

@@ -199,6 +199,10 @@ impl Value for FdNames {
     fn property(&self) -> Property {
         Property::Str(self.0.last().map(|name| name.as_str().to_owned()).unwrap_or_default())
     }
+
+    fn shrink(&mut self) {
+        self.0.shrink_to_fit();
+    }
 }
 
 /// A single unit name is a value of `Service=` alone, so only services are accepted.

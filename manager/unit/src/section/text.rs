@@ -56,6 +56,10 @@ impl Value for Uris {
     fn property(&self) -> Property {
         Property::Strs(self.0.iter().map(ToString::to_string).collect())
     }
+
+    fn shrink(&mut self) {
+        self.0.shrink_to_fit();
+    }
 }
 
 /// A user or group, by name or number, as text: it is looked up where it is used.
@@ -69,6 +73,12 @@ impl Account {
     /// The name, or the number as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl std::fmt::Display for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

@@ -92,10 +92,7 @@ impl ListenAddress {
         match text.as_bytes().first() {
             Some(b'/') => unix(text),
             Some(b'@') => abstract_name(text),
-            _ if text.starts_with("vsock:") => Err(ValueError::Unsupported {
-                text: text.to_owned(),
-                instead: "sockets are IP or unix sockets",
-            }),
+            _ if text.starts_with("vsock:") => Err(ValueError::Unsupported(text.to_owned())),
             _ => match port(text) {
                 Ok(port) => Ok(Self::AnyPort(port)),
                 Err(error @ ValueError::Range { .. }) => Err(error),
@@ -132,9 +129,35 @@ impl ListenAddress {
     }
 }
 
+/// The error for text that is no address at all.
+fn not_an_address(text: &str) -> ValueError {
+    ValueError::Address { text: text.to_owned(), instead: instead_of(text) }
+}
+
+/// What is right instead of a usual mistake.
+fn instead_of(text: &str) -> Option<&'static str> {
+    let brackets = text.starts_with('[');
+    let instead = match text.rsplit_once(':') {
+        _ if brackets && text.ends_with(']') => "a port is missing: write [v6]:port",
+        None if text.parse::<Ipv4Addr>().is_ok() => "a port is missing: write 1.2.3.4:port",
+        None if text.len() > 1 && text.contains(['/', '.']) => {
+            "the path of a socket starts with `/`; `%t/` is the runtime directory"
+        }
+        Some(("" | "*", _)) => "write the port alone to listen on all addresses",
+        Some((host, _)) if !brackets && host.contains(':') => {
+            "write brackets around an IPv6 address: [::1]:port"
+        }
+        Some((host, _)) if !brackets && host.contains(|c: char| c.is_ascii_alphabetic()) => {
+            "host names are not looked up: write an address, such as 127.0.0.1:port or [::1]:port"
+        }
+        _ => return None,
+    };
+    Some(instead)
+}
+
 fn unix(text: &str) -> Result<ListenAddress, ValueError> {
     if text.len() < 2 {
-        return Err(ValueError::invalid(text, EXPECTED));
+        return Err(not_an_address(text));
     }
     // Where /var/run is a link to /run both name one place, and /run is there earlier.
     let path = text.strip_prefix("/var/run/").map_or(text.into(), |rest| format!("/run/{rest}"));
@@ -146,7 +169,7 @@ fn unix(text: &str) -> Result<ListenAddress, ValueError> {
 
 fn abstract_name(text: &str) -> Result<ListenAddress, ValueError> {
     let name = text.strip_prefix('@').filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| ValueError::invalid(text, EXPECTED))?;
+    let name = name.ok_or_else(|| not_an_address(text))?;
     if text.len() > UNIX_MAX {
         return Err(ValueError::TooLong { length: text.len(), limit: UNIX_MAX });
     }
@@ -156,22 +179,21 @@ fn abstract_name(text: &str) -> Result<ListenAddress, ValueError> {
 /// A port number in any base, without leading blanks.
 fn port(text: &str) -> Result<u16, ValueError> {
     if text.starts_with(char::is_whitespace) {
-        return Err(ValueError::invalid(text, EXPECTED));
+        return Err(not_an_address(text));
     }
     let number = parse_u32(text).map_err(|error| match error {
         ValueError::Range { .. } => ValueError::range(text, PORTS),
-        _ => ValueError::invalid(text, EXPECTED),
+        _ => not_an_address(text),
     })?;
     match u16::try_from(number) {
-        Ok(0) => Err(ValueError::invalid(text, EXPECTED)),
-        Ok(port) => Ok(port),
-        Err(_) => Err(ValueError::range(text, PORTS)),
+        Ok(port @ 1..) => Ok(port),
+        Ok(0) | Err(_) => Err(ValueError::range(text, PORTS)),
     }
 }
 
 /// `1.2.3.4:80`, `[::1]:80`, and either with `%interface` at the end.
 fn inet(text: &str, host: &Host) -> Result<ListenAddress, ValueError> {
-    let invalid = || ValueError::invalid(text, EXPECTED);
+    let invalid = || not_an_address(text);
     let (endpoint, interface) =
         text.split_once('%').map_or((text, None), |(endpoint, name)| (endpoint, Some(name)));
     let scope = interface.map(|name| scope(name, host)).transpose()?;
@@ -207,14 +229,28 @@ fn scope(text: &str, host: &Host) -> Result<(u32, Box<str>), ValueError> {
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Inet(address) => address.fmt(f),
+            Self::Inet(SocketAddr::V4(address)) => address.fmt(f),
+            Self::Inet(SocketAddr::V6(address)) => fmt_v6(address, f),
             Self::Scoped(scoped) => {
-                write!(f, "[{}]:{}%{}", scoped.address.ip(), scoped.address.port(), scoped.interface)
+                fmt_v6(&scoped.address, f)?;
+                write!(f, "%{}", scoped.interface)
             }
             Self::AnyPort(port) => write!(f, "[::]:{port}"),
             Self::Unix(path) => f.write_str(&escape_c(path.as_bytes())),
             Self::Abstract(name) => write!(f, "@{}", escape_c(name)),
         }
+    }
+}
+
+/// Without the scope. inet_ntop(3) prints the old IPv4-compatible addresses in dotted form, Rust does not.
+fn fmt_v6(address: &SocketAddrV6, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (ip, port) = (address.ip(), address.port());
+    match ip.segments() {
+        [0, 0, 0, 0, 0, 0, high, _] if high != 0 => {
+            let [.., a, b, c, d] = ip.octets();
+            write!(f, "[::{a}.{b}.{c}.{d}]:{port}")
+        }
+        _ => write!(f, "[{ip}]:{port}"),
     }
 }
 
@@ -263,5 +299,9 @@ impl Value for Vec<Listen> {
     fn property(&self) -> Property {
         let line = |listen: &Listen| (listen.kind.to_string(), listen.address.to_string());
         Property::Listen(self.iter().map(line).collect())
+    }
+
+    fn shrink(&mut self) {
+        self.shrink_to_fit();
     }
 }

@@ -45,8 +45,8 @@ macro_rules! choice {
             pub fn parse(text: &str) -> Result<Self, ValueError> {
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    $($($other)|+ => Err(ValueError::Unsupported { text: text.to_owned(), instead: Self::WORDS }),)?
-                    _ => Err(ValueError::invalid(text, Self::WORDS)),
+                    $($($other)|+ => Err(ValueError::Unsupported(text.to_owned())),)?
+                    _ => Err(ValueError::invalid(text, "an accepted word")),
                 }
             }
         }
@@ -257,7 +257,7 @@ impl Instances {
         match parse_u32(text) {
             Ok(count @ 1..=Self::MAX) => Ok(Self::Count(count)),
             Ok(_) | Err(ValueError::Range { .. }) => Err(range()),
-            Err(_) => Err(ValueError::invalid(text, INSTANCES)),
+            Err(_) => Err(ValueError::invalid(text, "a number of instances")),
         }
     }
 }

@@ -45,13 +45,21 @@ impl Value for Vec<(String, String)> {
     fn property(&self) -> Property {
         Property::Strs(self.iter().map(|(name, value)| format!("{name}={value}")).collect())
     }
+
+    fn shrink(&mut self) {
+        self.shrink_to_fit();
+        for (name, value) in self {
+            name.shrink_to_fit();
+            value.shrink_to_fit();
+        }
+    }
 }
 
 fn assign_variable(variables: &mut Vec<(String, String)>, word: &str) -> Result<(), ValueError> {
     let assignment = word.split_once('=').filter(|(name, _)| is_variable_name(name));
     let (name, value) = assignment.ok_or_else(|| ValueError::Invalid {
         text: word.to_owned(),
-        expected: "an assignment to a variable: NAME=value",
+        expected: "an assignment to a variable",
     })?;
     set_variable(variables, name, value);
     Ok(())
@@ -90,6 +98,10 @@ impl Value for Vec<EnvironmentFile> {
 
     fn property(&self) -> Property {
         Property::EnvironmentFiles(self.iter().map(|file| (file.path.to_string(), file.optional)).collect())
+    }
+
+    fn shrink(&mut self) {
+        self.shrink_to_fit();
     }
 }
 

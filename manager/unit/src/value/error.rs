@@ -18,7 +18,7 @@ pub enum ValueError {
     Invalid {
         /// The refused text.
         text: String,
-        /// What it should have been, with its article.
+        /// What it should have been, in a few words with their article; the value's FORM says it in full.
         expected: &'static str,
     },
     /// Well formed, but too large or too small.
@@ -37,6 +37,14 @@ pub enum ValueError {
         /// Bytes possible.
         limit: usize,
     },
+    /// It looks like something that is no listening address but often tried.
+    #[error("\"{text}\" is not an address to listen on")]
+    Address {
+        /// The refused text.
+        text: String,
+        /// What would be right; `None`: any of the forms.
+        instead: Option<&'static str>,
+    },
     /// A path that must start with `/` and does not.
     #[error("\"{0}\" is not an absolute path")]
     NotAbsolute(String),
@@ -46,7 +54,7 @@ pub enum ValueError {
     /// A `'` or `"` without its partner, or a backslash at the end.
     #[error("unbalanced quotes in \"{0}\"")]
     Quotes(String),
-    /// A backslash that begins no escape; a warning where the value goes on, with both characters kept.
+    /// A backslash that begins no escape.
     #[error("unknown escape sequence in \"{0}\"")]
     Escape(String),
     /// Such an address cannot have sockets of that type.
@@ -56,13 +64,8 @@ pub enum ValueError {
     #[error("no network interface is called \"{0}\"")]
     NoInterface(String),
     /// systemd knows it, sockmgr does not (yet).
-    #[error("\"{text}\" is not supported by sockmgr yet")]
-    Unsupported {
-        /// What was asked for.
-        text: String,
-        /// What is there instead.
-        instead: &'static str,
-    },
+    #[error("\"{0}\" is not supported by sockmgr yet")]
+    Unsupported(String),
     /// Accepted, and worth knowing: a warning only.
     #[error("\"{text}\" {remark}")]
     Remark {
@@ -91,7 +94,7 @@ impl ValueError {
         Self::Other(message.into())
     }
 
-    /// `text` is not `expected` ("a boolean").
+    /// `text` is not `expected` ("a boolean"); empty text is just empty.
     pub fn invalid(text: &str, expected: &'static str) -> Self {
         if text.is_empty() { Self::Empty } else { Self::Invalid { text: text.to_owned(), expected } }
     }
@@ -114,7 +117,7 @@ impl ValueError {
 
     /// Whether the value was accepted nevertheless.
     pub fn is_remark(&self) -> bool {
-        matches!(self, Self::Remark { .. } | Self::Escape(_))
+        matches!(self, Self::Remark { .. })
     }
 
     /// What would be right, where the error knows it better than the value's general form.
@@ -122,9 +125,13 @@ impl ValueError {
         match self {
             Self::Fatal(inner) => inner.help(),
             Self::Range { limit, .. } => Some((*limit).to_owned()),
-            Self::Unsupported { instead, .. } => Some((*instead).to_owned()),
+            Self::Address { instead, .. } => instead.map(str::to_owned),
+            Self::Family(_) => Some("use ListenStream= or ListenDatagram= for it".to_owned()),
+            Self::NoInterface(_) => {
+                Some("a name must exist when the unit is loaded; an index need not".to_owned())
+            }
             Self::NotAbsolute(path) => Some(format!("a path starts with `/`; did you mean `%t/{path}`?")),
-            Self::Specifier(_) => Some("write `%%` for a single `%`".to_owned()),
+            Self::Specifier(error) => Some(error.help().to_owned()),
             Self::Quotes(_) => Some("write `\\\"` or `\\'` for a literal quote".to_owned()),
             Self::Escape(_) => Some("write `\\\\` for a literal backslash".to_owned()),
             _ => None,

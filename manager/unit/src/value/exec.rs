@@ -131,6 +131,11 @@ impl Value for Vec<ExecCommand> {
     fn property(&self) -> Property {
         Property::Exec(self.clone())
     }
+
+    fn shrink(&mut self) {
+        self.shrink_to_fit();
+        self.iter_mut().for_each(|command| command.argv.shrink_to_fit());
+    }
 }
 
 /// Reads the commands of one line, one after the other.

@@ -22,7 +22,7 @@ pub fn parse_bool(text: &str) -> Result<bool, ValueError> {
     match (is_one_of(&YES), is_one_of(&NO)) {
         (true, _) => Ok(true),
         (_, true) => Ok(false),
-        _ => Err(ValueError::invalid(text, BOOLEAN)),
+        _ => Err(ValueError::invalid(text, "a boolean")),
     }
 }
 
@@ -33,7 +33,7 @@ pub fn parse_bool(text: &str) -> Result<bool, ValueError> {
 /// It is no such number, or not within 32 bits.
 pub fn parse_u32(text: &str) -> Result<u32, ValueError> {
     let limit = "the number must be from 0 to 4294967295";
-    let (negative, value) = integer(text, UNSIGNED, limit)?;
+    let (negative, value) = integer(text, limit)?;
     let value = u32::try_from(value).map_err(|_| ValueError::range(text, limit))?;
     if negative && value != 0 { Err(ValueError::range(text, limit)) } else { Ok(value) }
 }
@@ -44,7 +44,7 @@ pub fn parse_u32(text: &str) -> Result<u32, ValueError> {
 /// It is no such number, or not within 64 bits.
 pub fn parse_u64(text: &str) -> Result<u64, ValueError> {
     let limit = "the number must be from 0 to 18446744073709551615";
-    let (negative, value) = integer(text, "a whole number", limit)?;
+    let (negative, value) = integer(text, limit)?;
     if negative && value != 0 { Err(ValueError::range(text, limit)) } else { Ok(value) }
 }
 
@@ -54,14 +54,14 @@ pub fn parse_u64(text: &str) -> Result<u64, ValueError> {
 /// It is no such number, or not within 32 bits.
 pub fn parse_i32(text: &str) -> Result<i32, ValueError> {
     let limit = "the number must be from -2147483648 to 2147483647";
-    let (negative, value) = integer(text, "a whole number", limit)?;
+    let (negative, value) = integer(text, limit)?;
     let value = if negative { -i128::from(value) } else { i128::from(value) };
     i32::try_from(value).map_err(|_| ValueError::range(text, limit))
 }
 
 /// Sign and magnitude of a whole number, as strtoul(3) with base 0 reads it, and `0b` and `0o` beside.
-fn integer(text: &str, expected: &'static str, limit: &'static str) -> Result<(bool, u64), ValueError> {
-    let invalid = || ValueError::invalid(text, expected);
+fn integer(text: &str, limit: &'static str) -> Result<(bool, u64), ValueError> {
+    let invalid = || ValueError::invalid(text, "a whole number");
     let trimmed = text.trim_start_matches(BLANKS);
     // strtoul knows neither prefix; systemd strips them first, so a sign may only follow.
     let (base, rest) = match strip_prefix_any(trimmed, ["0b", "0B"]) {
@@ -139,7 +139,7 @@ impl Mode {
     /// It is no octal number, or beyond 07777.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         if text.is_empty() || !text.bytes().all(|byte| matches!(byte, b'0'..=b'7')) {
-            return Err(ValueError::invalid(text, Self::EXPECTED));
+            return Err(ValueError::invalid(text, "an access mode"));
         }
         let mode = u32::from_str_radix(text, 8).ok().filter(|&mode| mode <= 0o7777);
         mode.map(Self).ok_or_else(|| ValueError::range(text, "an access mode is at most 7777"))

@@ -66,7 +66,7 @@ impl Signal {
     /// # Errors
     /// There is no such signal.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
-        let invalid = || ValueError::invalid(text, EXPECTED);
+        let invalid = || ValueError::invalid(text, "a signal");
         let number = match parse_i32(text) {
             Ok(number) => Some(number),
             Err(_) => number_of_name(text.strip_prefix("SIG").unwrap_or(text)),

@@ -35,7 +35,7 @@ impl Size {
     /// It is no size, or larger than one can be.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         let text = text.trim_matches(BLANKS);
-        let invalid = || ValueError::invalid(text, EXPECTED);
+        let invalid = || ValueError::invalid(text, "a size in bytes");
         let (mut sum, mut rest, mut allowed) = (0u64, text, &SUFFIXES[..]);
         loop {
             let (number, after) = Number::read(rest).ok_or_else(invalid)?;

@@ -126,7 +126,7 @@ impl Span {
         let mut sum = 0;
         let mut rest = text;
         while !rest.is_empty() {
-            let term = Term::read(rest, unit).ok_or_else(|| ValueError::invalid(text, EXPECTED))?;
+            let term = Term::read(rest, unit).ok_or_else(|| ValueError::invalid(text, "a time span"))?;
             sum = term.add_to(sum).ok_or_else(|| ValueError::range(text, LIMIT))?;
             rest = term.rest;
         }

@@ -52,9 +52,9 @@ impl Scalar for StandardInput {
         match text {
             "null" => Ok(Self::Null),
             "socket" => Ok(Self::Socket),
-            "tty" | "tty-force" | "tty-fail" | "data" => Err(unsupported(text, INPUT)),
-            _ if is_descriptor(text) => Err(unsupported(text, INPUT)),
-            _ => Err(ValueError::invalid(text, INPUT)),
+            "tty" | "tty-force" | "tty-fail" | "data" => Err(ValueError::Unsupported(text.to_owned())),
+            _ if is_descriptor(text) => Err(ValueError::Unsupported(text.to_owned())),
+            _ => Err(ValueError::invalid(text, "a source of input")),
         }
     }
 
@@ -83,8 +83,8 @@ impl Scalar for StandardOutput {
                 "file" => Self::File,
                 "append" => Self::Append,
                 "truncate" => Self::Truncate,
-                "fd" => return Err(unsupported(text, OUTPUT)),
-                _ => return Err(ValueError::invalid(text, OUTPUT)),
+                "fd" => return Err(ValueError::Unsupported(text.to_owned())),
+                _ => return Err(ValueError::invalid(text, "a place for output")),
             };
             return Ok(make(path::absolute(&cx.expand(file)?)?));
         }
@@ -99,8 +99,8 @@ impl Scalar for StandardOutput {
                 cx.warn(ValueError::Remark { text: text.to_owned(), remark });
                 Ok(Self::Journal)
             }
-            "tty" | "fd" => Err(unsupported(text, OUTPUT)),
-            _ => Err(ValueError::invalid(text, OUTPUT)),
+            "tty" | "fd" => Err(ValueError::Unsupported(text.to_owned())),
+            _ => Err(ValueError::invalid(text, "a place for output")),
         }
     }
 
@@ -125,10 +125,6 @@ impl StandardOutput {
 
 fn is_descriptor(text: &str) -> bool {
     text == "fd" || text.starts_with("fd:")
-}
-
-fn unsupported(text: &str, instead: &'static str) -> ValueError {
-    ValueError::Unsupported { text: text.to_owned(), instead }
 }
 
 impl fmt::Display for StandardInput {

@@ -31,7 +31,7 @@ impl FdName {
         if is_valid && !text.is_empty() {
             Ok(Self(text.into()))
         } else {
-            Err(ValueError::invalid(text, EXPECTED))
+            Err(ValueError::invalid(text, "a name for descriptors"))
         }
     }
 

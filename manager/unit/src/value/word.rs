@@ -86,7 +86,9 @@ impl<'a> Words<'a> {
         let unknown = word.has_unknown_escape;
         let text = word.into_text();
         if let (true, Ok(text)) = (unknown, &text) {
-            warn(ValueError::Escape(text.clone()));
+            let remark =
+                "has an unknown escape sequence, which is kept as it is; write `\\\\` for a backslash";
+            warn(ValueError::Remark { text: text.clone(), remark });
         }
         Some(text)
     }

@@ -1,0 +1,86 @@
+//! The `sockmgr` command: a verb on the command line becomes calls to the manager, and its answers become text.
+//!
+//! The way is always the same: words ([`args`]) → [`Session`] → calls ([`manager`] over [`bus`]) → text or JSON →
+//! [`Exit`]. Units are loaded, judged and run by the manager, never here; `up` starts a `sockmgrd`
+//! for that, and `verify` asks `sockmgr-unit`.
+//!
+//! Invariant: results go to stdout, everything else to stderr, and the exit code is the one systemctl gives.
+
+use std::process::ExitCode;
+
+mod args;
+mod bus;
+mod cat;
+mod dependencies;
+mod exit;
+mod format;
+mod jobs;
+mod list;
+mod logs;
+mod manager;
+mod names;
+mod property;
+mod session;
+mod show;
+mod signal;
+mod state;
+mod status;
+mod style;
+mod table;
+mod tree;
+mod units;
+mod up;
+mod verify;
+
+use args::{Invocation, Patterns, Verb};
+use exit::{CliError, Exit};
+use jobs::JobVerb;
+use session::{Session, Target};
+
+/// Runs the command with the arguments of this process.
+pub fn main() -> ExitCode {
+    let exit = match Invocation::read(std::env::args_os()) {
+        Ok(invocation) => run(invocation).unwrap_or_else(|error| error.report()),
+        Err(error) => explain(&error),
+    };
+    exit.into()
+}
+
+/// Help and version are answers; all else is a mistake on the command line, for which systemctl exits with 1.
+fn explain(error: &clap::Error) -> Exit {
+    // Nothing can be done when even this cannot be printed.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Failure } else { Exit::Success }
+}
+
+/// The one list of what each verb does.
+fn run(invocation: Invocation) -> Result<Exit, CliError> {
+    let Invocation { flags, verb } = invocation;
+    let target = Target::choose(&flags)?;
+    let open = |flags| Session::open(flags, target.clone());
+    match verb.unwrap_or(Verb::ListUnits(Patterns::default())) {
+        Verb::Start(units) => jobs::run(&mut open(flags)?, JobVerb::Start, &units.units),
+        Verb::Stop(units) => jobs::run(&mut open(flags)?, JobVerb::Stop, &units.units),
+        Verb::Restart(units) => jobs::run(&mut open(flags)?, JobVerb::Restart, &units.units),
+        Verb::TryRestart(units) => jobs::run(&mut open(flags)?, JobVerb::TryRestart, &units.units),
+        Verb::Reload(units) => jobs::run(&mut open(flags)?, JobVerb::Reload, &units.units),
+        Verb::ReloadOrRestart(units) => jobs::run(&mut open(flags)?, JobVerb::ReloadOrRestart, &units.units),
+        Verb::TryReloadOrRestart(units) => {
+            jobs::run(&mut open(flags)?, JobVerb::TryReloadOrRestart, &units.units)
+        }
+        Verb::Kill(units) => state::kill(&mut open(flags)?, &units.units),
+        Verb::ResetFailed(patterns) => state::reset_failed(&mut open(flags)?, &patterns.units),
+        Verb::Status(patterns) => status::run(&mut open(flags)?, &patterns.units),
+        Verb::Show(patterns) => show::run(&mut open(flags)?, &patterns.units),
+        Verb::Cat(units) => cat::run(&mut open(flags)?, &units.units),
+        Verb::ListSockets(patterns) => list::sockets(&mut open(flags)?, &patterns.units),
+        Verb::ListUnits(patterns) => list::units(&mut open(flags)?, &patterns.units),
+        Verb::ListDependencies(wanted) => dependencies::run(&mut open(flags)?, &wanted),
+        Verb::IsActive(units) => state::is_active(&mut open(flags)?, &units.units),
+        Verb::IsFailed(units) => state::is_failed(&mut open(flags)?, &units.units),
+        Verb::IsSystemRunning => state::is_system_running(&mut open(flags)?),
+        Verb::DaemonReload => state::daemon_reload(&mut open(flags)?),
+        Verb::Verify(what) => verify::run(&flags, &target, &what.files),
+        Verb::Up(what) => up::run(flags, &target, &what),
+    }
+}

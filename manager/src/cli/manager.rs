@@ -1,0 +1,336 @@
+//! The manager as the command sees it: the calls of `org.freedesktop.systemd1` with their types.
+//!
+//! Nothing is printed or decided here. Invariant: every method name, interface and signature of the manager's API that the
+//! command uses is written in this file.
+
+use std::collections::HashSet;
+
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use zbus::wire::{DynamicType, OwnedObjectPath, OwnedVariant, Signature, Type, Variant};
+
+use super::bus::{Bus, BusError, Call, Signal};
+use super::names::{type_of, unit_path};
+
+/// What all interface names begin with.
+const API: &str = "org.freedesktop.systemd1";
+const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
+const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const UNIT: &str = "org.freedesktop.systemd1.Unit";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+
+/// One row of `ListUnitsByPatterns`: a loaded unit.
+#[derive(Debug, Clone, Deserialize, Type)]
+pub(crate) struct ListedUnit {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) load_state: String,
+    pub(crate) active_state: String,
+    pub(crate) sub_state: String,
+    /// The unit whose state this one follows, or nothing.
+    pub(crate) following: String,
+    _path: OwnedObjectPath,
+    /// 0 without a job.
+    pub(crate) job: u32,
+    pub(crate) job_type: String,
+    _job_path: OwnedObjectPath,
+}
+
+/// The end of a job.
+#[derive(Debug)]
+pub(crate) struct JobRemoved {
+    /// The job's object path.
+    pub(crate) job: String,
+    pub(crate) unit: String,
+    /// `done`, `failed`, `canceled`, …
+    pub(crate) result: String,
+}
+
+/// One process of a unit: its control group, pid and command line.
+pub(crate) type UnitProcess = (String, u32, String);
+
+/// A connection to a manager.
+#[derive(Debug)]
+pub(crate) struct Manager {
+    bus: Bus,
+}
+
+impl Manager {
+    pub(crate) fn new(bus: Bus) -> Self {
+        Self { bus }
+    }
+
+    fn call<T, B>(&mut self, member: &str, body: B) -> Result<T, BusError>
+    where
+        T: DeserializeOwned + Type,
+        B: Serialize + DynamicType,
+    {
+        self.bus.call(&manager_call(member, body))
+    }
+
+    /// Loaded units in any of `states` whose name matches any of `patterns`; an empty list means all.
+    pub(crate) fn list_units(
+        &mut self,
+        states: &[String],
+        patterns: &[String],
+    ) -> Result<Vec<ListedUnit>, BusError> {
+        self.call("ListUnitsByPatterns", (states, patterns))
+    }
+
+    /// Asks for a job on each unit; the answers, in order, are the jobs' object paths.
+    pub(crate) fn enqueue(
+        &mut self,
+        method: &str,
+        units: &[String],
+        mode: &str,
+    ) -> Result<Vec<Result<String, BusError>>, BusError> {
+        let calls = units.iter().map(|unit| manager_call(method, (unit.as_str(), mode)));
+        let answers = self.bus.pipeline::<OwnedObjectPath, _>(calls)?;
+        Ok(answers.into_iter().map(|answer| answer.map(|path| path.to_string())).collect())
+    }
+
+    /// Waits until one of `jobs` is done.
+    pub(crate) fn wait_job(&mut self, jobs: &HashSet<String>) -> Result<JobRemoved, BusError> {
+        loop {
+            let Some(signal) = self.bus.next_signal(None)? else { continue };
+            if signal.member != "JobRemoved" {
+                continue;
+            }
+            let (_, job, unit, result): (u32, OwnedObjectPath, String, String) = signal.arguments()?;
+            if jobs.contains(job.as_str()) {
+                return Ok(JobRemoved { job: job.to_string(), unit, result });
+            }
+        }
+    }
+
+    /// Waits for any signal, at most `timeout`.
+    pub(crate) fn wait_signal(
+        &mut self,
+        timeout: Option<std::time::Duration>,
+    ) -> Result<Option<Signal>, BusError> {
+        self.bus.next_signal(timeout)
+    }
+
+    pub(crate) fn kill_unit(&mut self, unit: &str, whom: &str, signal: i32) -> Result<(), BusError> {
+        self.call("KillUnit", (unit, whom, signal))
+    }
+
+    pub(crate) fn reset_failed(&mut self) -> Result<(), BusError> {
+        self.call("ResetFailed", ())
+    }
+
+    pub(crate) fn reset_failed_unit(&mut self, unit: &str) -> Result<(), BusError> {
+        self.call("ResetFailedUnit", (unit,))
+    }
+
+    pub(crate) fn reload(&mut self) -> Result<(), BusError> {
+        self.call("Reload", ())
+    }
+
+    /// The processes of a unit.
+    pub(crate) fn processes(&mut self, unit: &str) -> Result<Vec<UnitProcess>, BusError> {
+        self.call("GetUnitProcesses", (unit,))
+    }
+
+    /// The object path of the unit a process belongs to.
+    pub(crate) fn unit_of_pid(&mut self, pid: u32) -> Result<String, BusError> {
+        self.call::<OwnedObjectPath, _>("GetUnitByPID", (pid,)).map(|path| path.to_string())
+    }
+
+    /// `running`, `degraded`, `starting`, …
+    pub(crate) fn system_state(&mut self) -> Result<String, BusError> {
+        let call = get(MANAGER_PATH, MANAGER, "SystemState");
+        self.bus.call::<OwnedVariant, _>(&call).map(|value| text_of(&value))
+    }
+
+    /// One text property of the Unit interface, of many units at once.
+    pub(crate) fn unit_texts(
+        &mut self,
+        units: &[String],
+        property: &str,
+    ) -> Result<Vec<Result<String, BusError>>, BusError> {
+        let paths: Vec<String> = units.iter().map(|unit| unit_path(unit)).collect();
+        let answers = self.bus.pipeline(paths.iter().map(|path| get(path, UNIT, property)))?;
+        Ok(answers.into_iter().map(|answer| answer.map(|value: OwnedVariant| text_of(&value))).collect())
+    }
+
+    /// One property of any type of many units at once; what a unit does not have is absent.
+    pub(crate) fn unit_values(
+        &mut self,
+        units: &[String],
+        interface: Interface,
+        property: &str,
+    ) -> Result<Vec<Option<OwnedVariant>>, BusError> {
+        let places: Vec<(String, String)> =
+            units.iter().map(|unit| (unit_path(unit), interface.of(unit))).collect();
+        let answers =
+            self.bus.pipeline(places.iter().map(|(path, interface)| get(path, interface, property)))?;
+        Ok(answers.into_iter().map(Result::ok).collect())
+    }
+
+    /// All properties of the manager.
+    pub(crate) fn own_properties(&mut self) -> Result<Properties, BusError> {
+        self.bus.call(&get_all(MANAGER_PATH))
+    }
+
+    /// All properties of many objects at once.
+    pub(crate) fn properties(
+        &mut self,
+        paths: &[String],
+    ) -> Result<Vec<Result<Properties, BusError>>, BusError> {
+        self.bus.pipeline(paths.iter().map(|path| get_all(path)))
+    }
+}
+
+/// Which of a unit's interfaces a property belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interface {
+    /// The one all units have.
+    Unit,
+    /// The one of the unit's type: Socket, Service, …
+    Type,
+}
+
+impl Interface {
+    fn of(self, unit: &str) -> String {
+        match self {
+            Self::Unit => UNIT.to_owned(),
+            Self::Type => {
+                let mut kind = type_of(unit).to_owned();
+                if let Some(first) = kind.get_mut(..1) {
+                    first.make_ascii_uppercase();
+                }
+                format!("{API}.{kind}")
+            }
+        }
+    }
+}
+
+fn manager_call<B>(member: &str, body: B) -> Call<'_, B> {
+    Call { path: MANAGER_PATH, interface: MANAGER, member, body }
+}
+
+fn get<'a>(path: &'a str, interface: &'a str, property: &'a str) -> Call<'a, (&'a str, &'a str)> {
+    Call { path, interface: PROPERTIES, member: "Get", body: (interface, property) }
+}
+
+/// The empty interface name means all interfaces together, as with systemd.
+fn get_all(path: &str) -> Call<'_, (&'static str,)> {
+    Call { path, interface: PROPERTIES, member: "GetAll", body: ("",) }
+}
+
+fn text_of(value: &Variant<'_>) -> String {
+    match value {
+        Variant::Str(text) => text.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// The properties of one object in the order the manager sent them. A property that is absent or of another type than
+/// expected reads as empty, so that a manager may know more or less than this command.
+#[derive(Debug)]
+pub(crate) struct Properties(Vec<(String, OwnedVariant)>);
+
+impl Properties {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Variant<'static>)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), &**value))
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Variant<'static>> {
+        self.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
+    }
+
+    pub(crate) fn text(&self, name: &str) -> &str {
+        match self.get(name) {
+            Some(Variant::Str(text)) => text.as_str(),
+            _ => "",
+        }
+    }
+
+    pub(crate) fn u32(&self, name: &str) -> u32 {
+        self.get(name).and_then(|value| u32::try_from(value).ok()).unwrap_or(0)
+    }
+
+    pub(crate) fn i32(&self, name: &str) -> i32 {
+        self.get(name).and_then(|value| i32::try_from(value).ok()).unwrap_or(0)
+    }
+
+    /// A number that systemd gives as `UINT64_MAX` where it is not known.
+    pub(crate) fn u64(&self, name: &str) -> Option<u64> {
+        self.get(name).and_then(|value| u64::try_from(value).ok()).filter(|number| *number != u64::MAX)
+    }
+
+    pub(crate) fn bool(&self, name: &str) -> bool {
+        self.get(name).and_then(|value| bool::try_from(value).ok()).unwrap_or(false)
+    }
+
+    pub(crate) fn texts(&self, name: &str) -> Vec<String> {
+        self.get(name).map(texts).unwrap_or_default()
+    }
+
+    /// A list of structures, decoded.
+    pub(crate) fn rows<T>(&self, name: &str) -> Vec<T>
+    where
+        T: for<'a> TryFrom<Variant<'a>>,
+    {
+        self.get(name).map(rows).unwrap_or_default()
+    }
+}
+
+/// A list of texts.
+pub(crate) fn texts(value: &Variant<'_>) -> Vec<String> {
+    match value {
+        Variant::Array(array) => array.inner().iter().map(text_of).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A list of structures; those of another shape are left out.
+pub(crate) fn rows<T>(value: &Variant<'_>) -> Vec<T>
+where
+    T: for<'a> TryFrom<Variant<'a>>,
+{
+    match value {
+        Variant::Array(array) => {
+            array.inner().iter().filter_map(|row| T::try_from(row.try_clone().ok()?).ok()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+impl Type for Properties {
+    const SIGNATURE: &'static Signature = &Signature::static_dict(&Signature::Str, &Signature::Variant);
+}
+
+impl<'de> Deserialize<'de> for Properties {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Ordered;
+        impl<'de> Visitor<'de> for Ordered {
+            type Value = Properties;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a dictionary of properties")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Properties, A::Error> {
+                let mut properties = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    properties.push(entry);
+                }
+                Ok(Properties(properties))
+            }
+        }
+        deserializer.deserialize_map(Ordered)
+    }
+}
+
+#[cfg(test)]
+impl Properties {
+    /// Properties for tests.
+    pub(crate) fn of<const N: usize>(properties: [(&str, Variant<'static>); N]) -> Self {
+        let own = |(name, value): (&str, Variant<'static>)| {
+            (name.to_owned(), OwnedVariant::try_from(value).unwrap())
+        };
+        Self(properties.into_iter().map(own).collect())
+    }
+}

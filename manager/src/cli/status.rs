@@ -1,0 +1,261 @@
+//! status: what a unit is and does, for people.
+//!
+//! What it takes is asked for here and drawn in [`view`]. Invariant: a unit that goes away between two questions is shown
+//! as far as it was still there.
+
+mod view;
+
+use serde::Serialize;
+use sockmgr_unit::UnitType;
+
+use self::view::View;
+use super::exit::{CliError, Exit, chain};
+use super::format;
+use super::logs;
+use super::manager::{Properties, UnitProcess};
+use super::names::unit_path;
+use super::session::Session;
+use super::units::{self, Filter};
+
+/// How many log lines are shown unless `--lines` says otherwise.
+const LOG_LINES: usize = 10;
+
+/// Another unit and its active state.
+#[derive(Debug, Serialize)]
+struct Neighbour {
+    unit: String,
+    active: String,
+}
+
+/// One instance of a group, from `org.sockmgr.Group1`.
+#[derive(Debug, Serialize)]
+struct Instance {
+    slot: u32,
+    unit: String,
+    main_pid: u32,
+    state: String,
+    in_rotation: bool,
+}
+
+/// All that is asked for to show one unit.
+struct UnitStatus {
+    properties: Properties,
+    triggered_by: Vec<Neighbour>,
+    triggers: Vec<Neighbour>,
+    processes: Vec<UnitProcess>,
+    logs: Vec<String>,
+}
+
+/// Shows the units that the arguments name (a number is a process id), or the manager.
+pub(crate) fn run(session: &mut Session, arguments: &[String]) -> Result<Exit, CliError> {
+    if arguments.is_empty() {
+        return manager(session);
+    }
+    let (names, paths) = objects(session, arguments)?;
+    show(session, &names, &paths)
+}
+
+/// Shows the units of the object `paths`; the names are for messages.
+fn show(session: &mut Session, names: &[String], paths: &[String]) -> Result<Exit, CliError> {
+    let (mut exit, mut all) = (Exit::Success, Vec::new());
+    for (name, properties) in names.iter().zip(session.manager.properties(paths)?) {
+        let properties = match properties {
+            Ok(properties) => properties,
+            Err(error) => {
+                eprintln!("Failed to get properties of {name}: {}", chain(&error));
+                exit = exit.or(Exit::Failure);
+                continue;
+            }
+        };
+        exit = exit.or(judge(&properties));
+        if is_missing(&properties) {
+            eprintln!("Unit {name} could not be found.");
+        } else {
+            all.push(UnitStatus::gather(session, properties)?);
+        }
+    }
+    print(session, &all)?;
+    Ok(exit)
+}
+
+/// Names, for messages, and object paths.
+fn objects(session: &mut Session, arguments: &[String]) -> Result<(Vec<String>, Vec<String>), CliError> {
+    let (mut names, mut paths) = (Vec::new(), Vec::new());
+    for argument in arguments {
+        if let Ok(pid) = argument.parse() {
+            names.push(argument.clone());
+            paths.push(session.manager.unit_of_pid(pid)?);
+            continue;
+        }
+        for name in units::expand(session, std::slice::from_ref(argument))? {
+            paths.push(unit_path(&name));
+            names.push(name);
+        }
+    }
+    Ok((names, paths))
+}
+
+fn is_missing(properties: &Properties) -> bool {
+    properties.text("LoadState") == "not-found" && properties.text("ActiveState") == "inactive"
+}
+
+fn judge(properties: &Properties) -> Exit {
+    match properties.text("ActiveState") {
+        _ if is_missing(properties) => Exit::Unknown,
+        "inactive" | "failed" => Exit::NotRunning,
+        _ => Exit::Success,
+    }
+}
+
+fn print(session: &Session, all: &[UnitStatus]) -> Result<(), CliError> {
+    let summaries: Vec<Summary<'_>> = all.iter().map(Summary::of).collect();
+    if session.print_json(&summaries)? {
+        return Ok(());
+    }
+    let view = View { style: session.style, width: session.width(), now: format::now() };
+    let texts: Vec<String> = all.iter().map(|status| view.unit(status)).collect();
+    session.print(&texts.join("\n"))
+}
+
+impl UnitStatus {
+    /// Asks for what the properties refer to.
+    fn gather(session: &mut Session, properties: Properties) -> Result<Self, CliError> {
+        let triggered_by = neighbours(session, properties.texts("TriggeredBy"))?;
+        let triggers = neighbours(session, properties.texts("Triggers"))?;
+        let processes = match properties.text("ControlGroup") {
+            "" => Vec::new(),
+            // A unit may stop between the two questions: then there is nothing to show.
+            _ => session.manager.processes(properties.text("Id")).unwrap_or_default(),
+        };
+        let lines = session.flags.lines.unwrap_or(LOG_LINES);
+        let logs = logs::tail(properties.text("StandardOutput"), lines);
+        Ok(Self { properties, triggered_by, triggers, processes, logs })
+    }
+
+    fn instances(&self) -> Vec<Instance> {
+        let rows: Vec<(u32, String, String, u32, bool)> = self.properties.rows("Slots");
+        rows.into_iter()
+            .map(|(slot, unit, state, main_pid, in_rotation)| Instance {
+                slot,
+                unit,
+                main_pid,
+                state,
+                in_rotation,
+            })
+            .collect()
+    }
+
+    /// When the unit got into its present state.
+    fn since(&self) -> u64 {
+        let name = match self.properties.text("ActiveState") {
+            "active" | "reloading" => "ActiveEnterTimestamp",
+            "inactive" | "failed" => "InactiveEnterTimestamp",
+            "activating" => "InactiveExitTimestamp",
+            _ => "ActiveExitTimestamp",
+        };
+        self.properties.u64(name).unwrap_or(0)
+    }
+}
+
+fn neighbours(session: &mut Session, units: Vec<String>) -> Result<Vec<Neighbour>, CliError> {
+    let states = session.manager.unit_texts(&units, "ActiveState")?;
+    let pairs = units.into_iter().zip(states);
+    Ok(pairs.map(|(unit, active)| Neighbour { unit, active: active.unwrap_or_default() }).collect())
+}
+
+/// A unit's status for programs.
+#[derive(Serialize)]
+struct Summary<'a> {
+    unit: &'a str,
+    description: &'a str,
+    load: &'a str,
+    active: &'a str,
+    sub: &'a str,
+    result: &'a str,
+    /// Microseconds since 1970, 0 for never.
+    since: u64,
+    fragment: &'a str,
+    drop_ins: Vec<String>,
+    triggered_by: &'a [Neighbour],
+    triggers: &'a [Neighbour],
+    listen: Vec<(String, String)>,
+    accepted: u32,
+    connections: u32,
+    main_pid: u32,
+    status_text: &'a str,
+    instances: Vec<Instance>,
+    processes: &'a [UnitProcess],
+    logs: &'a [String],
+}
+
+impl<'a> Summary<'a> {
+    fn of(status: &'a UnitStatus) -> Self {
+        let properties = &status.properties;
+        Self {
+            unit: properties.text("Id"),
+            description: properties.text("Description"),
+            load: properties.text("LoadState"),
+            active: properties.text("ActiveState"),
+            sub: properties.text("SubState"),
+            result: properties.text("Result"),
+            since: status.since(),
+            fragment: properties.text("FragmentPath"),
+            drop_ins: properties.texts("DropInPaths"),
+            triggered_by: &status.triggered_by,
+            triggers: &status.triggers,
+            listen: properties.rows("Listen"),
+            accepted: properties.u32("NAccepted"),
+            connections: properties.u32("NConnections"),
+            main_pid: properties.u32("MainPID"),
+            status_text: properties.text("StatusText"),
+            instances: status.instances(),
+            processes: &status.processes,
+            logs: &status.logs,
+        }
+    }
+}
+
+/// Shows the manager, and with `--all`, `--type` or `--state` the units, too.
+fn manager(session: &mut Session) -> Result<Exit, CliError> {
+    let properties = session.manager.own_properties()?;
+    if !session.print_json(&ManagerSummary::of(&properties))? {
+        let processes = match properties.text("ControlGroup") {
+            "" => Vec::new(),
+            _ => session.manager.processes("-.slice").unwrap_or_default(),
+        };
+        let view = View { style: session.style, width: session.width(), now: format::now() };
+        session.print(&view.manager(&properties, &processes))?;
+    }
+    if Filter::of(&session.flags)?.is_default() {
+        return Ok(Exit::Success);
+    }
+    let names: Vec<String> =
+        units::list(session, &[], UnitType::Service)?.into_iter().map(|unit| unit.name).collect();
+    let paths: Vec<String> = names.iter().map(|name| unit_path(name)).collect();
+    session.print("\n")?;
+    show(session, &names, &paths).map(|_| Exit::Success)
+}
+
+/// The manager's status for programs.
+#[derive(Serialize)]
+struct ManagerSummary<'a> {
+    state: &'a str,
+    units: u32,
+    jobs: u32,
+    failed: u32,
+    since: u64,
+    version: &'a str,
+}
+
+impl<'a> ManagerSummary<'a> {
+    fn of(properties: &'a Properties) -> Self {
+        Self {
+            state: properties.text("SystemState"),
+            units: properties.u32("NNames"),
+            jobs: properties.u32("NJobs"),
+            failed: properties.u32("NFailedUnits"),
+            since: properties.u64("UserspaceTimestamp").unwrap_or(0),
+            version: properties.text("Version"),
+        }
+    }
+}

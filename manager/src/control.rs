@@ -1,0 +1,81 @@
+//! Control: the manager as D-Bus shows it, with the interfaces of `org.freedesktop.systemd1` and some of our own.
+//!
+//! There are no objects: a path and a name are looked up in tables at each call, so an idle manager holds nothing for its
+//! clients. Peer to peer and bus connections share one dispatcher. Never here: decisions about units; they are the
+//! engine's, reached through [`Core`]. Invariant: a reply is queued before any signal that its call gave rise to.
+
+mod bus;
+mod dispatch;
+mod error;
+mod glob;
+mod group;
+mod hub;
+mod interface;
+mod introspect;
+mod job;
+mod listing;
+mod manager;
+mod object;
+mod outbox;
+mod path;
+mod peer;
+mod request;
+mod service;
+mod signal;
+mod socket;
+mod standard;
+mod subject;
+#[cfg(test)]
+mod tests;
+mod unit;
+mod value;
+
+use std::path::PathBuf;
+
+use sockmgr_engine::{Command, Engine, JobId, KillWho, Notice, RequestError, Time};
+use sockmgr_unit::UnitName;
+
+pub use error::StartError;
+pub use hub::Hub;
+
+/// What the control needs of the driver.
+pub trait Core {
+    /// The engine, to look at.
+    fn engine(&self) -> &Engine;
+
+    /// Queues the job that `command` asks for, and performs what can be done at once. `None`: there is nothing to do.
+    ///
+    /// # Errors
+    /// The unit does not exist, cannot be used, or has no such function.
+    fn request(&mut self, command: &Command) -> Result<Option<JobId>, RequestError>;
+
+    /// Sends `signal` to processes of `unit`.
+    ///
+    /// # Errors
+    /// There is no such unit, or it has no such process.
+    fn kill(&mut self, unit: &UnitName, who: KillWho, signal: i32) -> Result<(), RequestError>;
+
+    /// Forgets failures and start counts, of one unit or of all.
+    ///
+    /// # Errors
+    /// There is no such unit.
+    fn reset_failed(&mut self, unit: Option<&UnitName>) -> Result<(), RequestError>;
+
+    /// Reads all unit files again (`daemon-reload`).
+    ///
+    /// # Errors
+    /// Why they cannot be read; the old ones stay in use.
+    fn reload(&mut self) -> Result<(), String>;
+
+    /// Looks on disk for a unit that is not known yet.
+    fn find(&mut self, unit: &UnitName);
+
+    /// What clients have yet to hear of, oldest first.
+    fn take_notices(&mut self) -> Vec<Notice>;
+
+    /// A moment in microseconds since 1970.
+    fn realtime(&self, time: Time) -> u64;
+
+    /// Where unit files are looked for, first wins.
+    fn unit_path(&self) -> Vec<PathBuf>;
+}

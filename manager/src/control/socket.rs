@@ -1,0 +1,28 @@
+//! `org.freedesktop.systemd1.Socket`: what a socket unit has at run time; what its file says comes from the directive table.
+//!
+//! Never here: listeners themselves. Invariant: a socket that is down shows zeros, not absent properties.
+
+use sockmgr_engine::SocketView;
+
+use super::interface::{Field, Interface};
+use super::subject::UnitSubject;
+
+pub(super) static INTERFACE: Interface = Interface {
+    name: "org.freedesktop.systemd1.Socket",
+    files: Some(sockmgr_unit::Interface::Socket),
+    fields: &[
+        Field::of_unit("Result", "s", |unit| {
+            unit.socket().map_or("success", |socket| socket.result.as_str()).into()
+        })
+        .announced(),
+        Field::of_unit("NConnections", "u", |unit| count(unit, |socket| socket.n_connections).into())
+            .announced(),
+        Field::of_unit("NAccepted", "u", |unit| count(unit, |socket| socket.n_accepted).into()).announced(),
+        Field::of_unit("NRefused", "u", |unit| count(unit, |socket| socket.n_refused).into()).announced(),
+    ],
+    ..Interface::EMPTY
+};
+
+fn count(unit: &UnitSubject<'_>, of: fn(&SocketView) -> u32) -> u32 {
+    unit.socket().as_ref().map_or(0, of)
+}

@@ -1,0 +1,152 @@
+//! `org.freedesktop.systemd1.Unit` and `.Target`: what all units have.
+//!
+//! Never here: what one kind of unit has alone. Invariant: what the engine knows (implied and mirrored ties) wins over what
+//! the file says.
+
+use sockmgr_engine::{Stamps, Time, UnitView, Verb};
+use sockmgr_unit::{LoadState, UnitName};
+
+use super::dispatch::{Answer, Call};
+use super::error::load_error_name;
+use super::interface::{Access, Argument, Field, Interface, Method};
+use super::subject::{UnitSubject, monotonic};
+use super::value::{Value, names};
+use super::{path, request};
+
+pub(super) static INTERFACE: Interface = Interface {
+    name: "org.freedesktop.systemd1.Unit",
+    files: Some(sockmgr_unit::Interface::Unit),
+    fields: FIELDS,
+    methods: METHODS,
+    ..Interface::EMPTY
+};
+
+/// A target has nothing of its own, but clients ask for the interface by the type of a unit.
+pub(super) static TARGET: Interface =
+    Interface { name: "org.freedesktop.systemd1.Target", ..Interface::EMPTY };
+
+const FIELDS: &[Field] = &[
+    Field::of_unit("Following", "s", |_| "".into()),
+    Field::of_unit("WantedBy", "as", |unit| ties(unit, |view| &view.wanted_by)),
+    Field::of_unit("RequiredBy", "as", |unit| ties(unit, |view| &view.required_by)),
+    Field::of_unit("Before", "as", |unit| ties(unit, |view| &view.before)),
+    Field::of_unit("After", "as", |unit| ties(unit, |view| &view.after)),
+    Field::of_unit("Triggers", "as", |unit| ties(unit, |view| &view.triggers)),
+    Field::of_unit("TriggeredBy", "as", |unit| ties(unit, |view| &view.triggered_by)),
+    Field::of_unit("ActiveState", "s", |unit| unit.active_state().as_str().into()).announced(),
+    Field::of_unit("SubState", "s", |unit| unit.sub_state().into()).announced(),
+    Field::of_unit("StateChangeTimestamp", "t", |unit| realtime(unit, |s| s.state_change)).announced(),
+    Field::of_unit("StateChangeTimestampMonotonic", "t", |unit| since_boot(unit, |s| s.state_change))
+        .announced(),
+    Field::of_unit("InactiveExitTimestamp", "t", |unit| realtime(unit, |s| s.inactive_exit)).announced(),
+    Field::of_unit("InactiveExitTimestampMonotonic", "t", |unit| since_boot(unit, |s| s.inactive_exit))
+        .announced(),
+    Field::of_unit("ActiveEnterTimestamp", "t", |unit| realtime(unit, |s| s.active_enter)).announced(),
+    Field::of_unit("ActiveEnterTimestampMonotonic", "t", |unit| since_boot(unit, |s| s.active_enter))
+        .announced(),
+    Field::of_unit("ActiveExitTimestamp", "t", |unit| realtime(unit, |s| s.active_exit)).announced(),
+    Field::of_unit("ActiveExitTimestampMonotonic", "t", |unit| since_boot(unit, |s| s.active_exit))
+        .announced(),
+    Field::of_unit("InactiveEnterTimestamp", "t", |unit| realtime(unit, |s| s.inactive_enter)).announced(),
+    Field::of_unit("InactiveEnterTimestampMonotonic", "t", |unit| since_boot(unit, |s| s.inactive_enter))
+        .announced(),
+    Field::of_unit("CanStart", "b", |unit| is_loaded(unit).into()),
+    Field::of_unit("CanStop", "b", |unit| unit.view.is_some().into()),
+    Field::of_unit("CanReload", "b", |unit| can_reload(unit).into()),
+    Field::of_unit("CanIsolate", "b", |_| false.into()),
+    Field::of_unit("Job", "(uo)", job).announced(),
+    Field::of_unit("LoadError", "(ss)", load_error),
+];
+
+fn ties<'s>(unit: &'s UnitSubject<'_>, of: fn(&'s UnitView<'_>) -> &'s Vec<&'s UnitName>) -> Value {
+    names(unit.view.as_ref().map(of).into_iter().flatten().copied())
+}
+
+fn stamp(unit: &UnitSubject<'_>, of: fn(&Stamps) -> Option<Time>) -> Option<Time> {
+    unit.view.as_ref().and_then(|view| of(&view.stamps))
+}
+
+fn realtime(unit: &UnitSubject<'_>, of: fn(&Stamps) -> Option<Time>) -> Value {
+    unit.realtime(stamp(unit, of)).into()
+}
+
+fn since_boot(unit: &UnitSubject<'_>, of: fn(&Stamps) -> Option<Time>) -> Value {
+    monotonic(stamp(unit, of)).into()
+}
+
+fn is_loaded(unit: &UnitSubject<'_>) -> bool {
+    unit.unit.load_state == LoadState::Loaded
+}
+
+fn can_reload(unit: &UnitSubject<'_>) -> bool {
+    is_loaded(unit) && unit.unit.service().is_some_and(|service| !service.service.exec_reload.is_empty())
+}
+
+fn job(unit: &UnitSubject<'_>) -> Value {
+    match unit.view.as_ref().and_then(|view| view.job) {
+        Some((id, _)) => (id.0, path::of_job(id)).into(),
+        None => (0u32, path::none()).into(),
+    }
+}
+
+/// Error name and text; both empty for a unit that is loaded.
+fn load_error(unit: &UnitSubject<'_>) -> Value {
+    if is_loaded(unit) {
+        return (String::new(), String::new()).into();
+    }
+    let text = unit.unit.load_error.clone().unwrap_or_default();
+    (load_error_name(unit.unit.load_state).as_str().to_owned(), text).into()
+}
+
+const MODE: &[Argument] = &[("mode", "s")];
+const JOB: &[Argument] = &[("job", "o")];
+
+const METHODS: &[Method] = &[
+    Method::of_unit("Start", Access::Change, MODE, JOB, |call, unit| queue(call, unit, Verb::Start)),
+    Method::of_unit("Stop", Access::Change, MODE, JOB, |call, unit| queue(call, unit, Verb::Stop)),
+    Method::of_unit("Reload", Access::Change, MODE, JOB, |call, unit| queue(call, unit, Verb::Reload)),
+    Method::of_unit("Restart", Access::Change, MODE, JOB, |call, unit| queue(call, unit, Verb::Restart)),
+    Method::of_unit("TryRestart", Access::Change, MODE, JOB, |call, unit| {
+        queue(call, unit, Verb::TryRestart)
+    }),
+    Method::of_unit("ReloadOrRestart", Access::Change, MODE, JOB, |call, unit| {
+        queue(call, unit, Verb::ReloadOrRestart)
+    }),
+    Method::of_unit("ReloadOrTryRestart", Access::Change, MODE, JOB, |call, unit| {
+        queue(call, unit, Verb::ReloadOrTryRestart)
+    }),
+    Method::of_unit("EnqueueJob", Access::Change, &[("job_type", "s"), ("job_mode", "s")], ENQUEUED, enqueue),
+    Method::of_unit("Kill", Access::Change, &[("whom", "s"), ("signal", "i")], &[], kill),
+    Method::of_unit("ResetFailed", Access::Change, &[], &[], |call, unit| {
+        call.core.reset_failed(Some(unit))?;
+        call.answer(&())
+    }),
+    // Units stay in memory as long as they have a file, so there is nothing to hold; `systemctl --wait` asks for it.
+    Method::of_unit("Ref", Access::Change, &[], &[], |call, _| call.answer(&())),
+    Method::of_unit("Unref", Access::Change, &[], &[], |call, _| call.answer(&())),
+];
+
+/// What EnqueueUnitJob and EnqueueJob return.
+pub(super) const ENQUEUED: &[Argument] = &[
+    ("job_id", "u"),
+    ("job_path", "o"),
+    ("unit_id", "s"),
+    ("unit_path", "o"),
+    ("job_type", "s"),
+    ("affected_jobs", "a(uosos)"),
+];
+
+fn queue(call: &mut Call<'_>, unit: &UnitName, verb: Verb) -> Answer {
+    let mode: String = call.arguments()?;
+    request::queue(call, unit.clone(), verb, &mode)
+}
+
+fn enqueue(call: &mut Call<'_>, unit: &UnitName) -> Answer {
+    let (kind, mode): (String, String) = call.arguments()?;
+    request::enqueue(call, unit.clone(), &kind, &mode)
+}
+
+fn kill(call: &mut Call<'_>, unit: &UnitName) -> Answer {
+    let (who, signal): (String, i32) = call.arguments()?;
+    request::kill(call, unit, &who, signal)
+}
