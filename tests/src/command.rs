@@ -25,8 +25,8 @@ impl Ran {
     pub fn of(command: &mut Command) -> Self {
         let line = format!("{command:?}");
         let output = command.stdin(std::process::Stdio::null()).output();
-        let Output { status, stdout, stderr } =
-            output.unwrap_or_else(|error| panic!("{line}: {error}; contrib/setup installs what the tests use"));
+        let Output { status, stdout, stderr } = output
+            .unwrap_or_else(|error| panic!("{line}: {error}; contrib/setup installs what the tests use"));
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Self { line, code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }
     }
@@ -70,7 +70,10 @@ impl Ran {
     #[track_caller]
     pub fn says(self, parts: &[&str]) -> Self {
         for part in parts {
-            assert!(self.stdout.contains(part) || self.stderr.contains(part), "{part:?} is missing in {self}");
+            assert!(
+                self.stdout.contains(part) || self.stderr.contains(part),
+                "{part:?} is missing in {self}"
+            );
         }
         self
     }
@@ -78,7 +81,11 @@ impl Ran {
 
 impl std::fmt::Display for Ran {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{}\nexit code {}\n--- stdout\n{}--- stderr\n{}", self.line, self.code, self.stdout, self.stderr)
+        write!(
+            out,
+            "{}\nexit code {}\n--- stdout\n{}--- stderr\n{}",
+            self.line, self.code, self.stdout, self.stderr
+        )
     }
 }
 
@@ -91,9 +98,12 @@ pub fn tool(name: &str) -> std::path::PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let cargo = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from).or_else(cargo_home);
     let directories = std::env::split_paths(&path).chain(cargo.map(|home| home.join("bin")));
-    let system = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(|directory| Path::new(directory).to_path_buf());
+    let system =
+        ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(|directory| Path::new(directory).to_path_buf());
     let mut candidates = directories.chain(system).map(|directory| directory.join(name));
-    candidates.find(|path| path.is_file()).unwrap_or_else(|| panic!("{name} is missing; contrib/setup installs it"))
+    candidates
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| panic!("{name} is missing; contrib/setup installs it"))
 }
 
 fn cargo_home() -> Option<std::path::PathBuf> {

@@ -37,7 +37,8 @@ fn record(kind: u8, content: &[u8]) -> Vec<u8> {
 
 /// Names and values, each length in four bytes with the top bit set.
 fn pairs(parameters: &[(&str, &str)]) -> Vec<u8> {
-    let length = |text: &str| (u32::try_from(text.len()).expect("parameters are short") | 1 << 31).to_be_bytes();
+    let length =
+        |text: &str| (u32::try_from(text.len()).expect("parameters are short") | 1 << 31).to_be_bytes();
     let pair = |(name, value): &(&str, &str)| {
         [&length(name)[..], &length(value)[..], name.as_bytes(), value.as_bytes()].concat()
     };

@@ -37,7 +37,9 @@ fn exchange(stream: &mut (impl Read + Write), path: &str) -> io::Result<String> 
 /// The body of a 200, if all of it is there.
 fn body(answer: &str) -> Option<&str> {
     let (head, body) = answer.strip_prefix("HTTP/1.1 200 ")?.split_once("\r\n\r\n")?;
-    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let length = head
+        .lines()
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
     (length.is_none_or(|length: usize| length == body.len())).then_some(body)
 }
 
@@ -89,7 +91,9 @@ mod tests {
     #[test]
     fn half_an_answer_is_none() {
         assert_eq!(body("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"), Some("hi"));
-        for wrong in ["", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi", "HTTP/1.1 502 Bad Gateway\r\n\r\n"] {
+        for wrong in
+            ["", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi", "HTTP/1.1 502 Bad Gateway\r\n\r\n"]
+        {
             assert_eq!(body(wrong), None, "{wrong}");
         }
     }

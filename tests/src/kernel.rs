@@ -166,7 +166,8 @@ pub fn unix_sockets(name: &str) -> Vec<Inode> {
 fn inet(table: &str, address: SocketAddr, state: &str) -> Vec<Inode> {
     let text = fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
     let rows = text.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let wanted = rows.filter(|row| row.len() > 9 && row[3] == state && parse_address(row[1]) == Some(address));
+    let wanted =
+        rows.filter(|row| row.len() > 9 && row[3] == state && parse_address(row[1]) == Some(address));
     wanted.filter_map(|row| row[9].parse().ok().map(Inode)).collect()
 }
 

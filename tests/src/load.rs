@@ -97,7 +97,8 @@ impl Load {
     #[must_use]
     pub fn stop(self) -> Report {
         self.shared.is_over.store(true, Ordering::Relaxed);
-        let connections = self.clients.into_iter().flat_map(|client| client.join().expect("no client panics"));
+        let connections =
+            self.clients.into_iter().flat_map(|client| client.join().expect("no client panics"));
         Report { connections: connections.collect() }
     }
 }

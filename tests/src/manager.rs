@@ -77,8 +77,11 @@ impl<'a> Setup<'a> {
         let _ = std::fs::remove_file(self.site.path("ready"));
         let ready = UnixDatagram::bind(self.site.path("ready")).expect("a socket can be bound");
         // The manager may be somebody else.
-        std::fs::set_permissions(self.site.path("ready"), std::os::unix::fs::PermissionsExt::from_mode(0o666))
-            .expect("a mode can be set");
+        std::fs::set_permissions(
+            self.site.path("ready"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o666),
+        )
+        .expect("a mode can be set");
         ready.set_nonblocking(true).expect("a socket can be set up");
         let mut manager = self.launch();
         let mut message = [0; 4096];
@@ -99,18 +102,35 @@ impl<'a> Setup<'a> {
         let mut command = Command::new(tool("setpriv"));
         command.args(["--pdeathsig", "TERM"]);
         command.args(self.namespace.enter()).arg(programs.join("sockmgrd")).arg(self.scope);
-        command.arg("--unit-path").arg(self.site.path("units")).arg("--runtime-dir").arg(self.site.path("run"));
+        command
+            .arg("--unit-path")
+            .arg(self.site.path("units"))
+            .arg("--runtime-dir")
+            .arg(self.site.path("run"));
         command.args(&self.arguments);
         self.environment(&mut command);
         command.env("NOTIFY_SOCKET", self.site.path("ready"));
         let program = Program::start(&mut command, &self.site.path("log"));
-        Manager { site: self.site, scope: self.scope, namespace: self.namespace, programs, program, notify: None }
+        Manager {
+            site: self.site,
+            scope: self.scope,
+            namespace: self.namespace,
+            programs,
+            program,
+            notify: None,
+        }
     }
 
     /// Nothing of the user's own sessions gets in.
     fn environment(&self, command: &mut Command) {
         command.env("XDG_RUNTIME_DIR", self.site.path("run")).env("HOME", self.site.path(""));
-        for name in ["DBUS_SESSION_BUS_ADDRESS", "DBUS_SYSTEM_BUS_ADDRESS", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
+        for name in [
+            "DBUS_SESSION_BUS_ADDRESS",
+            "DBUS_SYSTEM_BUS_ADDRESS",
+            "LISTEN_FDS",
+            "LISTEN_PID",
+            "LISTEN_FDNAMES",
+        ] {
             command.env_remove(name);
         }
         command.envs(self.environment.iter().cloned());
@@ -143,7 +163,11 @@ impl Manager<'_> {
         let mut command = Command::new(tool("timeout"));
         command.arg(PATIENCE.as_secs().to_string());
         command.args(self.namespace.join(self.keeper()));
-        command.arg(self.programs.join("sockmgr")).arg(self.scope).arg("--runtime-dir").arg(self.site.path("run"));
+        command
+            .arg(self.programs.join("sockmgr"))
+            .arg(self.scope)
+            .arg("--runtime-dir")
+            .arg(self.site.path("run"));
         command
     }
 

@@ -30,7 +30,9 @@ impl Program {
         let file = File::options().create(true).append(true).open(log).expect("the log can be written");
         let copy = file.try_clone().expect("a descriptor is free");
         let child = command.stdin(Stdio::null()).stdout(copy).stderr(file).spawn();
-        let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}; contrib/setup installs what the tests use"));
+        let child = child.unwrap_or_else(|error| {
+            panic!("{command:?}: {error}; contrib/setup installs what the tests use")
+        });
         Self { child, log: log.to_path_buf(), status: None }
     }
 
@@ -73,9 +75,7 @@ impl Program {
     /// # Panics
     /// When it goes on.
     pub fn wait(&mut self) -> i32 {
-        let status = until_some("the program ends", || {
-            self.has_ended().then_some(self.status).flatten()
-        });
+        let status = until_some("the program ends", || self.has_ended().then_some(self.status).flatten());
         status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
     }
 }

@@ -71,7 +71,8 @@ impl Site {
     /// When it cannot be written.
     pub fn unit(&self, name: &str, text: &str) {
         let path = self.path("units").join(name);
-        fs::create_dir_all(path.parent().expect("units are in a directory")).expect("a directory can be made");
+        fs::create_dir_all(path.parent().expect("units are in a directory"))
+            .expect("a directory can be made");
         fs::write(path, self.fill(text)).expect("a unit file can be written");
     }
 

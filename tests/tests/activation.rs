@@ -81,7 +81,10 @@ fn the_first_datagram_is_still_there() {
 fn a_unix_datagram_and_a_sequential_packet_start_services_too() {
     let site = Site::new();
     site.unit("log.socket", "[Socket]\nListenDatagram={dir}/log.sock\n");
-    site.unit("log.service", "[Service]\nStandardInput=socket\nStandardOutput=file:{dir}/heard\nExecStart=/usr/bin/head -c 5\n");
+    site.unit(
+        "log.service",
+        "[Service]\nStandardInput=socket\nStandardOutput=file:{dir}/heard\nExecStart=/usr/bin/head -c 5\n",
+    );
     site.unit("seq.socket", "[Socket]\nListenSequentialPacket={dir}/seq.sock\n");
     site.unit("seq.service", SLEEPER);
     let manager = Setup::new(&site).start();
@@ -112,7 +115,10 @@ fn every_connection_gets_an_instance_of_its_own() {
     let site = Site::new();
     site.unit("who.socket", "[Socket]\nListenStream={host}:7\nAccept=yes\n");
     let script = "echo $REMOTE_ADDR $REMOTE_PORT $LISTEN_FDS $LISTEN_FDNAMES $((LISTEN_PID - $$)); read line; echo $line";
-    site.unit("who@.service", &format!("[Service]\nExecStart=/bin/sh -c '{{ {script}; }} <&3 >&3'\n").replace('$', "$$"));
+    site.unit(
+        "who@.service",
+        &format!("[Service]\nExecStart=/bin/sh -c '{{ {script}; }} <&3 >&3'\n").replace('$', "$$"),
+    );
     let manager = Setup::new(&site).start();
     manager.up("who.socket");
     for turn in 1..=3 {
@@ -168,7 +174,10 @@ fn connections_beyond_the_limit_wait_until_one_leaves() {
 #[test]
 fn connections_beyond_the_limit_are_refused_where_that_is_wanted() {
     let site = Site::new();
-    site.unit("echo.socket", "[Socket]\nListenStream={host}:7\nAccept=yes\nMaxConnections=2\nLimitAction=fail\n");
+    site.unit(
+        "echo.socket",
+        "[Socket]\nListenStream={host}:7\nAccept=yes\nMaxConnections=2\nLimitAction=fail\n",
+    );
     site.unit("echo@.service", "[Service]\nExecStart={echo}\n");
     let manager = Setup::new(&site).start();
     let mut inside = full_house(&site, &manager);
@@ -205,7 +214,10 @@ fn inetd_style_services_have_the_connection_as_standard_streams() {
 fn one_listener_may_be_standard_input() {
     let site = Site::new();
     site.unit("in.socket", "[Socket]\nListenStream={host}:7\n");
-    site.unit("in.service", "[Service]\nType=exec\nStandardInput=socket\nStandardOutput=null\nExecStart=/bin/sleep 1000\n");
+    site.unit(
+        "in.service",
+        "[Service]\nType=exec\nStandardInput=socket\nStandardOutput=null\nExecStart=/bin/sleep 1000\n",
+    );
     let manager = Setup::new(&site).start();
     manager.up("in.socket");
     let _client = TcpStream::connect(site.address(7)).unwrap();
@@ -218,7 +230,8 @@ fn one_listener_may_be_standard_input() {
 #[test]
 fn several_lines_are_passed_in_order_under_their_names() {
     let site = Site::new();
-    let listen = "ListenStream={host}:80\nListenDatagram={host}:53\nListenStream={dir}/s\nListenStream=@{dir}/a\n";
+    let listen =
+        "ListenStream={host}:80\nListenDatagram={host}:53\nListenStream={dir}/s\nListenStream=@{dir}/a\n";
     let names = "FileDescriptorName=http\nFileDescriptorName=dns\nFileDescriptorName=path\nFileDescriptorName=hidden\n";
     site.unit("many.socket", &format!("[Socket]\n{listen}{names}"));
     site.unit("many.service", SLEEPER);
@@ -253,8 +266,14 @@ fn the_name_of_the_unit_is_the_name_of_its_sockets() {
 #[test]
 fn several_sockets_may_belong_to_one_service() {
     let site = Site::new();
-    site.unit("a.socket", "[Socket]\nListenStream={host}:80\nFileDescriptorName=first\nService=app.service\n");
-    site.unit("b.socket", "[Socket]\nListenStream={host}:81\nFileDescriptorName=second\nService=app.service\n");
+    site.unit(
+        "a.socket",
+        "[Socket]\nListenStream={host}:80\nFileDescriptorName=first\nService=app.service\n",
+    );
+    site.unit(
+        "b.socket",
+        "[Socket]\nListenStream={host}:81\nFileDescriptorName=second\nService=app.service\n",
+    );
     site.unit("app.service", &format!("{SLEEPER}Sockets=a.socket b.socket\n"));
     let manager = Setup::new(&site).start();
     manager.up("a.socket");

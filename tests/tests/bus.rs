@@ -32,7 +32,12 @@ fn dbus_daemon(site: &Site) -> Program {
 }
 
 fn busctl(site: &Site, words: &[&str]) -> Ran {
-    Ran::of(Command::new(tool("busctl")).arg(format!("--address={}", address(site))).arg("--no-pager").args(words))
+    Ran::of(
+        Command::new(tool("busctl"))
+            .arg(format!("--address={}", address(site)))
+            .arg("--no-pager")
+            .args(words),
+    )
 }
 
 fn start(site: &Site) -> Manager<'_> {
@@ -58,7 +63,8 @@ fn programs_written_for_systemd_work_by_changing_the_name() {
     let path = call(&["GetUnit", "s", "echo.socket"]).text();
     assert_eq!(path, "o \"/org/freedesktop/systemd1/unit/echo_2esocket\"");
     let unit = "/org/freedesktop/systemd1/unit/echo_2esocket";
-    let get = |interface: &str, name: &str| busctl(&site, &["get-property", NAME, unit, interface, name]).text();
+    let get =
+        |interface: &str, name: &str| busctl(&site, &["get-property", NAME, unit, interface, name]).text();
     assert_eq!(get("org.freedesktop.systemd1.Unit", "ActiveState"), "s \"active\"");
     let listen = format!("a(ss) 1 \"Stream\" \"{}\"", site.address(7));
     assert_eq!(get("org.freedesktop.systemd1.Socket", "Listen"), listen);
@@ -79,7 +85,9 @@ fn what_there_is_can_be_explored() {
     assert!(tree.contains("/org/freedesktop/systemd1/unit/echo_2esocket"), "{tree}");
     let unit = "/org/freedesktop/systemd1/unit/echo_2esocket";
     let introspected = busctl(&site, &["introspect", NAME, unit]).text();
-    for word in ["org.freedesktop.systemd1.Unit", "org.freedesktop.systemd1.Socket", ".SubState", "\"listening\""] {
+    for word in
+        ["org.freedesktop.systemd1.Unit", "org.freedesktop.systemd1.Socket", ".SubState", "\"listening\""]
+    {
         assert!(introspected.contains(word), "{word} is missing in {introspected}");
     }
 }

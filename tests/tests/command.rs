@@ -26,7 +26,10 @@ fn units_are_meant_by_short_names_and_globs_and_several_at_once() {
     let site = site();
     let manager = Setup::new(&site).start();
     manager.sockmgr(&["start", "echo.socket", "web.socket", "echo"]).ok();
-    assert_eq!(manager.sockmgr(&["is-active", "echo", "echo.socket", "web.socket"]).text(), "active\nactive\nactive");
+    assert_eq!(
+        manager.sockmgr(&["is-active", "echo", "echo.socket", "web.socket"]).text(),
+        "active\nactive\nactive"
+    );
     let units = manager.sockmgr(&["list-units", "--no-legend", "--plain", "*.socket"]).text();
     assert_eq!(units.lines().count(), 2, "{units}");
     manager.sockmgr(&["stop", "*.socket"]).ok();
@@ -46,7 +49,10 @@ fn a_group_shows_its_instances() {
     let status = manager.sockmgr(&["status", "web"]).code(0);
     for number in 1..=3 {
         let main = manager.main_process(&format!("web@{number}.service")).0.to_string();
-        assert!(status.stdout.contains(&format!("web@{number}.service")) && status.stdout.contains(&main), "{status}");
+        assert!(
+            status.stdout.contains(&format!("web@{number}.service")) && status.stdout.contains(&main),
+            "{status}"
+        );
     }
     let sockets = manager.sockmgr(&["list-sockets"]).text();
     assert!(sockets.contains("web.socket") && sockets.contains("web"), "{sockets}");
@@ -66,10 +72,16 @@ fn json_is_json() {
     assert_eq!(sockets[0]["unit"], "echo.socket");
     let units = parse(&["--json=pretty", "list-units"]);
     let unit = units.as_array().unwrap().iter().find(|unit| unit["unit"] == "echo.socket").unwrap();
-    assert_eq!((unit["load"].as_str(), unit["active"].as_str(), unit["sub"].as_str()), (Some("loaded"), Some("active"), Some("listening")));
-    for words in [&["--json", "show", "echo.socket"][..], &["--json", "status", "echo.socket"], &["--json", "is-active", "echo.socket"],
-        &["--json", "cat", "echo.socket"]]
-    {
+    assert_eq!(
+        (unit["load"].as_str(), unit["active"].as_str(), unit["sub"].as_str()),
+        (Some("loaded"), Some("active"), Some("listening"))
+    );
+    for words in [
+        &["--json", "show", "echo.socket"][..],
+        &["--json", "status", "echo.socket"],
+        &["--json", "is-active", "echo.socket"],
+        &["--json", "cat", "echo.socket"],
+    ] {
         assert!(!parse(words).is_null(), "{words:?}");
     }
 }
@@ -110,8 +122,12 @@ fn exit_codes_are_those_of_systemctl() {
 #[test]
 fn without_a_manager_it_says_what_to_do() {
     let site = Site::new();
-    let ran = Ran::of(sockmgr_in(&built::sockmgr(), "--user", &site.path("run")).args(["status", "x"])).code(1);
-    assert!(ran.stderr.contains("sockmgr up") && ran.stderr.contains(site.path("run").to_str().unwrap()), "{ran}");
+    let ran =
+        Ran::of(sockmgr_in(&built::sockmgr(), "--user", &site.path("run")).args(["status", "x"])).code(1);
+    assert!(
+        ran.stderr.contains("sockmgr up") && ran.stderr.contains(site.path("run").to_str().unwrap()),
+        "{ran}"
+    );
 }
 
 #[test]
@@ -137,7 +153,8 @@ fn verify_names_file_line_and_remedy() {
     site.unit("good.service", "[Service]\nExecStart=/bin/true\n");
     site.unit("bad.socket", "[Socket]\nListenStream={host}:8\nNoDelay=perhaps\nListenStrem={host}:9\n");
     site.unit("bad.service", "[Service]\nExecStart=/bin/true\n");
-    let verify = |name: &str| Ran::of(Command::new(built::sockmgr()).arg("verify").arg(site.path("units").join(name)));
+    let verify =
+        |name: &str| Ran::of(Command::new(built::sockmgr()).arg("verify").arg(site.path("units").join(name)));
     verify("good.socket").ok();
     let bad = verify("bad.socket");
     assert_ne!(bad.code, 0);

@@ -61,7 +61,8 @@ fn the_first_visitor_starts_four_instances_on_four_listeners() {
     let site = group(4, HELLO, "FileDescriptorName=http\n");
     let manager = Setup::new(&site).start();
     manager.up("web.socket");
-    let listeners = Ran::of(Command::new(tool("ss")).args(["-Hltn", "src", &site.address(80).to_string()])).text();
+    let listeners =
+        Ran::of(Command::new(tool("ss")).args(["-Hltn", "src", &site.address(80).to_string()])).text();
     assert_eq!(listeners.lines().count(), 4, "{listeners}");
 
     let hello = http::hello(site.address(80));
@@ -75,7 +76,10 @@ fn the_first_visitor_starts_four_instances_on_four_listeners() {
         assert_eq!((value("LISTEN_FDS"), value("LISTEN_FDNAMES")), ("1".to_owned(), "http".to_owned()));
         assert_eq!(value("LISTEN_PID"), process.0.to_string());
         assert_eq!(value("SOCKMGR_UNIT"), format!("web@{number}.service"));
-        assert_eq!((value("SOCKMGR_INSTANCE"), value("SOCKMGR_INSTANCES")), (number.to_string(), "4".to_owned()));
+        assert_eq!(
+            (value("SOCKMGR_INSTANCE"), value("SOCKMGR_INSTANCES")),
+            (number.to_string(), "4".to_owned())
+        );
     }
     assert_eq!(sorted(own), sorted(tcp_listeners(site.address(80))));
 }
@@ -103,7 +107,8 @@ fn curl_meets_all_four() {
     let url = format!("http://{}/", site.address(80));
     let mut shares = BTreeMap::<String, u32>::new();
     for _ in 0..200 {
-        let answer = Ran::of(Command::new(tool("curl")).args(["--silent", "--show-error", "--fail", &url])).text();
+        let answer =
+            Ran::of(Command::new(tool("curl")).args(["--silent", "--show-error", "--fail", &url])).text();
         *shares.entry(Hello::parse(&answer).unwrap().unit).or_default() += 1;
     }
     assert_eq!(shares.len(), 4, "{shares:?}");
@@ -153,13 +158,17 @@ fn the_death_of_an_instance_costs_what_it_had_accepted_and_nothing_else() {
 
 #[test]
 fn siblings_serve_while_an_instance_cannot_come_back() {
-    let site = group(2, "[Service]\nType=notify\nExecStart={dir}/server\nRestart=on-failure\nRestartSec=20ms\n", "");
-    let wrapper = site.file("server", "#!/bin/sh\ntest -e {dir}/broken-$SOCKMGR_INSTANCE && exit 1\nexec {witness}\n");
+    let site =
+        group(2, "[Service]\nType=notify\nExecStart={dir}/server\nRestart=on-failure\nRestartSec=20ms\n", "");
+    let wrapper =
+        site.file("server", "#!/bin/sh\ntest -e {dir}/broken-$SOCKMGR_INSTANCE && exit 1\nexec {witness}\n");
     std::fs::set_permissions(wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let manager = start(&site, 2);
     site.file("broken-1", "");
     manager.main_process("web@1.service").kill();
-    until("it has tried again", || manager.property("web@1.service", "NRestarts").parse::<u32>().unwrap() > 1);
+    until("it has tried again", || {
+        manager.property("web@1.service", "NRestarts").parse::<u32>().unwrap() > 1
+    });
 
     // New connections go to the one that is ready, at once.
     for _ in 0..50 {
@@ -169,9 +178,10 @@ fn siblings_serve_while_an_instance_cannot_come_back() {
     std::fs::remove_file(site.path("broken-1")).unwrap();
     manager.sockmgr(&["reset-failed", "web@1.service"]).ok();
     manager.up("web@1.service");
-    until("it serves again", || {
-        matches!(Server::Tcp(site.address(80)).ask(), End::Answered(who) if who.starts_with("web@1.service "))
-    });
+    until(
+        "it serves again",
+        || matches!(Server::Tcp(site.address(80)).ask(), End::Answered(who) if who.starts_with("web@1.service ")),
+    );
 }
 
 #[test]
@@ -201,7 +211,8 @@ fn a_group_goes_one_by_one() {
     let mut fewest = 3;
     until("all are new", || {
         // One call, so that it is one moment.
-        let units = manager.sockmgr(&["list-units", "--all", "--plain", "--no-legend", "web@*.service"]).text();
+        let units =
+            manager.sockmgr(&["list-units", "--all", "--plain", "--no-legend", "web@*.service"]).text();
         fewest = fewest.min(units.lines().filter(|line| line.contains(" running ")).count());
         before.iter().all(|process| !process.is_alive())
     });
@@ -300,6 +311,7 @@ fn a_udp_group_answers_from_every_instance() {
         let length = client.recv(&mut answer).unwrap();
         assert_eq!(&answer[..length], text.as_bytes());
     }
-    let own: Vec<Inode> = (1..=3).map(|n| manager.main_process(&format!("dns@{n}.service")).socket(3).unwrap()).collect();
+    let own: Vec<Inode> =
+        (1..=3).map(|n| manager.main_process(&format!("dns@{n}.service")).socket(3).unwrap()).collect();
     assert_eq!(sorted(own), sorted(sockmgr_tests::kernel::udp_sockets(site.address(53))));
 }

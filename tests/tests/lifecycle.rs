@@ -33,7 +33,10 @@ fn ready_means_that_all_enabled_sockets_listen() {
     let site = Site::new();
     for number in 0..50 {
         let name = format!("s{number}.socket");
-        site.unit(&name, &format!("[Socket]\nListenStream={{host}}:{}\nService=echo.service\n", 1000 + number));
+        site.unit(
+            &name,
+            &format!("[Socket]\nListenStream={{host}}:{}\nService=echo.service\n", 1000 + number),
+        );
         site.enable(&name, "sockets.target");
     }
     site.unit("echo.service", ECHO_SERVICE);
@@ -77,7 +80,8 @@ fn services_that_ignore_sigterm_are_killed_in_the_end() {
     let manager = Setup::new(&site).start();
     manager.up("deaf.service");
     let service = manager.main_process("deaf.service");
-    let children = until_some("it has a child", || Some(service.children()).filter(|children| !children.is_empty()));
+    let children =
+        until_some("it has a child", || Some(service.children()).filter(|children| !children.is_empty()));
     assert_eq!(manager.stop(), 0);
     assert!(!service.is_alive());
     assert!(children.into_iter().all(|child| !child.is_alive()), "the whole of it is killed");
@@ -106,7 +110,10 @@ fn a_broken_unit_is_named_and_the_others_run() {
     let site = Site::new();
     site.unit("good.socket", ECHO_SOCKET);
     site.unit("good.service", ECHO_SERVICE);
-    site.unit("bad.socket", "[Unit]\nDescription=Bad\n\n[Socket]\nListenStream=not an address\nBacklog=many\nListenStrem=80\n");
+    site.unit(
+        "bad.socket",
+        "[Unit]\nDescription=Bad\n\n[Socket]\nListenStream=not an address\nBacklog=many\nListenStrem=80\n",
+    );
     site.unit("bad.service", ECHO_SERVICE);
     site.unit("worse.socket.toml", "[Socket\nListenStream = 1\n");
     site.unit("worse.service", ECHO_SERVICE);
@@ -115,7 +122,8 @@ fn a_broken_unit_is_named_and_the_others_run() {
     }
     let manager = Setup::new(&site).start();
     echoes(TcpStream::connect(site.address(7)));
-    for part in ["bad.socket:5: ", "bad.socket:6: ", "bad.socket:7: ", "ListenStream", "worse.socket.toml:1"] {
+    for part in ["bad.socket:5: ", "bad.socket:6: ", "bad.socket:7: ", "ListenStream", "worse.socket.toml:1"]
+    {
         manager.until_logged(part);
     }
     let refused = manager.sockmgr(&["start", "bad.socket"]);
@@ -144,12 +152,16 @@ fn a_socket_whose_address_is_taken_fails_alone_and_says_why() {
 #[test]
 fn a_settings_file_that_is_not_there_ends_it_and_what_is_wrong_in_one_is_named_and_left_out() {
     let site = Site::new();
-    let setup = || Setup::new(&site).argument("--config").argument(site.path("sockmgr.toml").to_str().unwrap());
+    let setup =
+        || Setup::new(&site).argument("--config").argument(site.path("sockmgr.toml").to_str().unwrap());
     let mut broken = setup().launch();
     assert_eq!(broken.program.wait(), 78);
     assert!(broken.program.log().contains("sockmgr.toml"), "{}", broken.program.log());
 
-    site.file("sockmgr.toml", "[Manager]\nDefaultTimeoutStartSec = \"soon\"\nDefaultTimeoutStopSec = \"7s\"\n");
+    site.file(
+        "sockmgr.toml",
+        "[Manager]\nDefaultTimeoutStartSec = \"soon\"\nDefaultTimeoutStopSec = \"7s\"\n",
+    );
     site.unit("a.service", "[Service]\nExecStart=/bin/true\n");
     let manager = setup().start();
     manager.until_logged("sockmgr.toml:2");
@@ -162,7 +174,10 @@ fn settings_are_defaults_for_units() {
     let site = Site::new();
     let text = "[Manager]\nDefaultTimeoutStopSec = \"7s\"\nDefaultLimitAction = \"fail\"\nDefaultEnvironment = \"A=1 B=2\"\n";
     let config = site.file("sockmgr.toml", text);
-    site.unit("web.socket", "[Socket]\nListenStream={host}:7\nTriggerLimitIntervalSec=10s\nTriggerLimitBurst=2\n");
+    site.unit(
+        "web.socket",
+        "[Socket]\nListenStream={host}:7\nTriggerLimitIntervalSec=10s\nTriggerLimitBurst=2\n",
+    );
     site.unit("web.service", "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/false\n");
     site.unit("env.service", "[Service]\nType=exec\nEnvironment=B=3\nExecStart=/bin/sleep 1000\n");
     let manager = Setup::new(&site).argument("--config").argument(config.to_str().unwrap()).start();
@@ -184,7 +199,10 @@ fn a_service_runs_as_its_user_in_its_place_with_its_limits() {
     let whom = if is_root() { "User=nobody\n" } else { "" };
     let places = "WorkingDirectory={dir}\nEnvironmentFile={dir}/variables\nLimitNOFILE=321:4321\nStandardError=append:{dir}/err\n";
     let script = "echo once >&2; exec sleep 1000";
-    site.unit("app.service", &format!("[Service]\nType=exec\n{whom}{places}ExecStart=/bin/sh -c '{script}'\n"));
+    site.unit(
+        "app.service",
+        &format!("[Service]\nType=exec\n{whom}{places}ExecStart=/bin/sh -c '{script}'\n"),
+    );
     let manager = Setup::new(&site).start();
     manager.up("app.service");
     let service = manager.main_process("app.service");
@@ -251,7 +269,10 @@ fn it_is_a_good_process_1() {
     site.unit("echo.socket", ECHO_SOCKET);
     site.unit("echo.service", ECHO_SERVICE);
     // Leaves a child to process 1, and that child ends.
-    site.unit("orphan.service", "[Service]\nType=exec\nExecStart=/bin/sh -c '(sleep 0.05 & ) ; exec sleep 1000'\nKillMode=process\n");
+    site.unit(
+        "orphan.service",
+        "[Service]\nType=exec\nExecStart=/bin/sh -c '(sleep 0.05 & ) ; exec sleep 1000'\nKillMode=process\n",
+    );
     site.enable("echo.socket", "sockets.target");
     let mut manager = Setup::new(&site).within(Namespace::Pid).start();
     let first = manager.keeper().children();
@@ -298,7 +319,10 @@ fn the_machines_manager_works_as_well() {
     echoes(TcpStream::connect(site.address(7)));
     let service = manager.main_process("echo.service");
     assert!(service.status("Uid").unwrap().starts_with("65534\t"));
-    assert!(!service.environment().contains_key("HOME") || service.environment()["HOME"] != site.path("").to_str().unwrap());
+    assert!(
+        !service.environment().contains_key("HOME")
+            || service.environment()["HOME"] != site.path("").to_str().unwrap()
+    );
 }
 
 #[test]

@@ -39,8 +39,19 @@ const ROOMS: [(&str, &[&str], &[&str]); 11] = [
 
 /// What a pure crate never names: files, processes, threads, the clock, the environment.
 const IMPURE: [&str; 13] = [
-    "std::fs", "std::process", "std::env", "std::thread", "std::io::std", "std::os::fd", "UnixStream", "TcpStream", "UdpSocket",
-    "Instant::", "SystemTime", "libc::", "tokio",
+    "std::fs",
+    "std::process",
+    "std::env",
+    "std::thread",
+    "std::io::std",
+    "std::os::fd",
+    "UnixStream",
+    "TcpStream",
+    "UdpSocket",
+    "Instant::",
+    "SystemTime",
+    "libc::",
+    "tokio",
 ];
 
 /// Where `unsafe` may stand.
@@ -71,12 +82,17 @@ fn code(text: &str) -> String {
 
 /// The words that follow a prefix: `unit` in `sockmgr_unit::UnitName`.
 fn words_after(text: &str, prefix: &str) -> BTreeSet<String> {
-    let word = |rest: &str| rest.chars().take_while(|letter| letter.is_ascii_lowercase() || *letter == '_').collect::<String>();
+    let word = |rest: &str| {
+        rest.chars().take_while(|letter| letter.is_ascii_lowercase() || *letter == '_').collect::<String>()
+    };
     let groups = text.match_indices(prefix).flat_map(|(at, _)| {
         let rest = &text[at + prefix.len()..];
         // `use crate::{a, b::C}` names several.
         let inner = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
-        inner.map_or_else(|| vec![word(rest)], |(inner, _)| inner.split(',').map(|part| word(part.trim())).collect())
+        inner.map_or_else(
+            || vec![word(rest)],
+            |(inner, _)| inner.split(',').map(|part| word(part.trim())).collect(),
+        )
     });
     groups.filter(|word| !word.is_empty()).collect()
 }
@@ -96,7 +112,8 @@ fn crates_depend_downward_only() {
         let named: BTreeSet<String> = words_after(&dependencies.collect::<Vec<_>>().join("\n"), "sockmgr-");
         assert!(named.iter().all(|name| allowed.contains(&name.as_str())), "{folder} depends on {named:?}");
         for (path, text) in sources(&format!("{folder}/src")) {
-            let wrong: Vec<_> = crates_in(&text).into_iter().filter(|name| !allowed.contains(&name.as_str())).collect();
+            let wrong: Vec<_> =
+                crates_in(&text).into_iter().filter(|name| !allowed.contains(&name.as_str())).collect();
             assert!(wrong.is_empty(), "{} uses {wrong:?}", path.display());
         }
     }
@@ -115,7 +132,11 @@ fn every_module_of_the_manager_keeps_to_its_room() {
             panic!("{} is in no room; give it a line in ROOMS", path.display());
         };
         for module in words_after(&text, "crate::") {
-            assert!(module == room || modules.contains(&module.as_str()), "{} imports crate::{module}", path.display());
+            assert!(
+                module == room || modules.contains(&module.as_str()),
+                "{} imports crate::{module}",
+                path.display()
+            );
         }
         for name in crates_in(&text) {
             assert!(crates.contains(&name.as_str()), "{} imports sockmgr_{name}", path.display());
@@ -129,7 +150,11 @@ fn every_module_of_the_manager_keeps_to_its_room() {
 #[test]
 fn programs_only_call_their_room() {
     for (path, text) in sources("manager/src/bin") {
-        assert!(text.lines().filter(|line| !line.trim().is_empty()).count() < 12, "{} does things", path.display());
+        assert!(
+            text.lines().filter(|line| !line.trim().is_empty()).count() < 12,
+            "{} does things",
+            path.display()
+        );
     }
 }
 

@@ -53,7 +53,12 @@ impl<'a> Sample<'a> {
     fn up(site: &'a Site, name: &str) -> Self {
         let enter = Namespace::Network.enter();
         let mut command = Command::new(&enter[0]);
-        command.args(&enter[1..]).arg(built::sockmgr()).arg("--user").arg("--runtime-dir").arg(site.path("run"));
+        command
+            .args(&enter[1..])
+            .arg(built::sockmgr())
+            .arg("--user")
+            .arg("--runtime-dir")
+            .arg(site.path("run"));
         command.arg("up").arg(format!("units/{name}")).current_dir(site.path("clone"));
         command.env_remove("DBUS_SESSION_BUS_ADDRESS");
         let mut up = Program::start(&mut command, &site.path("log"));
@@ -186,10 +191,14 @@ fn a_fastcgi_application_is_asked_directly() {
     let site = Site::new();
     let script = built::repository().join("units/fastcgi/index.php").display().to_string();
     site.unit("php.socket", "[Socket]\nListenStream={host}:9000\nWorkers=2\n");
-    site.unit("php@.service", "[Service]\nStandardInput=socket\nStandardOutput=null\nExecStart=/usr/bin/php-cgi\n");
+    site.unit(
+        "php@.service",
+        "[Service]\nStandardInput=socket\nStandardOutput=null\nExecStart=/usr/bin/php-cgi\n",
+    );
     let manager = sockmgr_tests::manager::Setup::new(&site).start();
     manager.up("php.socket");
-    let parameters = [("SCRIPT_FILENAME", script.as_str()), ("REQUEST_METHOD", "GET"), ("REDIRECT_STATUS", "200")];
+    let parameters =
+        [("SCRIPT_FILENAME", script.as_str()), ("REQUEST_METHOD", "GET"), ("REDIRECT_STATUS", "200")];
     for _ in 0..10 {
         let answer = fastcgi::get(site.address(9000), &parameters).unwrap();
         assert!(answer.contains("\r\n\r\nhello from PHP 8") && answer.contains(" of 2, pid "), "{answer}");
@@ -200,7 +209,8 @@ fn a_fastcgi_application_is_asked_directly() {
 fn every_sample_is_free_of_complaints() {
     let site = clone();
     let units = site.path("clone/units");
-    let folders = fs::read_dir(&units).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let folders =
+        fs::read_dir(&units).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
     let mut count = 0;
     for folder in folders {
         for entry in fs::read_dir(&folder).unwrap() {

@@ -12,7 +12,10 @@ use sockmgr_tests::wait::{PATIENCE, until};
 /// A site with a few units, and `systemd/private` as a name for the control socket.
 fn site() -> Site {
     let site = Site::new();
-    site.unit("echo.socket", "[Unit]\nDescription=Echo socket\n[Socket]\nListenStream={host}:7\nListenStream={dir}/s\n");
+    site.unit(
+        "echo.socket",
+        "[Unit]\nDescription=Echo socket\n[Socket]\nListenStream={host}:7\nListenStream={dir}/s\n",
+    );
     site.unit("echo.service", "[Unit]\nDescription=Echo server\n[Service]\nExecStart={echo}\n");
     site.unit("fails.service", "[Service]\nType=oneshot\nExecStart=/bin/false\n");
     site.unit("web.socket", "[Socket]\nListenStream={host}:80\nInstances=2\n");
@@ -24,9 +27,16 @@ fn site() -> Site {
 
 fn systemctl(site: &Site, words: &[&str]) -> Ran {
     let mut command = Command::new(tool("timeout"));
-    command.arg(PATIENCE.as_secs().to_string()).arg(tool("systemctl")).args(["--user", "--no-pager"]).args(words);
+    command
+        .arg(PATIENCE.as_secs().to_string())
+        .arg(tool("systemctl"))
+        .args(["--user", "--no-pager"])
+        .args(words);
     // Without a bus: what does not go to our socket goes nowhere.
-    command.env("XDG_RUNTIME_DIR", site.path("xdg")).env_remove("DBUS_SESSION_BUS_ADDRESS").env("LC_ALL", "C.UTF-8");
+    command
+        .env("XDG_RUNTIME_DIR", site.path("xdg"))
+        .env_remove("DBUS_SESSION_BUS_ADDRESS")
+        .env("LC_ALL", "C.UTF-8");
     Ran::of(&mut command)
 }
 
@@ -38,7 +48,14 @@ fn start_status_stop_and_their_exit_codes() {
     systemctl(&site, &["start", "echo.socket"]).ok();
     let listen = format!("Listen: {} (Stream)", site.address(7));
     systemctl(&site, &["status", "echo.socket"])
-        .says(&["echo.socket - Echo socket", "Loaded: loaded (", "active (listening)", "Triggers: ", "echo.service", &listen])
+        .says(&[
+            "echo.socket - Echo socket",
+            "Loaded: loaded (",
+            "active (listening)",
+            "Triggers: ",
+            "echo.service",
+            &listen,
+        ])
         .ok();
     TcpStream::connect(site.address(7)).unwrap();
     until("the service runs", || systemctl(&site, &["is-active", "echo.service"]).code == 0);
@@ -90,17 +107,26 @@ fn lists_and_properties() {
     manager.up("echo.socket");
     manager.up("web.socket");
     let sockets = systemctl(&site, &["list-sockets"]).text();
-    let row: Vec<&str> = sockets.lines().find(|line| line.contains(":7 ")).unwrap().split_whitespace().collect();
+    let row: Vec<&str> =
+        sockets.lines().find(|line| line.contains(":7 ")).unwrap().split_whitespace().collect();
     assert_eq!(row, [&site.address(7).to_string(), "echo.socket", "echo.service"]);
     assert!(sockets.contains("web.socket"), "{sockets}");
     assert!(sockets.contains("3 sockets listed"), "{sockets}");
 
     let units = systemctl(&site, &["list-units", "--type=socket", "--plain", "--no-legend"]).text();
-    let row: Vec<&str> = units.lines().find(|line| line.starts_with("echo.socket")).unwrap().split_whitespace().collect();
+    let row: Vec<&str> =
+        units.lines().find(|line| line.starts_with("echo.socket")).unwrap().split_whitespace().collect();
     assert_eq!(row, ["echo.socket", "loaded", "active", "listening", "Echo", "socket"]);
 
     let show = systemctl(&site, &["show", "echo.socket"]).text();
-    for line in ["Id=echo.socket", "ActiveState=active", "SubState=listening", "Accept=no", "NConnections=0", "SocketMode=0666"] {
+    for line in [
+        "Id=echo.socket",
+        "ActiveState=active",
+        "SubState=listening",
+        "Accept=no",
+        "NConnections=0",
+        "SocketMode=0666",
+    ] {
         assert!(show.lines().any(|found| found == line), "{line} is missing in {show}");
     }
     let fragment = systemctl(&site, &["show", "-P", "FragmentPath", "echo.service"]).text();
@@ -121,7 +147,11 @@ fn waiting_ends_with_a_manager_that_dies() {
     let path = site.path("xdg");
     let waiting = std::thread::spawn(move || {
         let mut command = Command::new(tool("timeout"));
-        command.arg(PATIENCE.as_secs().to_string()).arg(tool("systemctl")).args(["--user", "start", "slow.service"]);
+        command.arg(PATIENCE.as_secs().to_string()).arg(tool("systemctl")).args([
+            "--user",
+            "start",
+            "slow.service",
+        ]);
         Ran::of(command.env("XDG_RUNTIME_DIR", path).env_remove("DBUS_SESSION_BUS_ADDRESS"))
     });
     until("it starts", || manager.property("slow.service", "SubState") == "start");

@@ -12,7 +12,7 @@ use crate::event::{Action, Event, KillScope, Level, Notice};
 use crate::group::Group;
 use crate::ids::{FdId, JobId, ProcessId, Time};
 use crate::job::{Job, JobKind};
-use crate::node::{ActiveState, Links, Machine, Node};
+use crate::node::{ActiveState, Links, Machine, Node, Nodes};
 use crate::service::{Early, Service};
 use crate::socket::Socket;
 use crate::target::Target;
@@ -22,8 +22,8 @@ use crate::target::Target;
 pub struct Engine {
     pub(crate) library: Library,
     pub(crate) settings: Settings,
-    pub(crate) nodes: BTreeMap<UnitName, Node>,
-    pub(crate) links: BTreeMap<UnitName, Links>,
+    pub(crate) nodes: Nodes,
+    pub(crate) links: BTreeMap<UnitName, Box<Links>>,
     /// What `Instances=auto` means.
     pub(crate) cpus: u32,
     pub(crate) jobs: BTreeMap<JobId, Job>,
@@ -260,8 +260,7 @@ impl Engine {
     fn react(&mut self, name: &UnitName) {
         let Some(node) = self.nodes.get(name) else { return };
         if let Some(group) = node.service().and_then(Service::group).cloned() {
-            self.refresh_rotation(&group);
-            self.stamp_group(&group);
+            self.group_react(&group);
             self.stir(&group);
         }
         for socket in self.links(name).triggered_by.clone() {
@@ -430,7 +429,7 @@ impl Engine {
     /// A unit that no other unit can name: an instance that serves one connection.
     pub(crate) fn insert_unlinked(&mut self, unit: Arc<Unit>, machine: Machine) {
         let name = unit.name.clone();
-        self.nodes.insert(name.clone(), Node::new(unit, machine));
+        self.nodes.insert(name.clone(), Box::new(Node::new(unit, machine)));
         self.changed.insert(name.clone());
         self.out.push(Action::Notice(Notice::UnitNew(name)));
     }
@@ -485,7 +484,7 @@ fn machine_for(unit: &Unit) -> Option<Machine> {
     }
 }
 
-fn node_active_state(node: &Node, nodes: &BTreeMap<UnitName, Node>) -> ActiveState {
+fn node_active_state(node: &Node, nodes: &Nodes) -> ActiveState {
     match &node.machine {
         Machine::Socket(socket) => Socket::active_state(socket),
         Machine::Service(service) => Service::active_state(service),

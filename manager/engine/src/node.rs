@@ -1,5 +1,6 @@
 //! What the engine keeps for each unit: its settings, its machine, its job, its timer and its ties to other units.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -113,6 +114,9 @@ pub(crate) enum Machine {
     Group(Box<Group>),
     Target(Target),
 }
+
+/// All units. Boxed, because a `BTreeMap` that was filled in order is half empty.
+pub(crate) type Nodes = BTreeMap<UnitName, Box<Node>>;
 
 #[derive(Debug)]
 pub(crate) struct Node {

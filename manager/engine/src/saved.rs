@@ -93,6 +93,7 @@ impl Engine {
             self.restore_unit(unit, &has_fd);
         }
         self.count_connections();
+        self.recall_group_states();
         let sockets: BTreeSet<UnitName> = self.listeners.values().cloned().collect();
         for socket in &sockets {
             self.forget_steering(socket);

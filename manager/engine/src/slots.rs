@@ -253,7 +253,7 @@ impl Engine {
 
     pub(crate) fn links(&self, name: &UnitName) -> &Links {
         static NONE: LazyLock<Links> = LazyLock::new(Links::default);
-        self.links.get(name).unwrap_or(&NONE)
+        self.links.get(name).map_or(&NONE, |links| &**links)
     }
 
     fn links_mut(&mut self, name: &UnitName) -> &mut Links {

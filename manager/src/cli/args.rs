@@ -63,10 +63,13 @@ fn with_options(verb: clap::Command) -> clap::Command {
 }
 
 /// Puts the verb in front of all options: as with systemctl they may stand before it as well as behind.
-fn verb_first(command: &clap::Command, words: &mut [OsString]) {
+fn verb_first(command: &clap::Command, words: &mut Vec<OsString>) {
     let verb = verb_position(command, words);
-    if verb < words.len() {
-        words[1..=verb].rotate_right(1);
+    match words.get(verb).and_then(|word| word.to_str()) {
+        // It takes nothing but the names of verbs.
+        Some("help") => drop(words.drain(1..verb)),
+        Some(_) => words[1..=verb].rotate_right(1),
+        None => {}
     }
 }
 

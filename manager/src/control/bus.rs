@@ -63,7 +63,10 @@ pub(super) async fn serve(hub: Rc<Hub>, scope: Scope) {
             // The same cause is told once, not every minute.
             Err(error) if error.to_string() != last_complaint => {
                 last_complaint = error.to_string();
-                tracing::debug!("not on the message bus: {last_complaint}");
+                match error {
+                    JoinError::NameTaken => tracing::warn!("not on the message bus: {last_complaint}"),
+                    _ => tracing::debug!("not on the message bus: {last_complaint}"),
+                }
             }
             Err(_) => {}
         }

@@ -85,13 +85,18 @@ fn ready() -> io::Result<()> {
 }
 
 impl Witness {
-    fn serve<L: AsFd>(self: &Arc<Self>, listener: &L, accept: impl Fn(&L) -> io::Result<OwnedFd>) -> io::Result<()> {
+    fn serve<L: AsFd>(
+        self: &Arc<Self>,
+        listener: &L,
+        accept: impl Fn(&L) -> io::Result<OwnedFd>,
+    ) -> io::Result<()> {
         while !self.is_stopping.load(Ordering::SeqCst) {
             poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], PollTimeout::from(LOOK_MS))?;
             match accept(listener) {
                 Ok(stream) => self.greet(stream),
                 // Another process that shares the listener was faster, or the client is gone again.
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted) => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted) => {}
                 Err(error) => return Err(error),
             }
         }

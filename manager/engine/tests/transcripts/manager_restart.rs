@@ -268,7 +268,7 @@ fn a_lost_listener_is_opened_again() {
         expect![[r#"
             > manager-dies
             > manager-returns without http.socket:0
-              Error: http.socket: some of its listeners are lost, opening all of them again
+              Error: http.socket: its listeners are lost or not what its file says now, opening them again
               job 1: start http.socket
               open http.socket:0
               http.socket: listening -> start-open
