@@ -217,6 +217,11 @@ pub enum Action {
         /// The connection.
         fd: FdId,
     },
+    /// Close a descriptor that an earlier manager opened and no unit knows.
+    Discard {
+        /// The descriptor.
+        fd: FdId,
+    },
     /// Start one command. Answer: [`Event::Spawned`] or [`Event::SpawnFailed`].
     Spawn {
         /// The name of the process from now on.
