@@ -176,7 +176,8 @@ pub enum KillScope {
 /// Something for the driver to do. It performs them in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Open all these listeners of `socket`, or none; group members in slot order. Answer: [`Event::Opened`].
+    /// Open all these listeners of `socket`, or none; group members in slot order. Answer: [`Event::Opened`], before
+    /// any other event.
     Open {
         /// The socket unit.
         socket: UnitName,

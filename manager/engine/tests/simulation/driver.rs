@@ -153,7 +153,7 @@ impl World {
             }
         }
         let result = if fails { Err("address in use".to_owned()) } else { Ok(()) };
-        self.answer(Event::Opened { socket, result })
+        Some(Event::Opened { socket, result })
     }
 
     /// A later manager may use the number of a listener that only processes have any more.
@@ -162,16 +162,6 @@ impl World {
             assert!(!old.in_manager && !old.in_keeper, "{fd} is not new");
             let elsewhere = self.kernel.move_aside(fd);
             self.keeper.rename(fd, elsewhere);
-        }
-    }
-
-    /// The real driver answers at once; another one need not.
-    fn answer(&mut self, event: Event) -> Option<Event> {
-        if self.rng.percent(10) {
-            self.late.push_back(event);
-            None
-        } else {
-            Some(event)
         }
     }
 
@@ -202,7 +192,13 @@ impl World {
             connections.push(Connection { fd, peer: Peer::Unix { credentials } });
         }
         let failure = fails.then(|| "too many open files".to_owned());
-        self.answer(Event::Accepted { fd, connections, failure })
+        let answer = Event::Accepted { fd, connections, failure };
+        // The real driver answers at once; another one need not.
+        if self.rng.percent(10) {
+            self.late.push_back(answer);
+            return None;
+        }
+        Some(answer)
     }
 
     fn flush_queue(&mut self, fd: FdId) {

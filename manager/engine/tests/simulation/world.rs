@@ -20,7 +20,7 @@ const STEPS: usize = 400;
 /// Steps within which everything must settle once the faults have stopped.
 const SETTLE_MAX: usize = 20_000;
 /// Lines of history that are printed when a check fails.
-const HISTORY_MAX: usize = 300;
+const HISTORY_MAX: usize = 3000;
 
 pub(crate) struct World {
     /// What happens is written down, and printed when a check fails.
