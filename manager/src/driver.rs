@@ -90,6 +90,7 @@ impl Driver {
             Action::Unwatch { fd } => self.unwatch(fd),
             Action::Flush { fd } => self.flush_queue(fd),
             Action::CloseConnection { fd } => self.descriptors.drop_fd(fd),
+            Action::Discard { fd } => self.release(&[fd], false),
             Action::Kill { process, signal, scope } => {
                 let process = ProcessId(process.0);
                 self.push(ToKeeper::Kill { process, signal, scope: scope_for_keeper(scope) });

@@ -128,14 +128,8 @@ impl Driver {
         }
         let units: Vec<SavedUnit> =
             estate.values.iter().filter_map(|(key, value)| read_saved(key, value)).collect();
-        let descriptors = &self.descriptors;
-        self.engine.restore(
-            now(),
-            units,
-            &estate.processes,
-            |fd: FdId| descriptors.contains(fd),
-            &mut self.actions,
-        );
+        let held = self.descriptors.ids();
+        self.engine.restore(now(), units, &estate.processes, &held, &mut self.actions);
         self.perform();
     }
 
