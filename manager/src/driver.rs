@@ -90,6 +90,7 @@ impl Driver {
             Action::Unwatch { fd } => self.unwatch(fd),
             Action::Flush { fd } => self.flush_queue(fd),
             Action::CloseConnection { fd } => self.descriptors.drop_fd(fd),
+            Action::Discard { fd } => self.release(&[fd], false),
             Action::Kill { process, signal, scope } => {
                 let process = ProcessId(process.0);
                 self.push(ToKeeper::Kill { process, signal, scope: scope_for_keeper(scope) });
@@ -209,6 +210,7 @@ impl Core for Driver {
         diagnostics.iter().for_each(crate::log::diagnostic);
         let library = boot::read_library(&self.loader, &self.options, &settings);
         self.planner.set_defaults(&settings);
+        self.push(ToKeeper::Environment(self.planner.common_environment()));
         self.command(|engine, now, actions| engine.reload(now, library, settings, actions));
         self.report_diagnostics();
         tracing::info!("unit files read again");

@@ -263,6 +263,9 @@ impl Engine {
             self.group_react(&group);
             self.stir(&group);
         }
+        if self.nodes[name].socket().is_some() {
+            self.refresh_watches(name);
+        }
         for socket in self.links(name).triggered_by.clone() {
             self.socket_react(&socket, name);
         }

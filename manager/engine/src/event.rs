@@ -176,7 +176,8 @@ pub enum KillScope {
 /// Something for the driver to do. It performs them in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Open all these listeners of `socket`, or none; group members in slot order. Answer: [`Event::Opened`].
+    /// Open all these listeners of `socket`, or none; group members in slot order. Answer: [`Event::Opened`], before
+    /// any other event.
     Open {
         /// The socket unit.
         socket: UnitName,
@@ -215,6 +216,11 @@ pub enum Action {
     /// Close an accepted connection (our copy of it; a service that was given it keeps its own).
     CloseConnection {
         /// The connection.
+        fd: FdId,
+    },
+    /// Close a descriptor that an earlier manager opened and no unit knows.
+    Discard {
+        /// The descriptor.
         fd: FdId,
     },
     /// Start one command. Answer: [`Event::Spawned`] or [`Event::SpawnFailed`].

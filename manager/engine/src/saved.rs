@@ -19,7 +19,6 @@ use crate::socket::Socket;
 use crate::target::Target;
 
 const SIGKILL: i32 = 9;
-const SIGTERM: i32 = 15;
 
 /// The state of one unit, without its settings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,6 +43,17 @@ enum SavedMachine {
     Service(Box<Service>),
     Group(Box<Group>),
     Target(Target),
+}
+
+impl SavedMachine {
+    /// The descriptors that it knows.
+    fn fds(&self) -> Vec<FdId> {
+        match self {
+            Self::Socket(socket) => socket.ports.iter().map(|open| open.port.fd).collect(),
+            Self::Service(service) => service.served.iter().filter_map(|served| served.fd).collect(),
+            Self::Group(_) | Self::Target(_) => Vec::new(),
+        }
+    }
 }
 
 /// A process that the keeper still knows.
@@ -78,19 +88,21 @@ impl Engine {
         Some(SavedUnit { name: name.clone(), machine, deadline: node.deadline, stamps: node.stamps, job })
     }
 
-    /// Takes up the state that an earlier manager left, in an engine that is fresh. `has_fd` tells which descriptors are still there.
-    /// Processes that ended meanwhile end now; processes that no unit knows are killed.
+    /// Takes up the state that an earlier manager left, in an engine that is fresh. `held` are the descriptors that are still there.
+    /// Processes that ended meanwhile end now. Processes that no unit knows are killed for good: they were started in the moment in which
+    /// the manager died, and their units will start others.
     pub fn restore(
         &mut self,
         now: Time,
         units: Vec<SavedUnit>,
         processes: &[SavedProcess],
-        has_fd: impl Fn(FdId) -> bool,
+        held: &BTreeSet<FdId>,
         actions: &mut Vec<Action>,
     ) {
         self.now = now;
+        self.discard_unknown(&units, held);
         for unit in units {
-            self.restore_unit(unit, &has_fd);
+            self.restore_unit(unit, held);
         }
         self.count_connections();
         self.recall_group_states();
@@ -107,15 +119,22 @@ impl Engine {
         self.settle(actions);
     }
 
-    fn restore_unit(&mut self, saved: SavedUnit, has_fd: &impl Fn(FdId) -> bool) {
+    /// What a manager opened that died before it could note it down. It must go first: its address is about to be opened again.
+    fn discard_unknown(&mut self, units: &[SavedUnit], held: &BTreeSet<FdId>) {
+        let known: BTreeSet<FdId> = units.iter().flat_map(|unit| unit.machine.fds()).collect();
+        self.next_fd = held.iter().chain(&known).map(|fd| fd.0).fold(self.next_fd, u64::max);
+        self.out.extend(held.difference(&known).map(|fd| Action::Discard { fd: *fd }));
+    }
+
+    fn restore_unit(&mut self, saved: SavedUnit, held: &BTreeSet<FdId>) {
         let name = saved.name;
         if !self.restore_node(&name, &saved.machine) {
             return self.log_warning(&name, "it is of another kind now; what ran of it is ended".to_owned());
         }
         let mut is_stranded = false;
         match saved.machine {
-            SavedMachine::Socket(old) => self.restore_socket(&name, *old, has_fd),
-            SavedMachine::Service(old) => is_stranded = self.restore_service(&name, *old, has_fd),
+            SavedMachine::Socket(old) => self.restore_socket(&name, *old, held),
+            SavedMachine::Service(old) => is_stranded = self.restore_service(&name, *old, held),
             // A group is the sum of its instances.
             SavedMachine::Group(_) => {}
             SavedMachine::Target(old) => {
@@ -163,21 +182,19 @@ impl Engine {
     }
 
     /// True when it has lost the connection that it was to serve.
-    fn restore_service(&mut self, name: &UnitName, mut old: Service, has_fd: &impl Fn(FdId) -> bool) -> bool {
+    fn restore_service(&mut self, name: &UnitName, mut old: Service, held: &BTreeSet<FdId>) -> bool {
         for child in [old.main, old.control].into_iter().flatten() {
             self.processes.insert(child.process, name.clone());
         }
         let fd = old.served.as_ref().and_then(|served| served.fd);
-        self.next_fd = self.next_fd.max(fd.map_or(0, |fd| fd.0));
-        let lost = fd.is_some_and(|fd| !has_fd(fd));
+        let lost = fd.is_some_and(|fd| !held.contains(&fd));
         if let Some(served) = old.served.as_mut().filter(|_| lost) {
             served.fd = None;
         }
-        let is_stranded = lost && old.main.is_none();
         let service = self.service_mut(name);
         old.seat = service.seat.take();
         *service = old;
-        is_stranded
+        lost && service.has_lost_connection()
     }
 
     fn restore_job(&mut self, name: &UnitName, saved: SavedJob) {
@@ -189,19 +206,21 @@ impl Engine {
     }
 
     fn restore_processes(&mut self, known: &[SavedProcess]) {
+        // Before anything else: what one end leads to may start another process.
+        let ids = known.iter().map(|saved| saved.process).chain(self.processes.keys().copied());
+        self.next_process = ids.map(|id| id.0).fold(self.next_process, u64::max);
+        let kept: BTreeSet<ProcessId> = known.iter().map(|saved| saved.process).collect();
+        let lost: Vec<ProcessId> = self.processes.keys().copied().filter(|id| !kept.contains(id)).collect();
         for saved in known {
-            self.next_process = self.next_process.max(saved.process.0);
             if self.processes.contains_key(&saved.process) {
                 self.adopt(saved.process, saved.pid);
             } else if saved.status.is_none() {
-                self.kill_scope(saved.process, SIGTERM, KillScope::Session);
+                self.kill_scope(saved.process, SIGKILL, KillScope::Session);
             }
             if let Some(status) = saved.status {
                 self.service_exited(saved.process, status);
             }
         }
-        let known: BTreeSet<ProcessId> = known.iter().map(|saved| saved.process).collect();
-        let lost: Vec<ProcessId> = self.processes.keys().copied().filter(|id| !known.contains(id)).collect();
         for process in lost {
             self.service_lost(process);
         }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use sockmgr_engine::{Command, Engine, ExitStatus, FdId, JobMode, ProcessId, SavedProcess, SavedUnit, Verb};
+use sockmgr_engine::{Command, Engine, ExitStatus, JobMode, ProcessId, SavedProcess, SavedUnit, Verb};
 use sockmgr_sys::notify::NotifySocket;
 use sockmgr_sys::poll::{Interest, Poll};
 use sockmgr_unit::{Diagnostic, Library, Settings, UnitName};
@@ -102,6 +102,7 @@ impl Driver {
             commanded: Rc::default(),
         };
         driver.watch_notify().map_err(|error| BootError::Step("watch the notify socket", chain(&error)))?;
+        driver.push(ToKeeper::Environment(driver.planner.common_environment()));
         driver.report_diagnostics();
         driver.begin(estate);
         driver.push(ToKeeper::Ready);
@@ -128,14 +129,8 @@ impl Driver {
         }
         let units: Vec<SavedUnit> =
             estate.values.iter().filter_map(|(key, value)| read_saved(key, value)).collect();
-        let descriptors = &self.descriptors;
-        self.engine.restore(
-            now(),
-            units,
-            &estate.processes,
-            |fd: FdId| descriptors.contains(fd),
-            &mut self.actions,
-        );
+        let held = self.descriptors.ids();
+        self.engine.restore(now(), units, &estate.processes, &held, &mut self.actions);
         self.perform();
     }
 

@@ -1,5 +1,6 @@
 //! The descriptors that the engine names, and the unix nodes that belong to them.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -27,8 +28,8 @@ impl Descriptors {
         self.fds.get(&id).map(OwnedFd::as_fd)
     }
 
-    pub(super) fn contains(&self, id: FdId) -> bool {
-        self.fds.contains_key(&id)
+    pub(super) fn ids(&self) -> BTreeSet<FdId> {
+        self.fds.keys().copied().collect()
     }
 
     /// Closes our copy, and says which node it was bound to.

@@ -57,14 +57,20 @@ impl Driver {
             .unit(socket)
             .and_then(|view| view.unit.socket().map(|section| section.remove_on_stop))
             .unwrap_or(false);
+        let ids: Vec<FdId> = ports.iter().map(|port| port.fd).collect();
+        self.release(&ids, removes);
+    }
+
+    /// Closes our copies and the keeper's, and removes the unix nodes that belong to them where asked to.
+    pub(super) fn release(&mut self, ids: &[FdId], removes_nodes: bool) {
         let mut names = Vec::new();
-        for port in ports {
-            self.unwatch(port.fd);
-            let node = self.descriptors.remove(port.fd);
-            names.push(held_name(port.fd, node.as_ref()));
-            if let Some(node) = node.filter(|_| removes) {
+        for id in ids {
+            self.unwatch(*id);
+            let node = self.descriptors.remove(*id);
+            names.push(held_name(*id, node.as_ref()));
+            if let Some(node) = node.filter(|_| removes_nodes) {
                 if let Err(error) = listener::remove(&node) {
-                    tracing::warn!(unit = %socket, "cannot remove {}: {}", node.path.display(), chain(&error));
+                    tracing::warn!("cannot remove {}: {}", node.path.display(), chain(&error));
                 }
             }
         }

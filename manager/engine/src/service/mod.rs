@@ -216,6 +216,13 @@ impl Service {
         self.served.is_some()
     }
 
+    /// It was to serve a connection that died with an earlier manager, before it got it.
+    pub(crate) fn has_lost_connection(&self) -> bool {
+        self.served.as_ref().is_some_and(|served| served.fd.is_none())
+            && self.main.is_none()
+            && self.main_started.is_none()
+    }
+
     /// The process was asked for, and that it runs is not known yet.
     pub(crate) fn lacks_pid(&self, process: ProcessId) -> bool {
         [self.main, self.control]

@@ -67,6 +67,9 @@ impl Engine {
 
     fn list_done(&mut self, name: &UnitName, list: ExecList) {
         match list {
+            ExecList::StartPre if self.service(name).has_lost_connection() => {
+                self.enter_signal(name, ServiceState::StopSigterm, ServiceResult::Resources);
+            }
             ExecList::StartPre => self.enter_list(name, ExecList::Start),
             // The last command of a oneshot service, or none at all.
             ExecList::Start => self.enter_list(name, ExecList::StartPost),

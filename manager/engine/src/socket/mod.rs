@@ -6,6 +6,8 @@
 
 mod accept;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sockmgr_unit::section::SocketSection;
 use sockmgr_unit::value::{Distribute, LimitAction, Listen, Span};
@@ -214,12 +216,9 @@ impl Engine {
     }
 
     /// Takes up the state that an earlier manager left. Where a listener did not survive, all are opened anew.
-    pub(crate) fn restore_socket(&mut self, name: &UnitName, old: Socket, has_fd: &impl Fn(FdId) -> bool) {
-        for open in &old.ports {
-            self.next_fd = self.next_fd.max(open.port.fd.0);
-        }
+    pub(crate) fn restore_socket(&mut self, name: &UnitName, old: Socket, held: &BTreeSet<FdId>) {
         let (held, lost): (Vec<Port>, Vec<Port>) =
-            old.ports.iter().map(|open| open.port).partition(|port| has_fd(port.fd));
+            old.ports.iter().map(|open| open.port).partition(|port| held.contains(&port.fd));
         let was_opening = old.state == SocketState::Opening;
         let fits = self.fits(name, &old.ports);
         *self.socket_mut(name) = old;

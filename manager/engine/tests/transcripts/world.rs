@@ -292,7 +292,7 @@ impl World {
         let held: BTreeSet<FdId> =
             self.fds.keys().copied().filter(|fd| !self.is_connection(*fd) && Some(*fd) != lost).collect();
         self.call(|engine, now, out| {
-            engine.restore(now, units, &processes, |fd| held.contains(&fd), out);
+            engine.restore(now, units, &processes, &held, out);
             Ok(())
         });
     }
@@ -358,7 +358,7 @@ impl World {
             Action::Unwatch { fd } => assert!(self.watched.remove(&fd), "it was not watched"),
             Action::Accept { fd, max } => self.accept(fd, max),
             Action::Flush { fd } => drop(self.queues.remove(&fd)),
-            Action::CloseConnection { fd } => drop(self.fds.remove(&fd)),
+            Action::CloseConnection { fd } | Action::Discard { fd } => drop(self.fds.remove(&fd)),
             Action::Spawn { process, unit, list, fds, .. } => self.spawn(process, unit, list, &fds),
             Action::Kill { process, signal, scope } => self.signal(process, signal, scope),
             Action::Forget { process } => drop(self.children.remove(&process)),
@@ -532,6 +532,7 @@ impl World {
             Action::Accept { fd, max } => format!("accept {} up to {max}", self.fd_name(*fd)),
             Action::Flush { fd } => format!("flush {}", self.fd_name(*fd)),
             Action::CloseConnection { fd } => format!("close {}", self.fd_name(*fd)),
+            Action::Discard { fd } => format!("discard {}", self.fd_name(*fd)),
             Action::Spawn { unit, list, index, fds, environment, .. } => {
                 self.describe_spawn(unit, *list, *index, fds, environment)
             }

@@ -1,0 +1,139 @@
+//! What must be true between any two calls of the engine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sockmgr_engine::{ActiveState, Engine, FdId, JobId, JobKind, MachineView, Port, SocketView, UnitView};
+use sockmgr_unit::UnitName;
+use sockmgr_unit::value::{LimitAction, ServiceType};
+
+use crate::world::World;
+
+impl World {
+    pub(crate) fn check(&self) {
+        let Some(engine) = &self.engine else { return };
+        let jobs: BTreeSet<JobId> = engine.jobs().map(|job| job.id).collect();
+        assert_eq!(jobs, self.jobs, "jobs that exist and jobs that were announced");
+        let connections = connections_by_socket(engine);
+        let mut claimed: BTreeSet<FdId> = BTreeSet::new();
+        for name in engine.unit_names() {
+            let view = engine.unit(name).expect("it is listed");
+            if let MachineView::Socket(socket) = view.machine {
+                let ports: Vec<Port> = engine.open_ports(name).collect();
+                assert_eq!(
+                    socket.n_connections,
+                    connections.get(name).copied().unwrap_or(0),
+                    "{name}: connections"
+                );
+                for port in &ports {
+                    assert!(claimed.insert(port.fd), "{} has two owners", port.fd);
+                    self.check_watch(engine, name, &view, socket, *port);
+                }
+                self.check_rotation(engine, name, &view, &ports);
+            }
+        }
+        for (fd, listener) in self.kernel.listeners.iter().filter(|(_, listener)| listener.in_manager) {
+            assert!(claimed.contains(fd), "{fd} of {} has no owner", listener.socket);
+        }
+    }
+
+    fn check_watch(
+        &self,
+        engine: &Engine,
+        name: &UnitName,
+        view: &UnitView<'_>,
+        socket: SocketView,
+        port: Port,
+    ) {
+        let section = view.unit.socket().expect("it is a socket");
+        let wanted = match (view.sub, port.slot) {
+            ("listening", _) if section.accept && section.limit_action != Some(LimitAction::Fail) => {
+                socket.n_connections < section.max_connections
+            }
+            ("listening", _) => true,
+            ("running", Some(slot)) => self.is_parked(engine, view, slot),
+            _ => false,
+        };
+        let watched = self.kernel.watched.contains(&port.fd);
+        assert_eq!(watched, wanted, "{name} is {}: is {port:?} watched?", view.sub);
+    }
+
+    /// Nobody is in that slot and nobody is about to be.
+    fn is_parked(&self, engine: &Engine, view: &UnitView<'_>, slot: u32) -> bool {
+        let group = engine.unit(view.triggers[0]).expect("its group is there");
+        let MachineView::Group(slots) = group.machine else { panic!("slots without a group") };
+        let instance = engine.unit(slots.slots[slot as usize].instance).expect("slots have instances");
+        let stops = group.job.is_some_and(|(_, kind)| kind == JobKind::Stop);
+        instance.active.is_down() && instance.job.is_none() && !stops
+    }
+
+    fn check_rotation(&self, engine: &Engine, name: &UnitName, view: &UnitView<'_>, ports: &[Port]) {
+        let is_open = matches!(view.sub, "listening" | "running" | "paused");
+        if !is_open || ports.iter().all(|port| port.slot.is_none()) {
+            return;
+        }
+        let group = engine.unit(view.triggers[0]).expect("its group is there");
+        let MachineView::Group(group) = group.machine else { panic!("slots without a group") };
+        let ready = |index: usize| {
+            let slot = &group.slots[index];
+            let leaves = engine
+                .unit(slot.instance)
+                .and_then(|view| view.job)
+                .is_some_and(|(_, kind)| matches!(kind, JobKind::Stop | JobKind::Restart));
+            matches!(slot.state, "running" | "reload") && slot.main_pid != 0 && !leaves
+        };
+        let live: Vec<u32> =
+            (0..group.slots.len()).filter(|index| ready(*index)).map(|index| index as u32).collect();
+        let steered = self.kernel.steering.get(name).unwrap_or_else(|| panic!("{name} is not steered"));
+        if live.is_empty() {
+            assert_eq!(steered.len(), 1, "{name} with nobody ready");
+        } else {
+            assert_eq!(*steered, live, "{name}: slots in rotation, and slots that are ready");
+        }
+    }
+
+    pub(crate) fn assert_known(&self, unit: &UnitName) {
+        let engine = self.engine.as_ref().expect("it has just decided");
+        assert!(engine.unit(unit).is_some(), "there is no {unit}");
+    }
+
+    pub(crate) fn service_type(&self, unit: &UnitName) -> ServiceType {
+        let engine = self.engine.as_ref().expect("it has just decided");
+        let view = engine.unit(unit).expect("it is known");
+        view.unit.service().expect("only services have processes").service.type_
+    }
+
+    /// After the last fault and the last command: nothing is left to do, and nobody waits.
+    pub(crate) fn check_rest(&self) {
+        let engine = self.engine.as_ref().expect("the manager lives in the end");
+        let jobs: Vec<_> = engine.jobs().collect();
+        assert!(jobs.is_empty(), "jobs that never end: {jobs:?}");
+        for name in engine.unit_names() {
+            let view = engine.unit(name).expect("it is listed");
+            let settled =
+                matches!(view.active, ActiveState::Active | ActiveState::Inactive | ActiveState::Failed);
+            assert!(settled, "{name} is {} for ever", view.sub);
+            assert!(!self.is_kept(name) || view.active == ActiveState::Active, "{name} is {}", view.sub);
+        }
+        for (fd, listener) in self.kernel.listeners.iter().filter(|(_, listener)| listener.in_manager) {
+            assert!(
+                listener.queue.is_empty(),
+                "clients wait for ever on {fd} of {} {:?}",
+                listener.socket,
+                listener.port
+            );
+        }
+    }
+}
+
+fn connections_by_socket(engine: &Engine) -> BTreeMap<UnitName, u32> {
+    let mut counts = BTreeMap::new();
+    for name in engine.unit_names() {
+        let view = engine.unit(name).expect("it is listed");
+        if let MachineView::Service(service) = &view.machine {
+            if service.peer.is_some() {
+                *counts.entry(view.triggered_by[0].clone()).or_default() += 1;
+            }
+        }
+    }
+    counts
+}

@@ -1,0 +1,285 @@
+//! The simulated driver: performs actions as the real one does, checks that each makes sense, and dies when told to.
+
+use std::collections::VecDeque;
+
+use sockmgr_engine::{
+    Action, Connection, Engine, Event, ExecList, FdId, Notice, PassedFd, Peer, Port, ProcessId, SpawnError,
+    Time,
+};
+use sockmgr_unit::UnitName;
+
+use crate::keeper::{Message, Order};
+use crate::kernel::{Fate, Listener};
+use crate::support::save;
+use crate::world::World;
+
+impl World {
+    /// Asks the engine and performs what it decides; `None` when there is no manager.
+    pub(crate) fn call<T>(
+        &mut self,
+        ask: impl FnOnce(&mut Engine, Time, &mut Vec<Action>) -> T,
+    ) -> Option<T> {
+        let now = Time::from_micros(self.now);
+        let mut actions = Vec::new();
+        let answer = ask(self.engine.as_mut()?, now, &mut actions);
+        self.perform(actions.into());
+        Some(answer)
+    }
+
+    pub(crate) fn feed(&mut self, event: Event) {
+        self.note(&event);
+        if let Event::SpawnFailed { process, .. } | Event::Exited { process, .. } = &event {
+            self.mains.remove(process);
+        }
+        self.call(|engine, now, out| engine.handle(now, event, out));
+    }
+
+    fn perform(&mut self, mut pending: VecDeque<Action>) {
+        while let Some(action) = pending.pop_front() {
+            if self.strikes() {
+                return self.die();
+            }
+            self.note(&action);
+            let answer = self.act(action);
+            let Some(event) = answer else { continue };
+            self.note(&event);
+            let mut more = Vec::new();
+            let engine = self.engine.as_mut().expect("it has just decided");
+            engine.handle(Time::from_micros(self.now), event, &mut more);
+            pending.extend(more);
+        }
+        self.flush();
+    }
+
+    /// The end of a turn: what changed is saved, and everything goes to the keeper.
+    fn flush(&mut self) {
+        let engine = self.engine.as_ref().expect("it has just decided");
+        for unit in std::mem::take(&mut self.unsaved) {
+            self.link.push(match save(engine, &unit) {
+                Some(state) => Message::Remember(unit, state),
+                None => Message::Erase(unit),
+            });
+        }
+        self.link.extend(self.forget.drain(..).map(Message::Forget));
+        if self.strikes() {
+            return self.die();
+        }
+        for message in std::mem::take(&mut self.link) {
+            self.keeper.take(message, &mut self.kernel, &mut self.rng, self.now);
+        }
+        self.check();
+    }
+
+    /// Counts down to the manager's sudden death.
+    fn strikes(&mut self) -> bool {
+        match &mut self.doom {
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// The manager dies here and now; some of what it has sent arrives.
+    pub(crate) fn die(&mut self) {
+        self.note(&"the manager dies");
+        let arrives = self.rng.below(self.link.len() + 1);
+        for message in std::mem::take(&mut self.link).into_iter().take(arrives) {
+            self.keeper.take(message, &mut self.kernel, &mut self.rng, self.now);
+        }
+        self.engine = None;
+        self.doom = None;
+        self.kernel.manager_died();
+        self.keeper.manager_died(&mut self.kernel, &mut self.rng, self.now);
+        for client in std::mem::take(&mut self.held).into_values() {
+            self.lose_held(client, Fate::DiedWithItsHolder);
+        }
+        self.late.clear();
+        self.unsaved.clear();
+        self.forget.clear();
+        self.jobs.clear();
+        self.mains.clear();
+    }
+
+    fn act(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Open { socket, ports } => return self.open(socket, &ports),
+            Action::Close { socket, ports } => self.close(&socket, &ports),
+            Action::Watch { fd } => {
+                assert!(self.kernel.listeners[&fd].in_manager, "watch of a closed {fd}");
+                assert!(self.kernel.watched.insert(fd), "watch of a watched {fd}");
+            }
+            Action::Unwatch { fd } => {
+                assert!(self.kernel.watched.remove(&fd), "unwatch of an unwatched {fd}")
+            }
+            Action::Accept { fd, max } => return self.accept(fd, max),
+            Action::Flush { fd } => self.flush_queue(fd),
+            Action::CloseConnection { fd } => self.close_connection(fd),
+            Action::Discard { fd } => self.release(fd),
+            Action::Spawn { process, unit, list, fds, .. } => return self.spawn(process, unit, list, &fds),
+            Action::Kill { process, signal, .. } => {
+                if signal == 9 {
+                    self.mains.remove(&process);
+                }
+                self.link.push(Message::Kill { process, signal });
+            }
+            Action::Forget { process } => self.forget.push(process),
+            Action::Steer { socket, live } => self.steer(socket, live),
+            Action::Notice(notice) => self.notice(notice),
+        }
+        None
+    }
+
+    fn open(&mut self, socket: UnitName, ports: &[Port]) -> Option<Event> {
+        self.assert_known(&socket);
+        let busy = self.kernel.listeners.values().find(|other| other.in_manager && other.socket == socket);
+        assert!(busy.is_none(), "{socket} is opened twice: {busy:?}");
+        let fails = self.keeper.faults && !self.is_kept(&socket) && self.rng.percent(5);
+        if !fails {
+            for port in ports {
+                let listener = Listener {
+                    socket: socket.clone(),
+                    port: *port,
+                    queue: VecDeque::new(),
+                    in_manager: true,
+                    in_keeper: false,
+                    in_processes: 0,
+                };
+                self.make_room(port.fd);
+                self.kernel.listeners.insert(port.fd, listener);
+                self.link.push(Message::Hold(port.fd));
+            }
+        }
+        let result = if fails { Err("address in use".to_owned()) } else { Ok(()) };
+        Some(Event::Opened { socket, result })
+    }
+
+    /// A later manager may use the number of a listener that only processes have any more.
+    fn make_room(&mut self, fd: FdId) {
+        if let Some(old) = self.kernel.listeners.get(&fd) {
+            assert!(!old.in_manager && !old.in_keeper, "{fd} is not new");
+            let elsewhere = self.kernel.move_aside(fd);
+            self.keeper.rename(fd, elsewhere);
+        }
+    }
+
+    fn close(&mut self, socket: &UnitName, ports: &[Port]) {
+        assert!(!self.is_kept(socket) || self.is_ending, "{socket} is closed");
+        self.kernel.steering.remove(socket);
+        for port in ports {
+            self.release(port.fd);
+        }
+    }
+
+    pub(crate) fn release(&mut self, fd: FdId) {
+        let listener = self.kernel.listeners.get_mut(&fd).expect("what is closed was open");
+        assert!(std::mem::take(&mut listener.in_manager), "{fd} is closed twice");
+        self.kernel.watched.remove(&fd);
+        self.link.push(Message::Release(fd));
+    }
+
+    fn accept(&mut self, fd: FdId, max: u32) -> Option<Event> {
+        assert!(max > 0 && self.kernel.listeners[&fd].in_manager, "accept on {fd}");
+        let mut connections = Vec::new();
+        let fails = self.keeper.faults && self.rng.percent(3);
+        while !fails && connections.len() < max as usize {
+            let Some(client) = self.kernel.accept(fd, Fate::Held) else { break };
+            let fd = self.engine.as_mut().expect("it has just decided").name_fd();
+            self.held.insert(fd, client);
+            let credentials = Some((client as u32 % 3, 1000));
+            connections.push(Connection { fd, peer: Peer::Unix { credentials } });
+        }
+        let failure = fails.then(|| "too many open files".to_owned());
+        let answer = Event::Accepted { fd, connections, failure };
+        // The real driver answers at once; another one need not.
+        if self.rng.percent(10) {
+            self.late.push_back(answer);
+            return None;
+        }
+        Some(answer)
+    }
+
+    fn flush_queue(&mut self, fd: FdId) {
+        let socket = &self.kernel.listeners[&fd].socket;
+        assert!(!self.is_kept(socket) || self.is_ending, "the queue of {socket} is thrown away");
+        self.kernel.flush(fd);
+    }
+
+    fn close_connection(&mut self, fd: FdId) {
+        let client = self.held.remove(&fd).expect("a connection is closed once, and only when it is there");
+        self.lose_held(client, Fate::Refused);
+    }
+
+    /// The manager has let go of a connection: lost unless a process has it.
+    fn lose_held(&mut self, client: usize, fate: Fate) {
+        let in_process = |client| {
+            let mut living = self.keeper.processes.values().filter(|process| process.is_alive());
+            living.any(|process| process.connection == Some(client))
+        };
+        if self.kernel.clients[client].fate == Fate::Held && !in_process(client) {
+            self.kernel.clients[client].fate = fate;
+        }
+    }
+
+    fn spawn(
+        &mut self,
+        process: ProcessId,
+        unit: UnitName,
+        list: ExecList,
+        fds: &[PassedFd],
+    ) -> Option<Event> {
+        self.assert_known(&unit);
+        let is_main = list == ExecList::Start;
+        let twin = self.mains.iter().find(|(_, (other, main))| *other == unit && *main == is_main);
+        assert!(twin.is_none(), "{unit} has a process of that kind already: {twin:?}");
+        if self.keeper.faults && self.rng.percent(2) {
+            let error = SpawnError { exit_code: 0, text: "no memory".to_owned(), resources: true };
+            return Some(Event::SpawnFailed { process, error });
+        }
+        self.mains.insert(process, (unit.clone(), is_main));
+        let mut order = Order {
+            process,
+            service: self.service_type(&unit),
+            unit,
+            list,
+            listeners: Vec::new(),
+            connection: None,
+        };
+        for passed in fds {
+            match self.held.get(&passed.fd) {
+                Some(client) => order.connection = Some(*client),
+                None => {
+                    assert!(
+                        self.kernel.listeners[&passed.fd].in_manager,
+                        "{} is passed and closed",
+                        passed.fd
+                    );
+                    order.listeners.push(passed.fd);
+                }
+            }
+        }
+        self.link.push(Message::Spawn(order));
+        None
+    }
+
+    fn steer(&mut self, socket: UnitName, live: Vec<u32>) {
+        assert!(!live.is_empty() && live.is_sorted(), "{socket} is steered to {live:?}");
+        for slot in &live {
+            let mut own =
+                self.kernel.listeners.values().filter(|other| other.in_manager && other.socket == socket);
+            assert!(own.any(|other| other.port.slot == Some(*slot)), "{socket} has no slot {slot}");
+        }
+        self.kernel.steering.insert(socket, live);
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::UnitChanged(unit) | Notice::UnitRemoved(unit) => drop(self.unsaved.insert(unit)),
+            Notice::JobNew { id, .. } => assert!(self.jobs.insert(id), "job {id} is announced twice"),
+            Notice::JobRemoved { id, .. } => assert!(self.jobs.remove(&id), "job {id} ends twice"),
+            Notice::UnitNew(_) | Notice::Log { .. } => {}
+        }
+    }
+}

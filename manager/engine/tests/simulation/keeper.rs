@@ -1,0 +1,226 @@
+//! The simulated keeper: it gets messages in order, holds what it is given, runs processes, and outlives managers.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use sockmgr_engine::{Event, ExecList, ExitStatus, FdId, Notification, ProcessId, SpawnError};
+use sockmgr_unit::UnitName;
+use sockmgr_unit::value::ServiceType;
+
+use crate::kernel::{ClientId, Fate, Kernel};
+use crate::process::{Deed, NEVER, Phase, Process, Temper};
+use crate::rng::Rng;
+
+/// What the manager sends.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Hold(FdId),
+    Release(FdId),
+    Spawn(Order),
+    Kill { process: ProcessId, signal: i32 },
+    Remember(UnitName, Vec<u8>),
+    Erase(UnitName),
+    Forget(ProcessId),
+}
+
+/// An order to start a process.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) process: ProcessId,
+    pub(crate) unit: UnitName,
+    pub(crate) list: ExecList,
+    pub(crate) service: ServiceType,
+    pub(crate) listeners: Vec<FdId>,
+    pub(crate) connection: Option<ClientId>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Keeper {
+    pub(crate) processes: BTreeMap<ProcessId, Process>,
+    pub(crate) remembered: BTreeMap<UnitName, Vec<u8>>,
+    /// Answers and ends, in order, for the manager.
+    pub(crate) to_manager: VecDeque<Event>,
+    /// The notify socket: another way than the one above, and faster or slower.
+    pub(crate) notify: VecDeque<Event>,
+    /// New processes misbehave.
+    pub(crate) faults: bool,
+    last_pid: u32,
+}
+
+impl Keeper {
+    pub(crate) fn with_faults() -> Self {
+        Self { faults: true, ..Self::default() }
+    }
+
+    pub(crate) fn take(&mut self, message: Message, kernel: &mut Kernel, rng: &mut Rng, now: u64) {
+        match message {
+            Message::Hold(fd) => {
+                if let Some(listener) = kernel.listeners.get_mut(&fd) {
+                    listener.in_keeper = true;
+                }
+            }
+            Message::Release(fd) => {
+                if let Some(listener) = kernel.listeners.get_mut(&fd) {
+                    listener.in_keeper = false;
+                    kernel.released(fd);
+                }
+            }
+            Message::Spawn(order) => self.spawn(order, kernel, rng, now),
+            Message::Kill { process, signal } => self.kill(process, signal, kernel, rng, now),
+            Message::Remember(unit, state) => drop(self.remembered.insert(unit, state)),
+            Message::Erase(unit) => drop(self.remembered.remove(&unit)),
+            Message::Forget(process) => {
+                if self.processes.get(&process).is_some_and(|process| !process.is_alive()) {
+                    self.processes.remove(&process);
+                }
+            }
+        }
+    }
+
+    fn spawn(&mut self, order: Order, kernel: &mut Kernel, rng: &mut Rng, now: u64) {
+        let Order { process, unit, list, service, listeners, connection } = order;
+        assert!(!self.processes.contains_key(&process), "{process:?} is known already");
+        for fd in &listeners {
+            kernel.listeners.get_mut(fd).expect("what is passed is open").in_processes += 1;
+        }
+        self.last_pid += 1;
+        let temper = if self.faults { Temper::random(rng) } else { Temper::default() };
+        let process_state = Process {
+            unit,
+            list,
+            service,
+            pid: self.last_pid,
+            listeners,
+            connection,
+            accepted: Vec::new(),
+            temper,
+            phase: Phase::Forked,
+            next: now + rng.millis(10),
+        };
+        self.processes.insert(process, process_state);
+    }
+
+    fn kill(&mut self, process: ProcessId, signal: i32, kernel: &mut Kernel, rng: &mut Rng, now: u64) {
+        let Some(target) = self.processes.get_mut(&process) else { return };
+        if target.signalled(signal, now + rng.millis(200)) {
+            self.end(process, ExitStatus::Killed(signal), kernel);
+        }
+    }
+
+    /// When the next process does something by itself.
+    pub(crate) fn next_deed(&self) -> u64 {
+        self.processes.values().map(|process| process.next).min().unwrap_or(NEVER)
+    }
+
+    /// Lets every process act whose time has come.
+    pub(crate) fn run(&mut self, kernel: &mut Kernel, rng: &mut Rng, now: u64) {
+        let due: Vec<ProcessId> =
+            self.processes.iter().filter(|(_, process)| process.next <= now).map(|(id, _)| *id).collect();
+        for id in due {
+            self.act(id, kernel, rng, now);
+        }
+    }
+
+    fn act(&mut self, id: ProcessId, kernel: &mut Kernel, rng: &mut Rng, now: u64) {
+        let process = self.processes.get_mut(&id).expect("it is due");
+        process.next = NEVER;
+        match process.act() {
+            Deed::ExecFails => self.exec_fails(id, kernel),
+            Deed::Execs => {
+                process.execed();
+                process.next = now + rng.millis(300);
+                self.to_manager.push_back(Event::Spawned { process: id, pid: process.pid });
+                if let Some(client) = process.connection {
+                    kernel.clients[client].fate = Fate::Accepted;
+                }
+            }
+            Deed::SaysReady => {
+                (process.phase, process.next) = (Phase::Serving, now);
+                let message = Notification { ready: true, ..Notification::default() };
+                let pid = process.pid;
+                self.notify.push_back(Event::Notified { pid, session: Some(pid), message });
+            }
+            Deed::Accepts => {
+                let fd = process.listeners.iter().copied().find(|fd| kernel.is_readable(*fd));
+                if let Some(client) = fd.and_then(|fd| kernel.accept(fd, Fate::Accepted)) {
+                    process.accepted.push(client);
+                    process.next = now + rng.millis(20);
+                }
+            }
+            Deed::Serves => {
+                let client = process.accepted.pop().expect("it has one");
+                kernel.clients[client].fate = Fate::Served;
+                process.next = now + rng.millis(20);
+            }
+            Deed::Exits(status) => self.end(id, status, kernel),
+            Deed::Nothing => {}
+        }
+    }
+
+    fn exec_fails(&mut self, id: ProcessId, kernel: &mut Kernel) {
+        let process = self.processes.remove(&id).expect("it has just acted");
+        self.let_go(&process.listeners, kernel);
+        let error = SpawnError { exit_code: 203, text: "exec".to_owned(), resources: false };
+        self.to_manager.push_back(Event::SpawnFailed { process: id, error });
+    }
+
+    fn end(&mut self, id: ProcessId, status: ExitStatus, kernel: &mut Kernel) {
+        let process = self.processes.get_mut(&id).expect("it lived until now");
+        if process.phase == Phase::Forked {
+            self.to_manager.push_back(Event::Spawned { process: id, pid: process.pid });
+        }
+        let fate = if status == ExitStatus::Exited(0) { Fate::Served } else { Fate::DiedWithItsHolder };
+        for client in process.accepted.drain(..) {
+            kernel.clients[client].fate = fate;
+        }
+        (process.phase, process.next) = (Phase::Ended(status), NEVER);
+        let listeners = std::mem::take(&mut process.listeners);
+        self.let_go(&listeners, kernel);
+        self.to_manager.push_back(Event::Exited { process: id, status });
+    }
+
+    fn let_go(&self, listeners: &[FdId], kernel: &mut Kernel) {
+        for fd in listeners {
+            if let Some(listener) = kernel.listeners.get_mut(fd) {
+                listener.in_processes -= 1;
+                kernel.released(*fd);
+            }
+        }
+    }
+
+    pub(crate) fn rename(&mut self, fd: FdId, new: FdId) {
+        for process in self.processes.values_mut() {
+            process.listeners.iter_mut().filter(|held| **held == fd).for_each(|held| *held = new);
+        }
+    }
+
+    /// Somebody connected: whoever waits on that listener wakes up.
+    pub(crate) fn wake(&mut self, fd: FdId, at: u64) {
+        for process in self.processes.values_mut() {
+            if process.phase == Phase::Serving && process.listeners.contains(&fd) {
+                process.next = process.next.min(at);
+            }
+        }
+    }
+
+    /// The manager is gone: what was on its way to it is lost, and starting a process does not wait for anybody.
+    pub(crate) fn manager_died(&mut self, kernel: &mut Kernel, rng: &mut Rng, now: u64) {
+        let forked: Vec<ProcessId> = self
+            .processes
+            .iter()
+            .filter(|(_, process)| process.phase == Phase::Forked)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in forked {
+            self.act(id, kernel, rng, now);
+        }
+        self.to_manager.clear();
+    }
+
+    /// No more faults: what runs behaves from now on, except that what hangs still hangs.
+    pub(crate) fn end_faults(&mut self) {
+        self.faults = false;
+        for process in self.processes.values_mut() {
+            process.temper.crashes_after = None;
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The simulated kernel: listeners with queues, held by whoever has a descriptor of them, and the clients that wait there.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use sockmgr_engine::{FdId, Port};
+use sockmgr_unit::UnitName;
+
+pub(crate) type ClientId = usize;
+
+/// Where a client's connection is, or what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Queued,
+    /// The manager has accepted it.
+    Held,
+    /// A process has it.
+    Accepted,
+    Served,
+    /// The process that had accepted it died, or the manager that had.
+    DiedWithItsHolder,
+    /// The last descriptor of the listener was closed.
+    ListenerClosed,
+    /// The manager threw the queue away, or refused the connection.
+    Refused,
+}
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) socket: UnitName,
+    pub(crate) fate: Fate,
+}
+
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) socket: UnitName,
+    pub(crate) port: Port,
+    pub(crate) queue: VecDeque<ClientId>,
+    /// The manager has a descriptor of it.
+    pub(crate) in_manager: bool,
+    /// The keeper has one.
+    pub(crate) in_keeper: bool,
+    /// How many processes have one.
+    pub(crate) in_processes: usize,
+}
+
+impl Listener {
+    fn is_held(&self) -> bool {
+        self.in_manager || self.in_keeper || self.in_processes > 0
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Kernel {
+    pub(crate) listeners: BTreeMap<FdId, Listener>,
+    pub(crate) clients: Vec<Client>,
+    /// The program on each group.
+    pub(crate) steering: BTreeMap<UnitName, Vec<u32>>,
+    pub(crate) watched: BTreeSet<FdId>,
+    orphans: u64,
+}
+
+impl Kernel {
+    /// A client connects to one of the socket's lines; `luck` chooses the line and, among those in rotation, the slot.
+    pub(crate) fn connect(&mut self, socket: &UnitName, luck: (usize, usize)) -> Option<FdId> {
+        let open =
+            || self.listeners.iter().filter(|(_, listener)| listener.in_keeper && listener.socket == *socket);
+        let lines: BTreeSet<usize> = open().map(|(_, listener)| listener.port.line).collect();
+        let line = *lines.iter().nth(luck.0 % lines.len().max(1))?;
+        let slots: Vec<Option<u32>> = open()
+            .filter(|(_, listener)| listener.port.line == line)
+            .map(|(_, listener)| listener.port.slot)
+            .collect();
+        let slot = match (slots[0], self.steering.get(socket)) {
+            (None, _) => None,
+            (Some(_), Some(live)) => Some(live[luck.1 % live.len()]),
+            // Between the opening of its listeners and its first program a group has one that lists slot 0.
+            (Some(_), None) => Some(0),
+        };
+        let (fd, _) =
+            open().find(|(_, listener)| listener.port.line == line && listener.port.slot == slot)?;
+        let fd = *fd;
+        let client = self.clients.len();
+        self.clients.push(Client { socket: socket.clone(), fate: Fate::Queued });
+        self.listeners.get_mut(&fd).expect("it was just found").queue.push_back(client);
+        Some(fd)
+    }
+
+    /// Takes the oldest connection out of a queue.
+    pub(crate) fn accept(&mut self, fd: FdId, fate: Fate) -> Option<ClientId> {
+        let client = self.listeners.get_mut(&fd)?.queue.pop_front()?;
+        self.clients[client].fate = fate;
+        Some(client)
+    }
+
+    pub(crate) fn is_readable(&self, fd: FdId) -> bool {
+        self.listeners.get(&fd).is_some_and(|listener| !listener.queue.is_empty())
+    }
+
+    /// One holder of a listener has closed its descriptor: with the last one goes the queue.
+    pub(crate) fn released(&mut self, fd: FdId) {
+        if self.listeners.get(&fd).is_some_and(|listener| !listener.is_held()) {
+            let listener = self.listeners.remove(&fd).expect("it was just found");
+            for client in listener.queue {
+                self.clients[client].fate = Fate::ListenerClosed;
+            }
+        }
+    }
+
+    /// Gives a listener a number that no manager uses.
+    pub(crate) fn move_aside(&mut self, fd: FdId) -> FdId {
+        let listener = self.listeners.remove(&fd).expect("it was just found");
+        self.orphans += 1;
+        let elsewhere = FdId(u64::MAX - self.orphans);
+        self.listeners.insert(elsewhere, listener);
+        elsewhere
+    }
+
+    /// Throws a queue away.
+    pub(crate) fn flush(&mut self, fd: FdId) {
+        while let Some(client) = self.accept(fd, Fate::Refused) {
+            assert_eq!(self.clients[client].fate, Fate::Refused);
+        }
+    }
+
+    /// The manager is gone, with its descriptors; programs stay where they are.
+    pub(crate) fn manager_died(&mut self) {
+        self.watched.clear();
+        let fds: Vec<FdId> = self.listeners.keys().copied().collect();
+        for fd in fds {
+            self.listeners.get_mut(&fd).expect("it is listed").in_manager = false;
+            self.released(fd);
+        }
+    }
+}

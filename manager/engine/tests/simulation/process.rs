@@ -1,0 +1,142 @@
+//! A simulated process: what it is, how it behaves, and what it does next.
+
+use sockmgr_engine::{ExecList, ExitStatus, FdId};
+use sockmgr_unit::UnitName;
+use sockmgr_unit::value::ServiceType;
+
+use crate::kernel::ClientId;
+use crate::rng::Rng;
+
+/// Never, as a moment.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// What goes wrong with a process.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Temper {
+    pub(crate) cannot_exec: bool,
+    /// Never gets ready, or never ends where it should.
+    pub(crate) hangs: bool,
+    pub(crate) ignores_sigterm: bool,
+    /// Ends badly after so many actions.
+    pub(crate) crashes_after: Option<usize>,
+    pub(crate) fails: bool,
+}
+
+impl Temper {
+    pub(crate) fn random(rng: &mut Rng) -> Self {
+        Self {
+            cannot_exec: rng.percent(5),
+            hangs: rng.percent(5),
+            ignores_sigterm: rng.percent(10),
+            crashes_after: rng.percent(25).then(|| rng.below(8)),
+            fails: rng.percent(10),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Forked, before execve.
+    Forked,
+    /// On its way to readiness, or, if it is a command, to its end.
+    Working,
+    Serving,
+    /// Got its signal, finishes what it has.
+    Leaving,
+    Ended(ExitStatus),
+}
+
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) unit: UnitName,
+    pub(crate) list: ExecList,
+    pub(crate) service: ServiceType,
+    pub(crate) pid: u32,
+    pub(crate) listeners: Vec<FdId>,
+    /// The connection that it was started for.
+    pub(crate) connection: Option<ClientId>,
+    pub(crate) accepted: Vec<ClientId>,
+    pub(crate) temper: Temper,
+    pub(crate) phase: Phase,
+    /// When it does something by itself.
+    pub(crate) next: u64,
+}
+
+/// What a process does of its own accord.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    ExecFails,
+    Execs,
+    SaysReady,
+    Accepts,
+    Serves,
+    Exits(ExitStatus),
+    Nothing,
+}
+
+impl Process {
+    pub(crate) fn is_main(&self) -> bool {
+        self.list == ExecList::Start
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        !matches!(self.phase, Phase::Ended(_))
+    }
+
+    fn is_server(&self) -> bool {
+        self.is_main() && self.service != ServiceType::Oneshot
+    }
+
+    /// Decides what it does now; the world makes it so and sets `next`.
+    pub(crate) fn act(&mut self) -> Deed {
+        match self.phase {
+            Phase::Forked if self.temper.cannot_exec => Deed::ExecFails,
+            Phase::Forked => Deed::Execs,
+            Phase::Working if self.temper.hangs => Deed::Nothing,
+            Phase::Working if self.is_server() && self.service == ServiceType::Notify => Deed::SaysReady,
+            Phase::Working => Deed::Exits(ExitStatus::Exited(i32::from(self.temper.fails))),
+            Phase::Serving => self.serve(),
+            Phase::Leaving => Deed::Exits(ExitStatus::Exited(0)),
+            Phase::Ended(_) => Deed::Nothing,
+        }
+    }
+
+    fn serve(&mut self) -> Deed {
+        match &mut self.temper.crashes_after {
+            Some(0) => return Deed::Exits(ExitStatus::Killed(11)),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        if !self.accepted.is_empty() {
+            Deed::Serves
+        } else if self.connection.is_some() {
+            Deed::Exits(ExitStatus::Exited(0))
+        } else {
+            Deed::Accepts
+        }
+    }
+
+    /// The program runs.
+    pub(crate) fn execed(&mut self) {
+        let serves_at_once = self.is_server() && self.service != ServiceType::Notify;
+        self.phase = if serves_at_once { Phase::Serving } else { Phase::Working };
+        if let Some(client) = self.connection {
+            self.accepted.push(client);
+        }
+    }
+
+    /// A signal; true when it kills.
+    pub(crate) fn signalled(&mut self, signal: i32, leaves_at: u64) -> bool {
+        let heeds = matches!(signal, 2 | 15) && !self.temper.ignores_sigterm;
+        match self.phase {
+            Phase::Ended(_) => false,
+            _ if signal == 9 => true,
+            Phase::Forked if heeds => true,
+            Phase::Working | Phase::Serving if heeds => {
+                (self.phase, self.next) = (Phase::Leaving, leaves_at);
+                false
+            }
+            Phase::Forked | Phase::Working | Phase::Serving | Phase::Leaving => false,
+        }
+    }
+}

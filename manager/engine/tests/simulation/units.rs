@@ -1,0 +1,163 @@
+//! The unit files of the simulated machine, in three versions that a reload may find.
+
+/// Units whose sockets no command and no limit ever closes: every connection to them must be served.
+pub(crate) const KEPT: [&str; 4] = ["web.socket", "shared.socket", "http.socket", "always.socket"];
+
+/// What commands are given to. Sockets are among them only where their connections may be lost.
+pub(crate) const COMMANDED: [&str; 18] = [
+    "web.service",
+    "web@1.service",
+    "web@2.service",
+    "web@3.service",
+    "shared.service",
+    "shared@1.service",
+    "http.service",
+    "always.service",
+    "db.service",
+    "once.service",
+    "inetd.service",
+    "inetd.socket",
+    "echo.socket",
+    "mail.socket",
+    "all.target",
+    "loop1.service",
+    "loop2.service",
+    "missing.service",
+];
+
+/// All files; `web_instances` and so on are what the versions differ in.
+pub(crate) fn text(version: usize) -> String {
+    let (instances, restart, connections) =
+        [(3, "no", 3), (2, "on-failure", 1), (4, "always", 5)][version % 3];
+    let extra = if version % 3 == 1 { "" } else { ONCE };
+    let stop = if version % 3 == 2 { "ExecStop=/bin/stop\n" } else { "" };
+    format!(
+        "
+-- web.socket
+[Socket]
+ListenStream=127.0.0.1:80
+ListenStream=/run/web
+Instances={instances}
+-- web@.service
+[Service]
+Type=notify
+ExecStart=/bin/web
+ExecReload=/bin/reload
+{stop}TimeoutStartSec=2s
+TimeoutStopSec=1s
+-- shared.socket
+[Socket]
+ListenStream=/run/shared
+Instances=2
+-- shared@.service
+[Service]
+ExecStart=/bin/shared
+Restart=on-failure
+TimeoutStopSec=1s
+-- http.socket
+[Socket]
+ListenStream=127.0.0.1:8080
+ListenStream=127.0.0.1:8081
+-- http.service
+[Service]
+Type=notify
+ExecStartPre=/bin/pre
+ExecStart=/bin/http
+ExecStartPost=/bin/post
+ExecReload=/bin/reload
+Restart={restart}
+{stop}TimeoutStartSec=2s
+TimeoutStopSec=1s
+-- always.socket
+[Socket]
+ListenStream=127.0.0.1:90
+TriggerLimitBurst=3
+-- always.service
+[Unit]
+Requires=db.service
+After=db.service
+[Service]
+ExecStart=/bin/always
+ExecStop=/bin/stop
+Restart=always
+RestartSec=200ms
+KillMode=mixed
+TimeoutStartSec=2s
+TimeoutStopSec=1s
+-- db.service
+[Unit]
+Wants=once.service
+After=once.service
+[Service]
+Type=notify
+ExecStart=/bin/db
+ExecReload=/bin/reload
+TimeoutStartSec=2s
+TimeoutStopSec=1s
+-- loop1.service
+[Unit]
+After=loop2.service
+Requires=loop2.service
+[Service]
+ExecStart=/bin/loop
+TimeoutStopSec=1s
+-- loop2.service
+[Unit]
+After=loop1.service
+Wants=loop1.service
+[Service]
+Type=exec
+ExecStart=/bin/loop
+Restart=on-abnormal
+TimeoutStopSec=1s
+{extra}-- inetd.socket
+[Socket]
+ListenStream=127.0.0.1:79
+-- inetd.service
+[Unit]
+Requires=inetd.socket
+After=inetd.socket
+[Service]
+ExecStart=/bin/fingerd
+StandardInput=socket
+TimeoutStopSec=1s
+-- echo.socket
+[Socket]
+ListenStream=127.0.0.1:7
+Accept=yes
+MaxConnections={connections}
+-- echo@.service
+[Service]
+ExecStartPre=/bin/pre
+ExecStart=/bin/echo
+TimeoutStartSec=2s
+TimeoutStopSec=1s
+-- mail.socket
+[Socket]
+ListenStream=127.0.0.1:25
+Accept=yes
+MaxConnections=2
+LimitAction=fail
+TriggerLimitBurst=8
+-- mail@.service
+[Service]
+ExecStart=/bin/mail
+TimeoutStopSec=1s
+-- all.target
+[Unit]
+Wants=web.socket shared.socket http.socket always.socket inetd.socket echo.socket mail.socket
+After=web.socket shared.socket http.socket always.socket inetd.socket echo.socket mail.socket
+"
+    )
+}
+
+const ONCE: &str = "-- once.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/one
+ExecStart=/bin/two
+ExecStop=/bin/undo
+TimeoutStartSec=2s
+TimeoutStopSec=1s
+";

@@ -1,0 +1,373 @@
+//! The simulated machine: what can happen in it, and in what order it does.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Debug;
+
+use sockmgr_engine::{
+    Command, Engine, Event, FdId, JobId, JobMode, KillWho, ProcessId, SavedProcess, SavedUnit, Time, Verb,
+};
+use sockmgr_unit::{Settings, UnitName};
+
+use crate::keeper::{Keeper, Message};
+use crate::kernel::{ClientId, Fate, Kernel};
+use crate::process::{NEVER, Phase};
+use crate::rng::Rng;
+use crate::support::{library, name, read_saved};
+use crate::units::{COMMANDED, KEPT, text};
+
+/// Random steps of one seed.
+const STEPS: usize = 400;
+/// Steps within which everything must settle once the faults have stopped.
+const SETTLE_MAX: usize = 20_000;
+/// Lines of history that are printed when a check fails.
+const HISTORY_MAX: usize = 3000;
+
+pub(crate) struct World {
+    /// What happens is written down, and printed when a check fails.
+    is_told: bool,
+    pub(crate) rng: Rng,
+    /// Microseconds.
+    pub(crate) now: u64,
+    version: usize,
+    pub(crate) kernel: Kernel,
+    pub(crate) keeper: Keeper,
+    pub(crate) engine: Option<Engine>,
+    /// Messages of this turn for the keeper.
+    pub(crate) link: Vec<Message>,
+    pub(crate) unsaved: BTreeSet<UnitName>,
+    pub(crate) forget: Vec<ProcessId>,
+    /// Accepted connections.
+    pub(crate) held: BTreeMap<FdId, ClientId>,
+    /// Answers that take their time.
+    pub(crate) late: VecDeque<Event>,
+    /// Jobs that were announced and have not ended.
+    pub(crate) jobs: BTreeSet<JobId>,
+    /// Processes that the manager has asked for and that have not ended as far as it knows: unit, and whether main.
+    pub(crate) mains: BTreeMap<ProcessId, (UnitName, bool)>,
+    /// The manager dies after so many more actions.
+    pub(crate) doom: Option<usize>,
+    /// Everything is being stopped: listeners may be closed.
+    pub(crate) is_ending: bool,
+    has_booted: bool,
+    history: VecDeque<String>,
+}
+
+impl World {
+    /// Plays one seed to its end.
+    pub(crate) fn play(seed: u64, is_told: bool) {
+        let mut world = Self {
+            is_told,
+            rng: Rng::new(seed),
+            now: 1_000_000,
+            version: 0,
+            kernel: Kernel::default(),
+            keeper: Keeper::with_faults(),
+            engine: None,
+            link: Vec::new(),
+            unsaved: BTreeSet::new(),
+            forget: Vec::new(),
+            held: BTreeMap::new(),
+            late: VecDeque::new(),
+            jobs: BTreeSet::new(),
+            mains: BTreeMap::new(),
+            doom: None,
+            is_ending: false,
+            has_booted: false,
+            history: VecDeque::new(),
+        };
+        world.manager_comes();
+        for _ in 0..STEPS {
+            world.step();
+        }
+        world.come_to_rest();
+        world.serve_everybody();
+        world.end();
+    }
+
+    fn step(&mut self) {
+        if self.engine.is_none() && self.rng.percent(20) {
+            return self.manager_comes();
+        }
+        match self.rng.below(100) {
+            0..20 => self.connect(),
+            20..40 => self.deliver(),
+            40..50 => self.notify(),
+            50..65 => self.traffic(),
+            65..70 => self.answer_late(),
+            70..92 => self.pass_time(),
+            92..98 => self.command(),
+            98 => self.reload(),
+            _ => self.doom = Some(self.rng.below(12)),
+        }
+    }
+
+    // --- what can happen ---
+
+    fn connect(&mut self) {
+        let sockets: BTreeSet<UnitName> = self
+            .kernel
+            .listeners
+            .values()
+            .filter(|listener| listener.in_keeper)
+            .map(|listener| listener.socket.clone())
+            .collect();
+        let sockets: Vec<UnitName> = sockets.into_iter().collect();
+        if !sockets.is_empty() {
+            let socket = self.rng.pick(&sockets).clone();
+            self.connect_to(&socket);
+        }
+    }
+
+    fn connect_to(&mut self, socket: &UnitName) {
+        let luck = (self.rng.below(1000), self.rng.below(1000));
+        let fd = self.kernel.connect(socket, luck);
+        self.note(&format_args!("a client connects to {socket}: {fd:?}"));
+        if let Some(fd) = fd {
+            let at = self.now + self.rng.millis(5);
+            self.keeper.wake(fd, at);
+        }
+    }
+
+    /// The keeper's next message, after all notifications that are there.
+    fn deliver(&mut self) {
+        while self.engine.is_some() && !self.keeper.notify.is_empty() {
+            self.notify();
+        }
+        if self.engine.is_some() {
+            if let Some(event) = self.keeper.to_manager.pop_front() {
+                self.feed(event);
+            }
+        }
+    }
+
+    fn notify(&mut self) {
+        if self.engine.is_some() {
+            if let Some(event) = self.keeper.notify.pop_front() {
+                self.feed(event);
+            }
+        }
+    }
+
+    /// A watched listener is readable, or was a moment ago.
+    fn traffic(&mut self) {
+        let late = self.rng.percent(5);
+        let fds: Vec<FdId> = self
+            .kernel
+            .listeners
+            .iter()
+            .filter(|(_, listener)| listener.in_manager)
+            .map(|(fd, _)| *fd)
+            .filter(|fd| late || self.kernel.watched.contains(fd) && self.kernel.is_readable(*fd))
+            .collect();
+        if !fds.is_empty() {
+            let fd = *self.rng.pick(&fds);
+            self.feed(Event::Incoming { fd });
+        }
+    }
+
+    fn answer_late(&mut self) {
+        if let Some(event) = self.late.pop_front() {
+            self.feed(event);
+        }
+    }
+
+    /// Until the next thing is due, or a little less.
+    fn pass_time(&mut self) {
+        let due = self.next_due();
+        let pause = self.now + self.rng.millis(50);
+        self.now = if self.rng.percent(70) && due != NEVER { due.max(self.now) } else { pause.min(due) };
+        self.keeper.run(&mut self.kernel, &mut self.rng, self.now);
+        let now = Time::from_micros(self.now);
+        if self.engine.as_ref().and_then(Engine::poll_timeout).is_some_and(|due| due <= now) {
+            self.note(&"a timer is due");
+            self.call(|engine, now, out| engine.handle_timeout(now, out));
+        }
+    }
+
+    fn next_due(&self) -> u64 {
+        let timer = self.engine.as_ref().and_then(Engine::poll_timeout).map_or(NEVER, Time::as_micros);
+        timer.min(self.keeper.next_deed())
+    }
+
+    fn command(&mut self) {
+        let unit = name(COMMANDED[self.rng.below(COMMANDED.len())]);
+        let verbs = [
+            Verb::Start,
+            Verb::Start,
+            Verb::Stop,
+            Verb::Restart,
+            Verb::TryRestart,
+            Verb::Reload,
+            Verb::ReloadOrRestart,
+        ];
+        let modes = [JobMode::Replace, JobMode::Replace, JobMode::Fail, JobMode::IgnoreDependencies];
+        match self.rng.below(20) {
+            0 => {
+                let who = *self.rng.pick(&[KillWho::Main, KillWho::Control, KillWho::All]);
+                let signal = *self.rng.pick(&[1, 9, 15]);
+                self.note(&format_args!("kill {unit} {who:?} {signal}"));
+                self.call(|engine, now, out| engine.kill(now, &unit, who, signal, out).ok());
+            }
+            1 => {
+                self.note(&format_args!("reset-failed {unit}"));
+                self.call(|engine, now, out| engine.reset_failed(now, Some(&unit), out).ok());
+            }
+            _ => {
+                let command = Command { verb: *self.rng.pick(&verbs), unit, mode: *self.rng.pick(&modes) };
+                self.note(&command);
+                self.call(|engine, now, out| engine.request(now, &command, out).ok());
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        self.version = self.rng.below(3);
+        self.read_units();
+    }
+
+    fn read_units(&mut self) {
+        let settings = Settings::default();
+        let library = library(&text(self.version), &settings);
+        let version = self.version;
+        self.note(&format_args!("daemon-reload of version {version}"));
+        self.call(|engine, now, out| engine.reload(now, library, settings, out));
+    }
+
+    /// A manager takes up what the one before has left.
+    fn manager_comes(&mut self) {
+        if self.rng.percent(20) {
+            self.version = self.rng.below(3);
+        }
+        let version = self.version;
+        self.note(&format_args!("a manager comes, with version {version}"));
+        let settings = Settings::default();
+        let engine = Engine::new(library(&text(self.version), &settings), settings, 2);
+        let units: Vec<SavedUnit> = self.keeper.remembered.values().map(|state| read_saved(state)).collect();
+        let held = self.take_over_listeners();
+        let processes = self.known_processes();
+        self.engine = Some(engine);
+        self.call(|engine, now, out| engine.restore(now, units, &processes, &held, out));
+        if !self.has_booted {
+            self.boot();
+        }
+    }
+
+    /// The listeners that the keeper has.
+    fn take_over_listeners(&mut self) -> BTreeSet<FdId> {
+        let mut held = BTreeSet::new();
+        for (fd, listener) in &mut self.kernel.listeners {
+            if listener.in_keeper {
+                listener.in_manager = true;
+                held.insert(*fd);
+            }
+        }
+        held
+    }
+
+    fn known_processes(&mut self) -> Vec<SavedProcess> {
+        let status = |phase| match phase {
+            Phase::Ended(status) => Some(status),
+            Phase::Forked | Phase::Working | Phase::Serving | Phase::Leaving => None,
+        };
+        let processes = self.keeper.processes.iter();
+        processes
+            .map(|(id, process)| SavedProcess {
+                process: *id,
+                pid: process.pid,
+                status: status(process.phase),
+            })
+            .collect()
+    }
+
+    fn boot(&mut self) {
+        let command = Command { verb: Verb::Start, unit: name("all.target"), mode: JobMode::Replace };
+        self.call(|engine, now, out| engine.request(now, &command, out).map(|_| ()));
+        self.has_booted = self.engine.is_some();
+    }
+
+    // --- the end ---
+
+    fn come_to_rest(&mut self) {
+        self.note(&"no more faults");
+        self.keeper.end_faults();
+        self.doom = None;
+        if self.engine.is_none() {
+            self.manager_comes();
+        }
+        self.version = 0;
+        self.read_units();
+        self.call(|engine, now, out| engine.reset_failed(now, None, out).ok());
+        self.settle();
+        self.check_rest();
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..SETTLE_MAX {
+            if !self.late.is_empty() {
+                self.answer_late();
+            } else if !self.keeper.notify.is_empty() || !self.keeper.to_manager.is_empty() {
+                self.deliver();
+            } else if self.kernel.watched.iter().any(|fd| self.kernel.is_readable(*fd)) {
+                self.traffic();
+            } else if self.next_due() != NEVER {
+                self.pass_time();
+            } else {
+                return;
+            }
+        }
+        panic!("it does not settle");
+    }
+
+    /// With everything well, a few clients on each socket that is open are all served.
+    fn serve_everybody(&mut self) {
+        let sockets: BTreeSet<UnitName> =
+            self.kernel.listeners.values().filter(|l| l.in_manager).map(|l| l.socket.clone()).collect();
+        let first = self.kernel.clients.len();
+        for socket in sockets.iter().filter(|socket| socket.as_str() != "mail.socket") {
+            (0..4).for_each(|_| self.connect_to(socket));
+        }
+        self.settle();
+        self.check_rest();
+        for client in &self.kernel.clients[first..] {
+            assert_eq!(client.fate, Fate::Served, "a client of {}", client.socket);
+        }
+    }
+
+    fn end(&mut self) {
+        self.note(&"the end");
+        self.is_ending = true;
+        self.call(|engine, now, out| engine.stop_all(now, out));
+        self.settle();
+        let engine = self.engine.as_ref().expect("nobody kills it now");
+        assert!(engine.is_quiet(), "something is still being done");
+        let open: Vec<_> = self.kernel.listeners.values().filter(|listener| listener.in_manager).collect();
+        assert!(open.is_empty(), "still open: {open:?}");
+        let processes = self.keeper.processes.values();
+        let alive: Vec<_> =
+            processes.filter(|process| process.is_alive()).map(|process| &process.unit).collect();
+        assert!(alive.is_empty(), "still alive: {alive:?}");
+        assert!(self.held.is_empty(), "connections that nobody has closed: {:?}", self.held);
+    }
+
+    pub(crate) fn is_kept(&self, unit: &UnitName) -> bool {
+        KEPT.contains(&unit.as_str())
+    }
+
+    pub(crate) fn note(&mut self, what: &dyn Debug) {
+        if !self.is_told {
+            return;
+        }
+        self.history.push_back(format!("{:>9} {what:?}", self.now));
+        if self.history.len() > HISTORY_MAX {
+            self.history.pop_front();
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.history.iter().for_each(|line| eprintln!("{line}"));
+        }
+    }
+}
