@@ -1,7 +1,13 @@
 //! Running a command to its end, and what it said.
 
+use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::kernel::Process;
+use crate::wait::PATIENCE;
 
 /// How a command ended and what it printed.
 #[derive(Debug, Clone)]
@@ -20,15 +26,33 @@ impl Ran {
     /// Runs it to its end, with nothing to read.
     ///
     /// # Panics
-    /// When it cannot be started: a missing tool fails the test.
+    /// When it cannot be started (a missing tool fails the test), or does not end.
     #[must_use]
+    #[track_caller]
     pub fn of(command: &mut Command) -> Self {
         let line = format!("{command:?}");
-        let output = command.stdin(std::process::Stdio::null()).output();
-        let Output { status, stdout, stderr } = output
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child
             .unwrap_or_else(|error| panic!("{line}: {error}; contrib/setup installs what the tests use"));
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Self { line, code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }
+        let stdout = read_all(child.stdout.take());
+        let stderr = read_all(child.stderr.take());
+        let deadline = Instant::now() + PATIENCE;
+        let mut status = None;
+        while status.is_none() && Instant::now() < deadline {
+            status = child.try_wait().expect("it is our child");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if status.is_none() {
+            let own = Process(i32::try_from(child.id()).expect("process ids fit"));
+            let all = own.descendants();
+            child.kill().expect("it is our child");
+            all.into_iter().for_each(Process::kill_if_there);
+        }
+        let text = |reader: JoinHandle<String>| reader.join().expect("a reader does not panic");
+        let code = status.and_then(|status| status.code()).unwrap_or(-1);
+        let ran = Self { line, code, stdout: text(stdout), stderr: text(stderr) };
+        assert!(status.is_some(), "it does not end: {ran}");
+        ran
     }
 
     /// Itself, if the code is this.
@@ -104,6 +128,16 @@ pub fn tool(name: &str) -> std::path::PathBuf {
     candidates
         .find(|path| path.is_file())
         .unwrap_or_else(|| panic!("{name} is missing; contrib/setup installs it"))
+}
+
+/// All that comes from a pipe, read beside everything else so that the pipe is never full.
+fn read_all(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read before an error is what there is.
+        let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 fn cargo_home() -> Option<std::path::PathBuf> {

@@ -12,7 +12,7 @@ use crate::kernel::Process;
 use crate::namespace::Namespace;
 use crate::program::Program;
 use crate::site::Site;
-use crate::wait::{PATIENCE, until, until_some};
+use crate::wait::{until, until_some};
 
 /// How to start a manager.
 #[derive(Debug)]
@@ -160,14 +160,13 @@ impl Manager<'_> {
     /// `sockmgr`, still without a verb, from where the manager is.
     #[must_use]
     pub fn command(&self) -> Command {
-        let mut command = Command::new(tool("timeout"));
-        command.arg(PATIENCE.as_secs().to_string());
-        command.args(self.namespace.join(self.keeper()));
-        command
-            .arg(self.programs.join("sockmgr"))
-            .arg(self.scope)
-            .arg("--runtime-dir")
-            .arg(self.site.path("run"));
+        let program = self.programs.join("sockmgr");
+        let join = self.namespace.join(self.keeper());
+        let Some((first, rest)) = join.split_first() else {
+            return sockmgr_in(&program, self.scope, &self.site.path("run"));
+        };
+        let mut command = Command::new(first);
+        command.args(rest).arg(program).arg(self.scope).arg("--runtime-dir").arg(self.site.path("run"));
         command
     }
 
@@ -264,10 +263,10 @@ impl Manager<'_> {
     }
 }
 
-/// `sockmgr` for the manager of a runtime directory; `PATIENCE` bounds what it may wait for.
+/// `sockmgr` for the manager of a runtime directory.
 #[must_use]
 pub fn sockmgr_in(program: &Path, scope: &str, runtime_dir: &Path) -> Command {
-    let mut command = Command::new(tool("timeout"));
-    command.arg(PATIENCE.as_secs().to_string()).arg(program).arg(scope).arg("--runtime-dir").arg(runtime_dir);
+    let mut command = Command::new(program);
+    command.arg(scope).arg("--runtime-dir").arg(runtime_dir);
     command
 }

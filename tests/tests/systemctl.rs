@@ -7,7 +7,7 @@ use std::process::Command;
 use sockmgr_tests::command::{Ran, tool};
 use sockmgr_tests::manager::{Manager, Setup};
 use sockmgr_tests::site::Site;
-use sockmgr_tests::wait::{PATIENCE, until};
+use sockmgr_tests::wait::until;
 
 /// A site with a few units, and `systemd/private` as a name for the control socket.
 fn site() -> Site {
@@ -26,12 +26,8 @@ fn site() -> Site {
 }
 
 fn systemctl(site: &Site, words: &[&str]) -> Ran {
-    let mut command = Command::new(tool("timeout"));
-    command
-        .arg(PATIENCE.as_secs().to_string())
-        .arg(tool("systemctl"))
-        .args(["--user", "--no-pager"])
-        .args(words);
+    let mut command = Command::new(tool("systemctl"));
+    command.args(["--user", "--no-pager"]).args(words);
     // Without a bus: what does not go to our socket goes nowhere.
     command
         .env("XDG_RUNTIME_DIR", site.path("xdg"))
@@ -146,12 +142,8 @@ fn waiting_ends_with_a_manager_that_dies() {
     let manager = Setup::new(&site).start();
     let path = site.path("xdg");
     let waiting = std::thread::spawn(move || {
-        let mut command = Command::new(tool("timeout"));
-        command.arg(PATIENCE.as_secs().to_string()).arg(tool("systemctl")).args([
-            "--user",
-            "start",
-            "slow.service",
-        ]);
+        let mut command = Command::new(tool("systemctl"));
+        command.args(["--user", "start", "slow.service"]);
         Ran::of(command.env("XDG_RUNTIME_DIR", path).env_remove("DBUS_SESSION_BUS_ADDRESS"))
     });
     until("it starts", || manager.property("slow.service", "SubState") == "start");
