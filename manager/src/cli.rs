@@ -1,7 +1,7 @@
 //! The `sockmgr` command: a verb on the command line becomes calls to the manager, and its answers become text.
 //!
-//! The way is always the same: words ([`args`]) → [`Session`] → calls ([`manager`] over [`bus`]) → text or JSON →
-//! [`Exit`]. Units are loaded, judged and run by the manager, never here; `up` starts a `sockmgrd`
+//! The way is always the same: words (`args`) → `Session` → calls (`manager` over `bus`) → text or JSON →
+//! `Exit`. Units are loaded, judged and run by the manager, never here; `up` starts a `sockmgrd`
 //! for that, and `verify` asks `sockmgr-unit`.
 //!
 //! Invariant: results go to stdout, everything else to stderr, and the exit code is the one systemctl gives.

@@ -1,8 +1,7 @@
-//! What keeper and manager say to each other, and how messages and descriptors become packets.
+//! What keeper and manager say to each other.
 //!
-//! What never lives here: sockets (`keeper::link`), and what a message causes. One invariant: every packet says how
-//! many descriptors it carries, so that descriptors lost on the way (no room in the receiver's table) are missing from
-//! the messages they belong to and from no other.
+//! What never lives here: packets and sockets (`keeper`), and what a message causes. One invariant: every message knows how
+//! many descriptors go with it.
 
 use serde::{Deserialize, Serialize};
 use sockmgr_sys::child::{ExitStatus, KillScope};

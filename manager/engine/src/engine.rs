@@ -12,7 +12,7 @@ use crate::event::{Action, Event, KillScope, Level, Notice};
 use crate::group::Group;
 use crate::ids::{FdId, JobId, ProcessId, Time};
 use crate::job::{Job, JobKind};
-use crate::node::{ActiveState, Links, Machine, Node};
+use crate::node::{ActiveState, Links, Machine, Node, Nodes};
 use crate::service::{Early, Service};
 use crate::socket::Socket;
 use crate::target::Target;
@@ -22,8 +22,8 @@ use crate::target::Target;
 pub struct Engine {
     pub(crate) library: Library,
     pub(crate) settings: Settings,
-    pub(crate) nodes: BTreeMap<UnitName, Node>,
-    pub(crate) links: BTreeMap<UnitName, Links>,
+    pub(crate) nodes: Nodes,
+    pub(crate) links: BTreeMap<UnitName, Box<Links>>,
     /// What `Instances=auto` means.
     pub(crate) cpus: u32,
     pub(crate) jobs: BTreeMap<JobId, Job>,
@@ -248,7 +248,12 @@ impl Engine {
         for name in std::mem::take(&mut self.changed) {
             self.out.push(Action::Notice(Notice::UnitChanged(name)));
         }
-        actions.append(&mut self.out);
+        if actions.is_empty() {
+            // Handed over whole, so that a burst (a thousand sockets at the start) leaves no buffer behind.
+            *actions = std::mem::take(&mut self.out);
+        } else {
+            actions.append(&mut self.out);
+        }
     }
 
     /// Lets those that depend on the state of `name` look at it: its sockets, its group, and whether it is still needed at all.
@@ -427,7 +432,7 @@ impl Engine {
     /// A unit that no other unit can name: an instance that serves one connection.
     pub(crate) fn insert_unlinked(&mut self, unit: Arc<Unit>, machine: Machine) {
         let name = unit.name.clone();
-        self.nodes.insert(name.clone(), Node::new(unit, machine));
+        self.nodes.insert(name.clone(), Box::new(Node::new(unit, machine)));
         self.changed.insert(name.clone());
         self.out.push(Action::Notice(Notice::UnitNew(name)));
     }
@@ -482,7 +487,7 @@ fn machine_for(unit: &Unit) -> Option<Machine> {
     }
 }
 
-fn node_active_state(node: &Node, nodes: &BTreeMap<UnitName, Node>) -> ActiveState {
+fn node_active_state(node: &Node, nodes: &Nodes) -> ActiveState {
     match &node.machine {
         Machine::Socket(socket) => Socket::active_state(socket),
         Machine::Service(service) => Service::active_state(service),

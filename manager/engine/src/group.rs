@@ -1,7 +1,7 @@
 //! Groups: all instances of a service under one name. A job on a group is jobs on its instances: all at once to start, stop and
 //! reload, one after the other to restart, so that the others serve meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use sockmgr_unit::UnitName;
@@ -9,7 +9,7 @@ use sockmgr_unit::UnitName;
 use crate::engine::Engine;
 use crate::ids::JobId;
 use crate::job::{Begun, JobKind, JobResult};
-use crate::node::{ActiveState, Machine, Node};
+use crate::node::{ActiveState, Machine, Nodes};
 use crate::service::Activity;
 
 /// What the group's job is doing.
@@ -35,12 +35,12 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    fn states<'a>(&'a self, nodes: &'a BTreeMap<UnitName, Node>) -> impl Iterator<Item = ActiveState> {
+    fn states<'a>(&'a self, nodes: &'a Nodes) -> impl Iterator<Item = ActiveState> {
         self.slots.iter().filter_map(|slot| Some(nodes.get(slot)?.service()?.active_state()))
     }
 
     /// The state that says most: up as long as one instance is up.
-    pub(crate) fn active_state(&self, nodes: &BTreeMap<UnitName, Node>) -> ActiveState {
+    pub(crate) fn active_state(&self, nodes: &Nodes) -> ActiveState {
         let order = [
             ActiveState::Active,
             ActiveState::Reloading,
@@ -55,11 +55,11 @@ impl Group {
     }
 
     /// How many instances are up.
-    pub(crate) fn up(&self, nodes: &BTreeMap<UnitName, Node>) -> usize {
+    pub(crate) fn up(&self, nodes: &Nodes) -> usize {
         self.states(nodes).filter(|state| state.is_up()).count()
     }
 
-    pub(crate) fn activity(&self, nodes: &BTreeMap<UnitName, Node>) -> Activity {
+    pub(crate) fn activity(&self, nodes: &Nodes) -> Activity {
         let of = |slot: &UnitName| {
             nodes.get(slot).and_then(|node| node.service()).map(|service| service.activity())
         };

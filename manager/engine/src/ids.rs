@@ -1,23 +1,33 @@
 //! Small names for things that live elsewhere: descriptors, processes, jobs, moments.
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 use sockmgr_unit::value::Span;
 
-/// A moment in microseconds of `CLOCK_MONOTONIC` (clock_gettime(2)). The engine never reads a clock; every call brings its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Time(u64);
+/// A moment in microseconds of `CLOCK_MONOTONIC` (clock_gettime(2)), at the earliest 1, so that an optional one takes no more room. The engine never reads a clock; every call brings its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Time(NonZeroU64);
+
+impl Default for Time {
+    fn default() -> Self {
+        Self(NonZeroU64::MIN)
+    }
+}
 
 impl Time {
     /// The moment `micros` microseconds after the clock's zero.
     pub const fn from_micros(micros: u64) -> Self {
-        Self(micros)
+        match NonZeroU64::new(micros) {
+            Some(micros) => Self(micros),
+            None => Self(NonZeroU64::MIN),
+        }
     }
 
     /// Microseconds since the clock's zero.
     pub const fn as_micros(self) -> u64 {
-        self.0
+        self.0.get()
     }
 
     /// This moment plus `span`; `None` when the span is infinite, that is, never.

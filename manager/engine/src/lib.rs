@@ -11,6 +11,7 @@ mod group;
 mod ids;
 mod job;
 mod limit;
+mod names;
 mod node;
 mod saved;
 mod service;

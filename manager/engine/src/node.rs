@@ -1,6 +1,6 @@
 //! What the engine keeps for each unit: its settings, its machine, its job, its timer and its ties to other units.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,7 @@ use sockmgr_unit::{Unit, UnitName};
 
 use crate::group::Group;
 use crate::ids::{JobId, Time};
+use crate::names::Names;
 use crate::service::Service;
 use crate::socket::Socket;
 use crate::target::Target;
@@ -91,17 +92,17 @@ impl Stamps {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Links {
     /// Units ordered before this one.
-    pub(crate) after: BTreeSet<UnitName>,
+    pub(crate) after: Names,
     /// Units ordered after this one.
-    pub(crate) before: BTreeSet<UnitName>,
+    pub(crate) before: Names,
     /// Units that require this one.
-    pub(crate) required_by: BTreeSet<UnitName>,
+    pub(crate) required_by: Names,
     /// Units that want this one.
-    pub(crate) wanted_by: BTreeSet<UnitName>,
+    pub(crate) wanted_by: Names,
     /// What this socket starts.
     pub(crate) triggers: Option<UnitName>,
     /// The sockets that start this service and give it their descriptors.
-    pub(crate) triggered_by: BTreeSet<UnitName>,
+    pub(crate) triggered_by: Names,
 }
 
 /// The state machine of a unit.
@@ -113,6 +114,9 @@ pub(crate) enum Machine {
     Group(Box<Group>),
     Target(Target),
 }
+
+/// All units. Boxed, because a `BTreeMap` that was filled in order is half empty.
+pub(crate) type Nodes = BTreeMap<UnitName, Box<Node>>;
 
 #[derive(Debug)]
 pub(crate) struct Node {

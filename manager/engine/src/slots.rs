@@ -9,12 +9,13 @@ use sockmgr_unit::value::Instances;
 use crate::engine::Engine;
 use crate::event::{Action, PassedFd};
 use crate::group::Group;
+use crate::names::Names;
 use crate::node::{ActiveState, Links, Machine};
 use crate::service::Seat;
 use crate::socket::triggered_name;
 
 /// The other end of a tie.
-type Mirror = fn(&mut Links) -> &mut BTreeSet<UnitName>;
+type Mirror = fn(&mut Links) -> &mut Names;
 
 impl Engine {
     /// (Re)makes the ties of `name` to other units, and the group that a socket with `Instances=` stands for.
@@ -252,7 +253,7 @@ impl Engine {
 
     pub(crate) fn links(&self, name: &UnitName) -> &Links {
         static NONE: LazyLock<Links> = LazyLock::new(Links::default);
-        self.links.get(name).unwrap_or(&NONE)
+        self.links.get(name).map_or(&NONE, |links| &**links)
     }
 
     fn links_mut(&mut self, name: &UnitName) -> &mut Links {

@@ -9,20 +9,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::signal::{SignalNumber, parse_signal};
 use crate::paths::Scope;
 
 /// Control the sockmgr manager: sockets that start services, in one or many instances.
 #[derive(Debug, Parser)]
-#[command(
-    name = "sockmgr",
-    version,
-    infer_long_args = true,
-    args_override_self = true,
-    disable_help_subcommand = false
-)]
+#[command(name = "sockmgr", version, infer_long_args = true, args_override_self = true)]
 #[command(after_help = "Without a verb: list-units. Exit codes are those of systemctl.")]
 pub(crate) struct Invocation {
     #[command(flatten)]
@@ -32,38 +26,62 @@ pub(crate) struct Invocation {
 }
 
 impl Invocation {
+    /// The whole command line, every verb with all options: what help, man page and completions are made of.
+    #[cfg(test)]
+    pub(crate) fn whole() -> clap::Command {
+        Self::command().mut_subcommands(with_options)
+    }
+
     /// Reads the words of a command line, the first of which is the program's name.
     ///
     /// # Errors
     /// The words do not make sense, or ask for help or the version.
     pub(crate) fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        Self::try_parse_from(verb_first(words.into_iter().collect()))
+        let mut words: Vec<OsString> = words.into_iter().collect();
+        let mut command = Self::command();
+        verb_first(&command, &mut words);
+        // Only the verb in question gets the options: to give them to all, as clap's global arguments do, takes longer
+        // than the rest of a short command.
+        if let Some(verb) = words.get(1).and_then(|word| word.to_str())
+            && command.find_subcommand(verb).is_some()
+        {
+            command = command.mut_subcommand(verb, with_options);
+        }
+        let matches = command.try_get_matches_from(words)?;
+        let mut invocation = Self::from_arg_matches(&matches)?;
+        if let Some((_, matches)) = matches.subcommand() {
+            invocation.flags = Flags::from_arg_matches(matches)?;
+        }
+        Ok(invocation)
     }
 }
 
-/// The words with the verb in front of all options. clap parses the options before and behind a verb apart and keeps only
-/// the latter where both are given, so that `-p Id show -p Names` would lose one.
-fn verb_first(mut words: Vec<OsString>) -> Vec<OsString> {
-    let verb = verb_position(&words);
-    if verb < words.len() {
-        words[1..=verb].rotate_right(1);
+/// The verb with all options, still described as itself.
+fn with_options(verb: clap::Command) -> clap::Command {
+    let about = verb.get_about().cloned().unwrap_or_default();
+    Flags::augment_args(verb).about(about).long_about(None)
+}
+
+/// Puts the verb in front of all options: as with systemctl they may stand before it as well as behind.
+fn verb_first(command: &clap::Command, words: &mut Vec<OsString>) {
+    let verb = verb_position(command, words);
+    match words.get(verb).and_then(|word| word.to_str()) {
+        // It takes nothing but the names of verbs.
+        Some("help") => drop(words.drain(1..verb)),
+        Some(_) => words[1..=verb].rotate_right(1),
+        None => {}
     }
-    words
 }
 
 /// Where the first word is that is neither an option nor the value of one.
-fn verb_position(words: &[OsString]) -> usize {
+fn verb_position(command: &clap::Command, words: &[OsString]) -> usize {
     let mut at = 1;
-    if words.get(at).is_none_or(|word| !word.as_encoded_bytes().starts_with(b"-")) {
-        return at;
-    }
-    let command = Invocation::command();
     while let Some(option) = words.get(at).and_then(|word| word.to_str()).filter(|word| word.starts_with('-'))
     {
         if option == "--" {
             return words.len();
         }
-        at += if wants_value(&command, option) { 2 } else { 1 };
+        at += if wants_value(command, option) { 2 } else { 1 };
     }
     at
 }
@@ -91,20 +109,20 @@ fn wants_value(command: &clap::Command, word: &str) -> bool {
 #[derive(Debug, Default, Args)]
 pub(crate) struct Flags {
     /// Talk to the manager of the machine (default for root)
-    #[arg(long, global = true, overrides_with = "user", help_heading = "Manager")]
+    #[arg(long, overrides_with = "user", help_heading = "Manager")]
     pub(crate) system: bool,
     /// Talk to your own manager (default for everybody else)
-    #[arg(long, global = true, overrides_with = "system", help_heading = "Manager")]
+    #[arg(long, overrides_with = "system", help_heading = "Manager")]
     pub(crate) user: bool,
     /// The manager's runtime directory, instead of that of the scope
-    #[arg(long, global = true, value_name = "DIR", help_heading = "Manager")]
+    #[arg(long, value_name = "DIR", help_heading = "Manager")]
     pub(crate) runtime_dir: Option<PathBuf>,
     /// Never ask for authorization
-    #[arg(long, global = true, help_heading = "Manager")]
+    #[arg(long, help_heading = "Manager")]
     pub(crate) no_ask_password: bool,
 
     /// Also inactive units; with show, also empty properties
-    #[arg(short, long, global = true, help_heading = "Which units")]
+    #[arg(short, long, help_heading = "Which units")]
     pub(crate) all: bool,
     /// Only units of these types
     #[arg(
@@ -126,49 +144,49 @@ pub(crate) struct Flags {
     )]
     pub(crate) states: Vec<String>,
     /// The same as --state=failed
-    #[arg(long, global = true, help_heading = "Which units")]
+    #[arg(long, help_heading = "Which units")]
     pub(crate) failed: bool,
 
     /// Only these properties
-    #[arg(short, long, global = true, value_name = "NAME", value_delimiter = ',', help_heading = "Output")]
+    #[arg(short, long, value_name = "NAME", value_delimiter = ',', help_heading = "Output")]
     pub(crate) property: Vec<String>,
     /// The same as --value --property=NAME
-    #[arg(short = 'P', global = true, value_name = "NAME", value_delimiter = ',', help_heading = "Output")]
+    #[arg(short = 'P', value_name = "NAME", value_delimiter = ',', help_heading = "Output")]
     pub(crate) property_value: Vec<String>,
     /// Values without names
-    #[arg(long, global = true, help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     pub(crate) value: bool,
     /// No dots, no tree
-    #[arg(long, global = true, help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     pub(crate) plain: bool,
     /// Nothing shortened to the width of the terminal
-    #[arg(short = 'l', long, global = true, help_heading = "Output")]
+    #[arg(short = 'l', long, help_heading = "Output")]
     pub(crate) full: bool,
     /// Column titles and closing lines
-    #[arg(long, global = true, value_name = "BOOL", value_parser = parse_boolean, help_heading = "Output")]
+    #[arg(long, value_name = "BOOL", value_parser = parse_boolean, help_heading = "Output")]
     pub(crate) legend: Option<bool>,
     /// The same as --legend=no
-    #[arg(long, global = true, help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     pub(crate) no_legend: bool,
     /// JSON instead of text
-    #[arg(long, global = true, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true,
+    #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true,
           default_missing_value = "short", help_heading = "Output")]
     pub(crate) json: Option<Json>,
     /// How many log lines status shows
-    #[arg(short = 'n', long, global = true, value_name = "COUNT", value_parser = parse_lines, help_heading = "Output")]
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = parse_lines, help_heading = "Output")]
     pub(crate) lines: Option<usize>,
     /// Say less: only errors, and the exit code
-    #[arg(short, long, global = true, help_heading = "Output")]
+    #[arg(short, long, help_heading = "Output")]
     pub(crate) quiet: bool,
     /// Print straight to the terminal (sockmgr always does)
-    #[arg(long, global = true, help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     pub(crate) no_pager: bool,
 
     /// Do not wait until the job is done
-    #[arg(long, global = true, help_heading = "Jobs")]
+    #[arg(long, help_heading = "Jobs")]
     pub(crate) no_block: bool,
     /// With start and restart: wait until the units have stopped again; with is-system-running: until it is up
-    #[arg(long, global = true, help_heading = "Jobs")]
+    #[arg(long, help_heading = "Jobs")]
     pub(crate) wait: bool,
     /// What to do with jobs that are already queued
     #[arg(
@@ -181,7 +199,7 @@ pub(crate) struct Flags {
     )]
     pub(crate) job_mode: String,
     /// The signal of kill, by name or number
-    #[arg(short, long, global = true, value_name = "SIGNAL", value_parser = parse_signal, default_value = "SIGTERM", help_heading = "Jobs")]
+    #[arg(short, long, value_name = "SIGNAL", value_parser = parse_signal, default_value = "SIGTERM", help_heading = "Jobs")]
     pub(crate) signal: SignalNumber,
     /// Which of the unit's processes kill means: main, control or all
     #[arg(
@@ -373,7 +391,14 @@ mod tests {
 
     #[test]
     fn the_definition_is_sound() {
-        Invocation::command().debug_assert();
+        Invocation::whole().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_a_verb_is_about_the_verb() {
+        let help = parse("list-sockets --help").unwrap_err().to_string();
+        assert!(help.starts_with("List what is listened on\n"), "{help}");
+        assert!(help.contains("--no-legend"), "{help}");
     }
 
     #[test]
@@ -430,9 +455,9 @@ mod tests {
             ("-- status", "-- status"),
         ];
         for (words, expected) in table {
-            let words =
-                std::iter::once("sockmgr").chain(words.split_whitespace()).map(OsString::from).collect();
-            let ordered = verb_first(words);
+            let words = std::iter::once("sockmgr").chain(words.split_whitespace());
+            let mut ordered: Vec<OsString> = words.map(OsString::from).collect();
+            verb_first(&Invocation::command(), &mut ordered);
             let text: Vec<&str> = ordered[1..].iter().filter_map(|word| word.to_str()).collect();
             assert_eq!(text.join(" "), expected);
         }

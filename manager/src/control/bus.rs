@@ -43,7 +43,7 @@ const CALLS_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
 
 /// Why we are not on the bus.
 #[derive(Debug, thiserror::Error)]
-enum JoinError {
+pub(super) enum JoinError {
     #[error("there is no message bus")]
     NoBus,
     #[error("the message bus is not usable: {0}")]
@@ -58,17 +58,15 @@ pub(super) async fn serve(hub: Rc<Hub>, scope: Scope) {
     let mut last_complaint = String::new();
     loop {
         let begin = Instant::now();
-        match Session::join(&hub, scope).await {
-            Ok((session, messages)) => {
-                tracing::debug!("on the message bus as {NAME}");
-                session.run(messages).await;
-                tracing::debug!("the message bus is gone");
-                last_complaint.clear();
-            }
+        match serve_once(&hub, address(scope)).await {
+            Ok(()) => last_complaint.clear(),
             // The same cause is told once, not every minute.
             Err(error) if error.to_string() != last_complaint => {
                 last_complaint = error.to_string();
-                tracing::debug!("not on the message bus: {last_complaint}");
+                match error {
+                    JoinError::NameTaken => tracing::warn!("not on the message bus: {last_complaint}"),
+                    _ => tracing::debug!("not on the message bus: {last_complaint}"),
+                }
             }
             Err(_) => {}
         }
@@ -77,6 +75,15 @@ pub(super) async fn serve(hub: Rc<Hub>, scope: Scope) {
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(RETRY_MAX);
     }
+}
+
+/// Serves the clients on the bus at `address` until it is gone.
+pub(super) async fn serve_once(hub: &Rc<Hub>, address: Option<String>) -> Result<(), JoinError> {
+    let (session, messages) = Session::join(hub, &address.ok_or(JoinError::NoBus)?).await?;
+    tracing::debug!("on the message bus as {NAME}");
+    session.run(messages).await;
+    tracing::debug!("the message bus is gone");
+    Ok(())
 }
 
 /// Where the bus is, if it is there at all. Looked at each time: a session bus may come later than we do.
@@ -111,9 +118,8 @@ enum Client {
 }
 
 impl Session {
-    async fn join(hub: &Rc<Hub>, scope: Scope) -> Result<(Rc<Self>, MessageStream), JoinError> {
-        let address = address(scope).ok_or(JoinError::NoBus)?;
-        let builder = Builder::address(address.as_str()).max_queued(CALLS_MAX).method_timeout(BUS_TIMEOUT);
+    async fn join(hub: &Rc<Hub>, address: &str) -> Result<(Rc<Self>, MessageStream), JoinError> {
+        let builder = Builder::address(address).max_queued(CALLS_MAX).method_timeout(BUS_TIMEOUT);
         let messages = within(builder.build_message_stream()).await?;
         let connection = Connection::from(&messages);
         // Nobody knows the name yet, so nothing comes in that nobody would read meanwhile.

@@ -103,10 +103,8 @@ mod tests {
 
     #[test]
     fn a_wicked_pattern_takes_no_time() {
-        assert!(!matches(
-            &"*a".repeat(60),
-            &"a".repeat(250).replace("aaaaa", "aaaab")[..249].replace('b', "c")
-        ));
+        // A matcher that tries every way for every star would not come back from these.
+        assert!(!matches(&format!("{}b", "*a".repeat(100)), &"a".repeat(255)));
         assert!(!matches(&format!("{}b", "a*".repeat(100)), &"a".repeat(255)));
     }
 }

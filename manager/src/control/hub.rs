@@ -22,12 +22,17 @@ use crate::paths::Scope;
 /// How long clients have at the end to take what waits for them.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// How long after a client has left.
+const TIDY_AFTER: Duration = Duration::from_millis(250);
+
 /// All clients of the manager.
 pub struct Hub {
     core: Rc<RefCell<dyn Core>>,
     dispatcher: RefCell<Dispatcher>,
     links: RefCell<Vec<Rc<Link>>>,
     tasks: RefCell<JoinSet<()>>,
+    /// A task waits to give memory back.
+    is_tidying: Cell<bool>,
 }
 
 impl std::fmt::Debug for Hub {
@@ -64,6 +69,7 @@ impl Hub {
             dispatcher: RefCell::default(),
             links: RefCell::default(),
             tasks: RefCell::default(),
+            is_tidying: Cell::new(false),
         });
         hub.spawn(peer::accept(hub.clone(), listener));
         Ok(hub)
@@ -113,8 +119,19 @@ impl Hub {
         link
     }
 
-    pub(super) fn leave(&self, link: &Rc<Link>) {
+    pub(super) fn leave(self: &Rc<Self>, link: &Rc<Link>) {
         self.links.borrow_mut().retain(|other| !Rc::ptr_eq(other, link));
+        if !self.is_tidying.replace(true) {
+            self.spawn(self.clone().tidy());
+        }
+    }
+
+    /// Big answers (a list of all units) leave a big heap behind. A moment after clients have left, when nobody waits, what is free of
+    /// it goes back.
+    async fn tidy(self: Rc<Self>) {
+        tokio::time::sleep(TIDY_AFTER).await;
+        self.is_tidying.set(false);
+        sockmgr_sys::memory::give_back();
     }
 
     /// Performs a call that came over `link` from `client` (its name on the bus, empty where there is none). Queues the

@@ -30,7 +30,7 @@ impl Interface {
     pub(super) fn get(&self, subject: &Subject<'_>, name: &str) -> Option<Value> {
         let field = self.fields.iter().find(|field| field.name == name);
         field.and_then(|field| field.value(subject)).or_else(|| {
-            self.from_files(subject)
+            self.file_properties(subject)
                 .find(|(known, _)| *known == name)
                 .map(|(_, property)| value::from_property(property))
         })
@@ -39,7 +39,8 @@ impl Interface {
     /// All properties, those of the run time first.
     pub(super) fn get_all(&self, subject: &Subject<'_>) -> Vec<(String, Value)> {
         let fields = self.fields.iter().filter_map(|field| Some((field.name, field.value(subject)?)));
-        let files = self.from_files(subject).map(|(name, property)| (name, value::from_property(property)));
+        let files =
+            self.file_properties(subject).map(|(name, property)| (name, value::from_property(property)));
         fields.chain(files).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
@@ -52,12 +53,12 @@ impl Interface {
     /// Name, signature, and whether changes are announced, of every property.
     pub(super) fn properties(&self, subject: &Subject<'_>) -> Vec<(&'static str, &'static str, bool)> {
         let fields = self.fields.iter().map(|field| (field.name, field.signature, field.is_announced));
-        let files = self.from_files(subject).map(|(name, property)| (name, property.signature(), false));
+        let files = self.file_properties(subject).map(|(name, property)| (name, property.signature(), false));
         fields.chain(files).collect()
     }
 
     /// What the unit's files decide, except for what the engine knows better.
-    fn from_files<'s>(
+    fn file_properties<'s>(
         &'s self,
         subject: &'s Subject<'_>,
     ) -> impl Iterator<Item = (&'static str, sockmgr_unit::Property)> + 's {

@@ -69,13 +69,15 @@ impl Object {
 pub(super) fn unit_interfaces(engine: &Engine, name: &UnitName) -> Vec<&'static Interface> {
     let mut interfaces = vec![&unit::INTERFACE];
     match name.unit_type() {
-        UnitType::Service => interfaces.push(&service::INTERFACE),
+        UnitType::Service => {
+            interfaces.push(&service::INTERFACE);
+            if group::is_group(engine, name) {
+                interfaces.push(&group::INTERFACE);
+            }
+        }
         UnitType::Socket => interfaces.push(&socket::INTERFACE),
         UnitType::Target => interfaces.push(&unit::TARGET),
         _ => {}
-    }
-    if group::is_group(engine, name) {
-        interfaces.push(&group::INTERFACE);
     }
     interfaces
 }

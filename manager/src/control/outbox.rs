@@ -17,7 +17,8 @@ const BATCH: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     state: RefCell<State>,
-    changed: Notify,
+    pushed: Notify,
+    closed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -25,7 +26,6 @@ struct State {
     queue: VecDeque<Message>,
     /// Of what waits and of what is being sent.
     bytes: usize,
-    is_closed: bool,
 }
 
 impl Outbox {
@@ -38,14 +38,13 @@ impl Outbox {
         }
         state.bytes = bytes;
         state.queue.push_back(message);
-        self.changed.notify_one();
+        self.pushed.notify_one();
         Ok(())
     }
 
-    /// Makes [`drain`](Self::drain) return, with or without what waits.
+    /// Makes [`drain`](Self::drain) return, with or without what waits, even out of the middle of a message.
     pub(super) fn close(&self) {
-        self.state.borrow_mut().is_closed = true;
-        self.changed.notify_one();
+        self.closed.notify_one();
     }
 
     /// Whether everything has been given to the kernel.
@@ -55,29 +54,25 @@ impl Outbox {
 
     /// Sends everything, for as long as the connection is good and nobody calls [`close`](Self::close).
     pub(super) async fn drain(&self, connection: &Connection) {
-        while let Some(batch) = self.next_batch().await {
+        tokio::select! {
+            () = self.send_all(connection) => {}
+            () = self.closed.notified() => {}
+        }
+    }
+
+    async fn send_all(&self, connection: &Connection) {
+        loop {
+            let batch = self.state.borrow_mut().take_batch();
+            if batch.is_empty() {
+                self.pushed.notified().await;
+                continue;
+            }
             let bytes: usize = batch.iter().map(|message| message.data().len()).sum();
             if let Err(error) = connection.send_all(&batch).await {
                 tracing::debug!(%error, "cannot send to a client");
                 return;
             }
             self.state.borrow_mut().bytes -= bytes;
-        }
-    }
-
-    /// The next messages, once there are any; `None` after the outbox was closed.
-    async fn next_batch(&self) -> Option<Vec<Message>> {
-        loop {
-            {
-                let mut state = self.state.borrow_mut();
-                if state.is_closed {
-                    return None;
-                }
-                if !state.queue.is_empty() {
-                    return Some(state.take_batch());
-                }
-            }
-            self.changed.notified().await;
         }
     }
 }

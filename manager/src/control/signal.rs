@@ -64,7 +64,9 @@ fn unit_new(notice: &Notice) -> Option<News> {
 
 /// Each unit once: a message shows the state of now, so earlier ones would say the same.
 fn changed_units(notices: &[Notice]) -> BTreeSet<&UnitName> {
-    let changed = |notice| if let &Notice::UnitChanged(ref unit) = notice { Some(unit) } else { None };
+    fn changed(notice: &Notice) -> Option<&UnitName> {
+        if let Notice::UnitChanged(unit) = notice { Some(unit) } else { None }
+    }
     notices.iter().filter_map(changed).collect()
 }
 

@@ -106,6 +106,7 @@ impl Driver {
         driver.begin(estate);
         driver.push(ToKeeper::Ready);
         driver.flush_link()?;
+        sockmgr_sys::memory::give_back();
         Ok((driver, UnixListener::from(control)))
     }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
+use sockmgr_sys::spawn::move_high;
+
 use crate::protocol::ToManager;
 
 /// Descriptors and values. A descriptor is shared with packets that are on their way to the manager.
@@ -20,7 +22,7 @@ impl Store {
         let mut lost = Vec::new();
         for (name, fd) in names.into_iter().zip(fds) {
             if let Some(fd) = fd {
-                self.held.insert(name, Rc::new(fd));
+                self.held.insert(name, Rc::new(move_high(fd)));
             } else {
                 self.held.remove(&name);
                 lost.push(ToManager::NotHeld { name });

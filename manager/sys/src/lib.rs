@@ -11,6 +11,7 @@ pub mod clock;
 pub mod error;
 pub mod listener;
 pub mod memfd;
+pub mod memory;
 pub mod notify;
 pub mod options;
 pub mod poll;

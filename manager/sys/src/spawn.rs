@@ -12,7 +12,7 @@ mod tests;
 
 use std::ffi::{CStr, CString, c_char};
 use std::fs::File;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::{io, iter, ptr};
 
 use serde::{Deserialize, Serialize};
@@ -109,6 +109,26 @@ pub struct WorkingDirectory {
     pub path: CString,
     /// A missing directory is no error (systemd's `-` prefix); the process starts in `/` then.
     pub optional: bool,
+}
+
+/// Descriptors below this number are for what goes to a child; what is kept for long belongs above
+/// ([`move_high`]): a child need not copy and close it then. Two packets full of descriptors fit below.
+const LOW_FDS: RawFd = 512;
+
+/// Moves a descriptor that is kept for long out of the way of those that come and go. Where that is impossible (a low
+/// limit of descriptors) it stays where it is; starting a process then takes a little longer.
+#[must_use]
+pub fn move_high(fd: OwnedFd) -> OwnedFd {
+    if fd.as_raw_fd() >= LOW_FDS {
+        return fd;
+    }
+    // SAFETY: plain numbers.
+    let moved = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, LOW_FDS) };
+    if moved < 0 {
+        return fd;
+    }
+    // SAFETY: just made, and owned by nobody else.
+    unsafe { OwnedFd::from_raw_fd(moved) }
 }
 
 /// The directories in which systemd looks for a program without a `/`.

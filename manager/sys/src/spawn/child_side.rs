@@ -1,6 +1,7 @@
 //! The clone, and what the child does until `execve`.
 //!
-//! The child shares the keeper's memory (`CLONE_VM`), and the keeper stands still meanwhile (`CLONE_VFORK`). Hence the
+//! The child shares the keeper's memory (`CLONE_VM`), and the keeper stands still meanwhile (`CLONE_VFORK`). It also
+//! shares the keeper's descriptors (`CLONE_FILES`), until it takes a table of its own before it touches any. Hence the
 //! rules of this file: no allocation, no lock, no panic, and the calls that glibc would extend to all threads of the
 //! process (setuid and its like) go to the kernel directly.
 
@@ -59,7 +60,7 @@ impl Failure {
 pub(super) fn clone_and_exec(stack: &mut ChildStack, job: Job<'_>) -> Result<i32, SpawnError> {
     let mut shared = Shared { job, failure: None };
     let shared = &raw mut shared;
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::SIGCHLD;
     let blocked = AllBlocked::new();
     // SAFETY: the child runs `child_main` on a stack of its own; `shared` outlives it, since CLONE_VFORK lets this
     // thread go on only when the child has left our memory by execve or _exit.
@@ -105,6 +106,7 @@ impl Job<'_> {
         // SAFETY: no arguments. The child is no group leader, so only a seccomp filter can refuse.
         ensure(SpawnStep::Setsid, unsafe { libc::setsid() } >= 0)?;
         self.reset_signal_actions()?;
+        self.leave_descriptor_table()?;
         mark_close_on_exec();
         self.move_sources_up()?;
         self.place_listen_fds()?;
@@ -126,6 +128,19 @@ impl Job<'_> {
         let all_set = signals::set_action(libc::SIGPIPE, pipe)
             && self.ignored_signals.iter().all(|signal| signals::set_action(*signal, libc::SIG_DFL));
         ensure(SpawnStep::SignalMask, all_set)
+    }
+
+    /// Gives the child a descriptor table of its own, without what is above its sources. The keeper may hold ten
+    /// thousand descriptors: copying and then closing them would take far longer than all the rest.
+    fn leave_descriptor_table(&self) -> Result<(), Failure> {
+        let first_unneeded = self.sources.iter().max().map_or(3, |highest| (highest + 1).max(3));
+        let (first, last) = (first_unneeded.cast_unsigned(), libc::c_uint::MAX);
+        // SAFETY: plain numbers; what is closed is closed in the child's own table.
+        let left =
+            unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_UNSHARE) } >= 0;
+        // A kernel before 5.9 has no close_range. The table must not stay shared: placing would change the keeper's.
+        // SAFETY: a plain number.
+        ensure(SpawnStep::Fds, left || unsafe { libc::unshare(libc::CLONE_FILES) } >= 0)
     }
 
     /// Moves every descriptor that stands where another is to go: afterwards placing cannot overwrite a source.

@@ -266,3 +266,16 @@ fn a_start_that_fails_leaves_no_child_and_no_descriptor() {
     let children = fs::read_to_string(format!("/proc/self/task/{}/children", nix::unistd::gettid())).unwrap();
     assert_eq!(children.trim(), "", "a child was left behind");
 }
+
+#[test]
+fn descriptors_that_are_kept_stay_open_here_and_out_of_the_child() {
+    let kept: Vec<OwnedFd> = (0..20).map(|_| move_high(tempfile::tempfile().unwrap().into())).collect();
+    assert!(kept.iter().all(|fd| fd.as_raw_fd() >= LOW_FDS));
+    let file = tempfile::tempfile().unwrap();
+    let plan = SpawnPlan { listen_fds: 1, ..SpawnPlan::default() };
+    assert_eq!(run(plan, &[file.as_fd()], "ls /proc/$$/fd"), "0\n1\n2\n3\n");
+    for fd in &kept {
+        // SAFETY: plain numbers.
+        assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFD) }, libc::FD_CLOEXEC);
+    }
+}
