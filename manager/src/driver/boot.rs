@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use sockmgr_engine::{Command, Engine, ExitStatus, FdId, JobMode, ProcessId, SavedProcess, SavedUnit, Verb};
+use sockmgr_engine::{Command, Engine, ExitStatus, JobMode, ProcessId, SavedProcess, SavedUnit, Verb};
 use sockmgr_sys::notify::NotifySocket;
 use sockmgr_sys::poll::{Interest, Poll};
 use sockmgr_unit::{Diagnostic, Library, Settings, UnitName};
