@@ -252,7 +252,7 @@ fn standard_streams(
         StandardInput::Null => Stdio::Null,
         StandardInput::Socket => socket,
         StandardInput::File(path) => {
-            fds.add(stdio::open_input(path).map_err(|error| failed(SpawnStep::Stdin, &error))?)
+            fds.add(stdio::open_input(path).map_err(|error| not_opened(SpawnStep::Stdin, path, &error))?)
         }
     };
     let mut output = |wanted: StandardOutput, inherited: Stdio, step: SpawnStep| {
@@ -265,11 +265,15 @@ fn standard_streams(
             StandardOutput::Append(path) => (OutputMode::Append, path),
             StandardOutput::Truncate(path) => (OutputMode::Truncate, path),
         };
-        stdio::open_output(path, mode).map(|fd| fds.add(fd)).map_err(|error| failed(step, &error))
+        stdio::open_output(path, mode).map(|fd| fds.add(fd)).map_err(|error| not_opened(step, path, &error))
     };
     let stdout = output(exec.effective_standard_output(), stdin, SpawnStep::Stdout)?;
     let stderr = output(exec.effective_standard_error(), stdout, SpawnStep::Stderr)?;
     Ok([stdin, stdout, stderr])
+}
+
+fn not_opened(step: SpawnStep, path: &str, error: &dyn std::error::Error) -> PlanError {
+    PlanError::Step(step, format!("{path}: {}", chain(error)))
 }
 
 fn failed(step: SpawnStep, error: &dyn std::error::Error) -> PlanError {
