@@ -210,6 +210,7 @@ impl Core for Driver {
         diagnostics.iter().for_each(crate::log::diagnostic);
         let library = boot::read_library(&self.loader, &self.options, &settings);
         self.planner.set_defaults(&settings);
+        self.push(ToKeeper::Environment(self.planner.common_environment()));
         self.command(|engine, now, actions| engine.reload(now, library, settings, actions));
         self.report_diagnostics();
         tracing::info!("unit files read again");

@@ -311,6 +311,7 @@ impl Keeper {
                 let answer = self.processes.spawn(&mut self.spawner, process, tag, &plan, &fds);
                 self.tell(&answer);
             }
+            ToKeeper::Environment(environment) => self.spawner.set_environment(environment),
             ToKeeper::Kill { process, signal, scope } => self.processes.kill(process, signal, scope),
             ToKeeper::Forget { processes } => self.processes.forget(&processes),
             ToKeeper::Remember { key, value } => self.store.remember(key, value),

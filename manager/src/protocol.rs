@@ -3,6 +3,8 @@
 //! What never lives here: packets and sockets (`keeper`), and what a message causes. One invariant: every message knows how
 //! many descriptors go with it.
 
+use std::ffi::CString;
+
 use serde::{Deserialize, Serialize};
 use sockmgr_sys::child::{ExitStatus, KillScope};
 use sockmgr_sys::spawn::{SpawnPlan, SpawnStep};
@@ -38,6 +40,8 @@ pub enum ToKeeper {
         /// The plan.
         plan: SpawnPlan,
     },
+    /// The environment, each entry `NAME=value`, that plans extend from now on.
+    Environment(Vec<CString>),
     /// Send a signal. `Group` and `Session` also reach what an exited main process left behind, until it is
     /// forgotten. Not answered; a process that is gone gets nothing.
     Kill {
@@ -156,6 +160,7 @@ impl Message for ToKeeper {
             Self::Hold { names } => names.len(),
             Self::Spawn { plan, .. } => plan.fds.into(),
             Self::Release { .. }
+            | Self::Environment(_)
             | Self::Kill { .. }
             | Self::Forget { .. }
             | Self::Remember { .. }

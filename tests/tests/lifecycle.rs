@@ -84,7 +84,8 @@ fn services_that_ignore_sigterm_are_killed_in_the_end() {
         until_some("it has a child", || Some(service.children()).filter(|children| !children.is_empty()));
     assert_eq!(manager.stop(), 0);
     assert!(!service.is_alive());
-    assert!(children.into_iter().all(|child| !child.is_alive()), "the whole of it is killed");
+    // They were sent SIGKILL; dying takes them a moment.
+    until("the whole of it is dead", || !children.iter().any(|child| child.is_alive()));
 }
 
 #[test]
@@ -216,6 +217,28 @@ fn a_service_runs_as_its_user_in_its_place_with_its_limits() {
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", service.0)).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     assert_eq!(line.split_whitespace().skip(3).collect::<Vec<_>>(), ["321", "4321", "files"]);
+}
+
+#[test]
+fn a_service_that_cannot_start_says_at_which_step_and_why() {
+    let site = Site::new();
+    let manager = Setup::new(&site).start();
+    // Exit codes as systemd.exec(5) gives them to the steps.
+    let table = [
+        ("exec", "ExecStart=/no/such/program", "203", "No such file"),
+        ("chdir", "ExecStart=/bin/true\nWorkingDirectory=/no/such/place", "200", "No such file"),
+        ("user", "ExecStart=/bin/true\nUser=no-such-user", "217", "no-such-user"),
+        ("stdout", "ExecStart=/bin/true\nStandardOutput=append:/no/such/log", "209", "/no/such/log"),
+    ];
+    for (name, lines, status, reason) in table {
+        let unit = format!("{name}.service");
+        site.unit(&unit, &format!("[Service]\nType=exec\n{lines}\n"));
+        let _ = manager.sockmgr(&["start", &unit]).code(1);
+        assert_eq!(manager.property(&unit, "ActiveState"), "failed", "{name}");
+        assert_eq!(manager.property(&unit, "ExecMainStatus"), status, "{name}");
+        let log = manager.program.log();
+        assert!(log.lines().any(|line| line.contains(&unit) && line.contains(reason)), "{reason}: {log}");
+    }
 }
 
 #[test]

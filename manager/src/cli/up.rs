@@ -186,7 +186,7 @@ async fn foreground(
         exit = daemon.wait() => return Ok(exit?),
         result = ready.wait() => result.map_err(UpError::Wait)?,
     }
-    drop(ready);
+    // The socket stays until the end: the manager also says there that it stops.
     // The calls block; in a thread of their own they leave signals and the manager's end to be seen here.
     let start = tokio::task::spawn_blocking(move || start(flags, target, &units));
     tokio::select! {

@@ -102,6 +102,7 @@ impl Driver {
             commanded: Rc::default(),
         };
         driver.watch_notify().map_err(|error| BootError::Step("watch the notify socket", chain(&error)))?;
+        driver.push(ToKeeper::Environment(driver.planner.common_environment()));
         driver.report_diagnostics();
         driver.begin(estate);
         driver.push(ToKeeper::Ready);

@@ -71,11 +71,19 @@ impl Planner {
         planner
     }
 
-    /// Takes over what the settings say about all services.
+    /// Takes over what the settings say about all services. The keeper is to be told of [`Planner::common_environment`] then.
     pub(super) fn set_defaults(&mut self, settings: &Settings) {
         self.inherited = inherited_environment(self.scope);
         self.inherited.extend(settings.default_environment.iter().cloned());
         self.limit_nofile = settings.default_limit_nofile;
+    }
+
+    /// What plans extend, as the keeper is told it once.
+    pub(super) fn common_environment(&self) -> Vec<CString> {
+        self.inherited
+            .iter()
+            .filter_map(|(name, value)| CString::new(format!("{name}={value}")).ok())
+            .collect()
     }
 
     /// The plan for a command, and the descriptors that go with it.
@@ -91,7 +99,7 @@ impl Planner {
         let mut fds = Passing::default();
         self.place_descriptors(request, table, &mut fds)?;
         let [stdin, stdout, stderr] = standard_streams(exec, request, &mut fds)?;
-        let lookup = |name: &str| environment.get(name).cloned();
+        let lookup = |name: &str| environment.get(name).or_else(|| self.inherited.get(name)).cloned();
         let plan = SpawnPlan {
             path: text(&command.path)?,
             argv: command.expand(&lookup).iter().map(|argument| text(argument)).collect::<Result<_, _>>()?,
@@ -99,6 +107,7 @@ impl Planner {
                 .iter()
                 .map(|(name, value)| text(&format!("{name}={value}")))
                 .collect::<Result<_, _>>()?,
+            extends_environment: true,
             fds: fds.owned.len() as u16,
             listen_fds: fds.listen,
             socket_fds: fds.listen,
@@ -132,14 +141,15 @@ impl Planner {
         Ok(())
     }
 
-    /// value by name, later sources win: systemd.exec(5), "Environment".
+    /// What the process has beside or instead of what all inherit: value by name, later sources win (systemd.exec(5),
+    /// "Environment").
     fn environment(
         &self,
         request: &Request,
         user: Option<&User>,
     ) -> Result<BTreeMap<String, String>, PlanError> {
         let exec = &request.service.exec;
-        let mut all = self.inherited.clone();
+        let mut all = BTreeMap::new();
         let mut set = |name: &str, value: String| all.insert(name.to_owned(), value);
         if has_listen_fds(request) {
             let names: Vec<&str> = request.fds.iter().map(|passed| passed.name.as_str()).collect();
@@ -242,7 +252,7 @@ fn standard_streams(
         StandardInput::Null => Stdio::Null,
         StandardInput::Socket => socket,
         StandardInput::File(path) => {
-            fds.add(stdio::open_input(path).map_err(|error| failed(SpawnStep::Stdin, &error))?)
+            fds.add(stdio::open_input(path).map_err(|error| not_opened(SpawnStep::Stdin, path, &error))?)
         }
     };
     let mut output = |wanted: StandardOutput, inherited: Stdio, step: SpawnStep| {
@@ -255,11 +265,15 @@ fn standard_streams(
             StandardOutput::Append(path) => (OutputMode::Append, path),
             StandardOutput::Truncate(path) => (OutputMode::Truncate, path),
         };
-        stdio::open_output(path, mode).map(|fd| fds.add(fd)).map_err(|error| failed(step, &error))
+        stdio::open_output(path, mode).map(|fd| fds.add(fd)).map_err(|error| not_opened(step, path, &error))
     };
     let stdout = output(exec.effective_standard_output(), stdin, SpawnStep::Stdout)?;
     let stderr = output(exec.effective_standard_error(), stdout, SpawnStep::Stderr)?;
     Ok([stdin, stdout, stderr])
+}
+
+fn not_opened(step: SpawnStep, path: &str, error: &dyn std::error::Error) -> PlanError {
+    PlanError::Step(step, format!("{path}: {}", chain(error)))
 }
 
 fn failed(step: SpawnStep, error: &dyn std::error::Error) -> PlanError {

@@ -36,8 +36,11 @@ pub struct SpawnPlan {
     pub search_path: Vec<CString>,
     /// The arguments, the name of the program (argv\[0\]) included.
     pub argv: Vec<CString>,
-    /// The whole environment, each entry `NAME=value`.
+    /// The environment, each entry `NAME=value`: the whole of it, or with `extends_environment` what differs from the one that
+    /// [`Spawner::set_environment`] was given.
     pub envp: Vec<CString>,
+    /// See `envp`.
+    pub extends_environment: bool,
     /// How many descriptors go with this plan.
     pub fds: u16,
     /// The first so many of them are placed from descriptor 3 up.
@@ -241,6 +244,8 @@ pub struct Spawner {
     ignored_signals: Vec<i32>,
     /// `RLIMIT_NOFILE` at the start, for children of plans that do not name one.
     fd_limit: ResourceLimit,
+    /// What plans extend.
+    environment: Vec<CString>,
 }
 
 impl Spawner {
@@ -255,7 +260,22 @@ impl Spawner {
             null: File::options().read(true).write(true).open("/dev/null").ok().map(OwnedFd::from),
             ignored_signals: signals::ignored(),
             fd_limit: child::fd_limit()?,
+            environment: Vec::new(),
         })
+    }
+
+    /// Takes the environment, each entry `NAME=value`, that plans with `extends_environment` start from: it is the same for most of
+    /// them, so it need not come with each.
+    pub fn set_environment(&mut self, environment: Vec<CString>) {
+        self.environment = environment;
+    }
+
+    /// The variables of the plan, after those of the common environment that it does not replace.
+    fn environment<'a>(&'a self, plan: &'a SpawnPlan) -> impl Iterator<Item = &'a CStr> {
+        let common = if plan.extends_environment { self.environment.as_slice() } else { &[] };
+        let kept =
+            common.iter().filter(|entry| !plan.envp.iter().any(|own| variable(own) == variable(entry)));
+        kept.chain(&plan.envp).map(CString::as_c_str)
     }
 
     /// Starts the process of `plan` with these descriptors; answers its pid as soon as it has passed `execve`.
@@ -278,7 +298,7 @@ impl Spawner {
             ignored_signals: &self.ignored_signals,
             candidates: &pointers(candidates.iter().map(CString::as_c_str)),
             argv: &pointers(plan.argv.iter().map(CString::as_c_str)),
-            envp: &own_pid.append_to(pointers(plan.envp.iter().map(CString::as_c_str))),
+            envp: &own_pid.append_to(pointers(self.environment(plan))),
             own_pid: &own_pid,
         };
         child_side::clone_and_exec(&mut self.stack, job)
@@ -351,6 +371,11 @@ fn candidates(plan: &SpawnPlan) -> Vec<CString> {
     } else {
         plan.search_path.iter().map(|directory| in_directory(directory.as_bytes())).collect()
     }
+}
+
+/// The name of the variable that an entry sets.
+fn variable(entry: &CStr) -> &[u8] {
+    entry.to_bytes().split(|byte| *byte == b'=').next().unwrap_or_default()
 }
 
 /// The null-terminated array of pointers that `execve` wants.

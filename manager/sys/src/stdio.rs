@@ -53,9 +53,7 @@ pub fn open_output(path: &str, mode: OutputMode) -> Result<OwnedFd, SysError> {
 }
 
 fn open(path: &str, options: &OpenOptions) -> Result<OwnedFd, SysError> {
-    let step = |error: io::Error| {
-        SysError::new("open a standard stream", io::Error::new(error.kind(), format!("{path}: {error}")))
-    };
+    let step = |error: io::Error| SysError::new("open a standard stream", error);
     let mut options = options.clone();
     let file = options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).map_err(step)?;
     set_nonblocking(file.as_fd(), false)?;
