@@ -68,10 +68,10 @@ impl Driver {
             self.unwatch(*id);
             let node = self.descriptors.remove(*id);
             names.push(held_name(*id, node.as_ref()));
-            if let Some(node) = node.filter(|_| removes_nodes) {
-                if let Err(error) = listener::remove(&node) {
-                    tracing::warn!("cannot remove {}: {}", node.path.display(), chain(&error));
-                }
+            if let Some(node) = node.filter(|_| removes_nodes)
+                && let Err(error) = listener::remove(&node)
+            {
+                tracing::warn!("cannot remove {}: {}", node.path.display(), chain(&error));
             }
         }
         self.push(ToKeeper::Release { names });
