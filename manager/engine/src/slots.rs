@@ -77,7 +77,8 @@ impl Engine {
         let Some(first) = slots.first().cloned() else { return };
         let mut unit = (*self.library.unit(&first)).clone();
         unit.name = service.clone();
-        std::sync::Arc::make_mut(&mut unit.unit).description = None;
+        let what = format!("{count} instances of {}@.service", service.prefix());
+        std::sync::Arc::make_mut(&mut unit.unit).description = Some(what.into());
         let unit = std::sync::Arc::new(unit);
         match self.nodes.get_mut(service) {
             Some(node) if node.group().is_some() => node.unit = unit,

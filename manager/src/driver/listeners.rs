@@ -154,6 +154,10 @@ impl Driver {
 fn open_port(section: &SocketSection, port: &Port) -> Result<Listener, String> {
     let listen = section.listen.get(port.line).ok_or("the Listen= line is gone")?;
     let spec = spec_for(section, listen, port.slot.is_some())?;
+    if port.slot == Some(0) && !section.reuse_port {
+        // The sockets of the group share the address with each other, not with whoever has it already.
+        listener::check_unclaimed(&spec).map_err(|error| chain(&error))?;
+    }
     listener::open(&spec).map_err(|error| chain(&error))
 }
 
