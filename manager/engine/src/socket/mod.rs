@@ -254,6 +254,17 @@ impl Engine {
         })
     }
 
+    /// Stops, to be started again; but not where that start would be refused: systemd closes first and then finds out.
+    pub(crate) fn socket_restart(&mut self, name: &UnitName) -> Begun {
+        if self.socket(name).is_open()
+            && let Err(why) = self.may_listen(name)
+        {
+            self.log_error(name, format!("not restarted, it goes on listening: {why}"));
+            return Begun::Refused;
+        }
+        self.socket_stop(name)
+    }
+
     pub(crate) fn socket_stop(&mut self, name: &UnitName) -> Begun {
         match self.socket(name).state {
             SocketState::Dead | SocketState::Failed => Begun::Done,
