@@ -391,7 +391,7 @@ fn is_paused(manager: &Manager) -> bool {
 #[test]
 fn a_socket_can_be_restarted_and_never_stops_listening_for_nothing() {
     let site = Site::new();
-    site.unit("echo.socket", "[Socket]\nListenStream={host}:7\n");
+    site.unit("echo.socket", "[Unit]\nStartLimitIntervalSec=0\n[Socket]\nListenStream={host}:7\n");
     site.unit("echo.service", "[Service]\nExecStart={echo}\n");
     let manager = Setup::new(&site).start();
     manager.up("echo.socket");

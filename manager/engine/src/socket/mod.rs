@@ -257,12 +257,20 @@ impl Engine {
     /// Stops, to be started again; but not where that start would be refused: systemd closes first and then finds out.
     pub(crate) fn socket_restart(&mut self, name: &UnitName) -> Begun {
         if self.socket(name).is_open()
-            && let Err(why) = self.may_listen(name)
+            && let Err(why) = self.may_listen(name).and_then(|()| self.may_start_again(name))
         {
             self.log_error(name, format!("not restarted, it goes on listening: {why}"));
             return Begun::Refused;
         }
         self.socket_stop(name)
+    }
+
+    fn may_start_again(&mut self, name: &UnitName) -> Result<(), String> {
+        let (now, rate) = (self.now, self.start_rate(name));
+        match self.socket_mut(name).start_limit.room(now, rate) {
+            0 => Err("started too often; `reset-failed` forgets the count".to_owned()),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn socket_stop(&mut self, name: &UnitName) -> Begun {
