@@ -112,7 +112,9 @@ impl Driver {
         let view = self.engine.unit(&unit)?;
         let service = view.unit.service()?;
         let notifies = self.engine.notify_access(&unit) != sockmgr_unit::NotifyAccess::None;
-        let request = plan::Request { service, list, index, fds: &fds, environment, notifies };
+        let in_use = fds.iter().map(|passed| passed.fd).filter(|fd| self.engine.is_in_use(*fd, process));
+        let in_use = in_use.collect();
+        let request = plan::Request { service, list, index, fds: &fds, in_use, environment, notifies };
         match self.planner.plan(&request, &self.descriptors) {
             Ok((plan, owned)) => {
                 let message = ToKeeper::Spawn { process: ProcessId(process.0), tag: unit.to_string(), plan };
