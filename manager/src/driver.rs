@@ -10,7 +10,7 @@ mod notify;
 mod plan;
 mod turn;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 use crate::control::Core;
 use crate::keeper::{KeeperLink, LinkError};
 use crate::loader::Loader;
-use crate::protocol::{ProcessId, ToKeeper};
+use crate::protocol::{ProcessId, ToKeeper, ToManager};
 
 pub use boot::{BootError, Options, read_settings};
 use descriptors::Descriptors;
@@ -52,10 +52,14 @@ pub struct Driver {
     unsaved: BTreeSet<UnitName>,
     /// Ends of processes that the keeper may forget at the next flush.
     forget: Vec<ProcessId>,
+    /// Messages of the keeper that came while something else was waited for.
+    inbox: VecDeque<ToManager>,
+    /// Releases that the keeper has not answered yet.
+    releases: u32,
     /// The keeper does not take messages as fast as we make them.
     link_blocked: bool,
     is_stopping: bool,
-    /// Rung when a client's command may have set a timer that the loop does not know of.
+    /// Rung when there is work that the poll set does not tell of: a command of a client may have set a timer.
     commanded: Rc<Notify>,
 }
 
@@ -108,7 +112,9 @@ impl Driver {
         let view = self.engine.unit(&unit)?;
         let service = view.unit.service()?;
         let notifies = self.engine.notify_access(&unit) != sockmgr_unit::NotifyAccess::None;
-        let request = plan::Request { service, list, index, fds: &fds, environment, notifies };
+        let in_use = fds.iter().map(|passed| passed.fd).filter(|fd| self.engine.is_in_use(*fd, process));
+        let in_use = in_use.collect();
+        let request = plan::Request { service, list, index, fds: &fds, in_use, environment, notifies };
         match self.planner.plan(&request, &self.descriptors) {
             Ok((plan, owned)) => {
                 let message = ToKeeper::Spawn { process: ProcessId(process.0), tag: unit.to_string(), plan };

@@ -306,7 +306,10 @@ impl Keeper {
                 let lost = self.store.hold(names, fds);
                 lost.iter().for_each(|message| self.tell(message));
             }
-            ToKeeper::Release { names } => self.store.release(&names),
+            ToKeeper::Release { names } => {
+                self.store.release(&names);
+                self.tell(&ToManager::Released);
+            }
             ToKeeper::Spawn { process, tag, plan } => {
                 let answer = self.processes.spawn(&mut self.spawner, process, tag, &plan, &fds);
                 self.tell(&answer);

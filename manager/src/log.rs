@@ -39,9 +39,9 @@ pub fn init(level: LogLevel) {
 /// Logs what was wrong in a unit file.
 pub fn diagnostic(diagnostic: &Diagnostic) {
     match diagnostic.severity {
-        Severity::Error => tracing::error!("{diagnostic}"),
-        Severity::Warning => tracing::warn!("{diagnostic}"),
-        Severity::Notice => tracing::info!("{diagnostic}"),
+        Severity::Error => tracing::error!("{diagnostic:#}"),
+        Severity::Warning => tracing::warn!("{diagnostic:#}"),
+        Severity::Notice => tracing::info!("{diagnostic:#}"),
     }
 }
 

@@ -25,7 +25,7 @@ pub enum ToKeeper {
         /// Names, free text chosen by the manager.
         names: Vec<String>,
     },
-    /// Close what is held under these names; unknown names are ignored.
+    /// Close what is held under these names; unknown names are ignored. Answered by [`ToManager::Released`].
     Release {
         /// Names given to [`ToKeeper::Hold`].
         names: Vec<String>,
@@ -141,6 +141,8 @@ pub enum ToManager {
     },
     /// The keeper got a signal that is meant for the manager (`SIGTERM`, `SIGINT`, `SIGHUP`, `SIGUSR1`, …).
     Signal(i32),
+    /// Everything that one [`ToKeeper::Release`] named is closed.
+    Released,
     /// A descriptor of [`ToKeeper::Hold`] did not arrive: the keeper's descriptor table is full.
     NotHeld {
         /// Its name.
@@ -180,6 +182,7 @@ impl Message for ToManager {
             | Self::Remembered { .. }
             | Self::Process { .. }
             | Self::Restored
+            | Self::Released
             | Self::Spawned { .. }
             | Self::SpawnFailed { .. }
             | Self::Exited { .. }

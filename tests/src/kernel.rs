@@ -106,6 +106,14 @@ impl Process {
         what.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok().map(Inode)
     }
 
+    /// The flags of a descriptor's open file, as open(2) has them; `None` when there is no such descriptor.
+    #[must_use]
+    pub fn flags(self, descriptor: i32) -> Option<i32> {
+        let about = fs::read_to_string(self.path("fdinfo").join(descriptor.to_string())).ok()?;
+        let flags = about.lines().find_map(|line| line.strip_prefix("flags:"))?;
+        i32::from_str_radix(flags.trim(), 8).ok()
+    }
+
     /// A line of /proc/PID/status: `Uid`, `VmRSS`…
     #[must_use]
     pub fn status(self, key: &str) -> Option<String> {

@@ -387,3 +387,22 @@ fn a_flood_of_failures_pauses_the_socket_and_it_comes_back_by_itself() {
 fn is_paused(manager: &Manager) -> bool {
     manager.program.log().lines().any(|line| line.contains("bad.socket") && line.contains("paus"))
 }
+
+#[test]
+fn a_socket_can_be_restarted_and_never_stops_listening_for_nothing() {
+    let site = Site::new();
+    site.unit("echo.socket", "[Unit]\nStartLimitIntervalSec=0\n[Socket]\nListenStream={host}:7\n");
+    site.unit("echo.service", "[Service]\nExecStart={echo}\n");
+    let manager = Setup::new(&site).start();
+    manager.up("echo.socket");
+    for _ in 0..20 {
+        manager.sockmgr(&["restart", "echo.socket"]).ok();
+        assert_eq!(tcp_listeners(site.address(7)).len(), 1);
+    }
+    assert_eq!(talk(TcpStream::connect(site.address(7)).unwrap(), "x"), "x");
+    // Its service runs now, so it could not be opened again: then it is not closed either.
+    let service = manager.main_process("echo.service");
+    let _ = manager.sockmgr(&["restart", "echo.socket"]).code(1).says(&["Job for echo.socket failed"]);
+    assert_eq!(talk(TcpStream::connect(site.address(7)).unwrap(), "still there"), "still there");
+    assert_eq!(manager.main_process("echo.service"), service);
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::Command;
 
+use nix::fcntl::OFlag;
 use sockmgr_tests::command::{Ran, tool};
 use sockmgr_tests::http::{self, Hello};
 use sockmgr_tests::kernel::{Inode, Process, tcp_listeners, unix_sockets};
@@ -257,6 +258,23 @@ fn instances_may_share_one_listener() {
     assert_eq!(http::hello(site.address(80)).instance.1, 3);
     let body = http::get_unix(&site.path("web.sock"), "/").unwrap();
     assert_eq!(Hello::parse(&body).unwrap().instance.1, 3);
+}
+
+#[test]
+fn a_listener_that_is_in_use_keeps_its_mode() {
+    let site = group(2, "[Service]\nExecStart=/bin/sleep 1000\n", "Distribute=shared\n");
+    site.unit("web@1.service.d/mode.conf", "[Service]\nNonBlocking=yes\n");
+    let manager = start(&site, 2);
+    let is_nonblocking = || {
+        let flags = OFlag::from_bits_retain(manager.main_process("web@1.service").flags(3).unwrap());
+        flags.contains(OFlag::O_NONBLOCK)
+    };
+    // The second one wants it blocking, but the first one has it already. The two share the open file.
+    assert!(is_nonblocking());
+    manager.sockmgr(&["stop", "web.service"]).ok();
+    manager.sockmgr(&["start", "web@2.service"]).ok();
+    manager.sockmgr(&["start", "web@1.service"]).ok();
+    assert!(!is_nonblocking());
 }
 
 #[test]

@@ -265,6 +265,8 @@ impl Engine {
         }
         if self.nodes[name].socket().is_some() {
             self.refresh_watches(name);
+        } else {
+            self.resume_restart(name);
         }
         for socket in self.links(name).triggered_by.clone() {
             self.socket_react(&socket, name);

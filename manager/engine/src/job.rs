@@ -377,7 +377,8 @@ impl Engine {
         match (&node.machine, kind) {
             (Machine::Group(_), kind) => self.group_begin(name, kind),
             (Machine::Socket(_), JobKind::Start) => self.socket_start(name),
-            (Machine::Socket(_), JobKind::Stop | JobKind::Restart) => self.socket_stop(name),
+            (Machine::Socket(_), JobKind::Stop) => self.socket_stop(name),
+            (Machine::Socket(_), JobKind::Restart) => self.socket_restart(name),
             (Machine::Service(_), JobKind::Start) => self.service_start(name),
             (Machine::Service(_), JobKind::Stop | JobKind::Restart) => self.service_stop(name),
             (Machine::Service(_), JobKind::Reload) => self.service_reload(name),

@@ -9,6 +9,7 @@ use sockmgr_unit::value::Instances;
 use crate::engine::Engine;
 use crate::event::{Action, PassedFd};
 use crate::group::Group;
+use crate::ids::{FdId, ProcessId};
 use crate::names::Names;
 use crate::node::{ActiveState, Links, Machine};
 use crate::service::Seat;
@@ -77,7 +78,8 @@ impl Engine {
         let Some(first) = slots.first().cloned() else { return };
         let mut unit = (*self.library.unit(&first)).clone();
         unit.name = service.clone();
-        std::sync::Arc::make_mut(&mut unit.unit).description = None;
+        let what = format!("{count} instances of {}@.service", service.prefix());
+        std::sync::Arc::make_mut(&mut unit.unit).description = Some(what.into());
         let unit = std::sync::Arc::new(unit);
         match self.nodes.get_mut(service) {
             Some(node) if node.group().is_some() => node.unit = unit,
@@ -190,6 +192,18 @@ impl Engine {
             }));
         }
         passed
+    }
+
+    /// Whether a process that was started before `process` has this descriptor as well: a sibling, of a listener that all instances
+    /// of a group share.
+    pub fn is_in_use(&self, fd: FdId, process: ProcessId) -> bool {
+        let Some(socket) = self.listeners.get(&fd) else { return false };
+        let is_shared = self.open_ports(socket).any(|port| port.fd == fd && port.slot.is_none());
+        let earlier = |instance: &UnitName| {
+            let service = self.nodes.get(instance).and_then(|node| node.service());
+            service.and_then(|service| service.main).is_some_and(|main| main.process < process)
+        };
+        is_shared && self.group_of_socket(socket).is_some_and(|(_, group)| group.slots.iter().any(earlier))
     }
 
     // --- rotation ---

@@ -255,7 +255,12 @@ impl<'a> ManagerSummary<'a> {
             jobs: properties.u32("NJobs"),
             failed: properties.u32("NFailedUnits"),
             since: properties.u64("UserspaceTimestamp").unwrap_or(0),
-            version: properties.text("Version"),
+            version: own_version(properties.text("Version")),
         }
     }
+}
+
+/// Our part of the manager's version, which begins with the systemd release whose interfaces it has: `252-sockmgr-0.1.0`.
+fn own_version(version: &str) -> &str {
+    version.rsplit_once("-sockmgr-").map_or(version, |(_, own)| own)
 }

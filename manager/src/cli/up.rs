@@ -186,7 +186,9 @@ async fn foreground(
         exit = daemon.wait() => return Ok(exit?),
         result = ready.wait() => result.map_err(UpError::Wait)?,
     }
-    // The socket stays until the end: the manager also says there that it stops.
+    // What the daemon has to say later (that it stops, that a successor of its manager is ready) concerns nobody here; but it
+    // would complain if nobody were there to be told.
+    tokio::spawn(async move { while ready.wait().await.is_ok() {} });
     // The calls block; in a thread of their own they leave signals and the manager's end to be seen here.
     let start = tokio::task::spawn_blocking(move || start(flags, target, &units));
     tokio::select! {
@@ -246,7 +248,7 @@ fn start(flags: Flags, target: Target, units: &Units) -> Result<(), CliError> {
         return Ok(());
     }
     let table = table(&mut session, &units.sockets)?;
-    if !session.print_json(&table)? {
+    if !session.print_json(&table)? && table.len() > 0 {
         session.print(&table.render(&session.style, session.flags.legend(), session.width()))?;
     }
     Ok(())

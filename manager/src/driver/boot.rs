@@ -1,6 +1,6 @@
 //! How a driver comes to be: fresh, or as the successor of a manager that ended.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -88,6 +88,8 @@ impl Driver {
             planner: Planner::new(options.scope, notify_path, &settings),
             engine: Engine::new(library, settings, cpus),
             link,
+            inbox: VecDeque::new(),
+            releases: 0,
             link_blocked: false,
             poll,
             descriptors: Descriptors::default(),
@@ -112,7 +114,8 @@ impl Driver {
     }
 
     fn begin(&mut self, estate: Estate) {
-        let successor = estate.restarts > 0;
+        // One that died before it had anything to remember leaves the start to its successor.
+        let successor = estate.restarts > 0 && !estate.values.is_empty();
         self.restore(estate);
         if successor {
             tracing::warn!("the manager was restarted; services and sockets went on meanwhile");
@@ -186,6 +189,7 @@ fn receive_estate(link: &mut KeeperLink, poll: &Poll) -> Result<Estate, BootErro
                 | ToManager::SpawnFailed { .. }
                 | ToManager::Exited { .. }
                 | ToManager::Signal(_)
+                | ToManager::Released
                 | ToManager::NotHeld { .. } => tracing::debug!("the keeper speaks before its turn"),
             }
         }

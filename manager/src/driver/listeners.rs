@@ -1,11 +1,12 @@
 //! Opening, watching, steering, accepting on and closing the listeners of socket units.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use sockmgr_engine::{Connection, Event, FdId, Port};
 use sockmgr_sys::listener::{self, ListenAddress, Listener, ListenerSpec, SocketKind};
 use sockmgr_sys::options::SocketOptions;
-use sockmgr_sys::poll::Interest;
+use sockmgr_sys::poll::{Interest, Poll};
 use sockmgr_sys::steering::{self, Program, Steering};
 use sockmgr_sys::{accept, queue, user};
 use sockmgr_unit::section::SocketSection;
@@ -13,7 +14,10 @@ use sockmgr_unit::{BindIpv6Only, Listen, ListenKind, UnitName};
 
 use super::Driver;
 use super::descriptors::held_name;
-use crate::protocol::ToKeeper;
+use crate::protocol::{ToKeeper, ToManager};
+
+/// How long the keeper is given to close something.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Driver {
     /// Opens all listeners of a socket unit, or none.
@@ -21,6 +25,7 @@ impl Driver {
         let view = self.engine.unit(socket).ok_or("the unit is gone")?;
         let unit = view.unit.clone();
         let section = unit.socket().ok_or("it is not a socket unit")?;
+        self.await_releases();
         let mut opened = Vec::with_capacity(ports.len());
         for port in ports {
             let listener = open_port(section, port)?;
@@ -68,13 +73,44 @@ impl Driver {
             self.unwatch(*id);
             let node = self.descriptors.remove(*id);
             names.push(held_name(*id, node.as_ref()));
-            if let Some(node) = node.filter(|_| removes_nodes) {
-                if let Err(error) = listener::remove(&node) {
-                    tracing::warn!("cannot remove {}: {}", node.path.display(), chain(&error));
-                }
+            if let Some(node) = node.filter(|_| removes_nodes)
+                && let Err(error) = listener::remove(&node)
+            {
+                tracing::warn!("cannot remove {}: {}", node.path.display(), chain(&error));
             }
         }
         self.push(ToKeeper::Release { names });
+        self.releases += 1;
+    }
+
+    /// An address that was just closed is free once the keeper has closed its copy too; that takes it a fraction of a millisecond.
+    fn await_releases(&mut self) {
+        let deadline = Instant::now() + RELEASE_PATIENCE;
+        while self.releases > 0 && Instant::now() < deadline {
+            if let Err(error) = self.hear_keeper(deadline) {
+                tracing::error!("cannot hear from the keeper: {}", chain(&*error));
+                return;
+            }
+        }
+    }
+
+    /// Sends what is queued, waits for the keeper, and puts aside what it says until its turn comes.
+    fn hear_keeper(&mut self, deadline: Instant) -> Result<(), Box<dyn std::error::Error>> {
+        self.flush_link()?;
+        let poll = Poll::new()?;
+        poll.add(self.link.as_fd(), 0, Interest::Readable)?;
+        poll.wait(&mut Vec::new(), Some(deadline.saturating_duration_since(Instant::now())))?;
+        while let Some((message, _)) = self.link.recv()? {
+            match message {
+                ToManager::Released => self.releases = self.releases.saturating_sub(1),
+                other => {
+                    self.inbox.push_back(other);
+                    // What was put aside makes the link readable no more.
+                    self.commanded.notify_one();
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn watch(&mut self, id: FdId) {
@@ -154,6 +190,10 @@ impl Driver {
 fn open_port(section: &SocketSection, port: &Port) -> Result<Listener, String> {
     let listen = section.listen.get(port.line).ok_or("the Listen= line is gone")?;
     let spec = spec_for(section, listen, port.slot.is_some())?;
+    if port.slot == Some(0) && !section.reuse_port {
+        // The sockets of the group share the address with each other, not with whoever has it already.
+        listener::check_unclaimed(&spec).map_err(|error| chain(&error))?;
+    }
     listener::open(&spec).map_err(|error| chain(&error))
 }
 

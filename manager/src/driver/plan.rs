@@ -6,7 +6,8 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use sockmgr_engine::{ExecList, PassedFd, SpawnError};
+use sockmgr_engine::{ExecList, FdId, PassedFd, SpawnError};
+use sockmgr_sys::listener::set_nonblocking;
 use sockmgr_sys::spawn::{Credentials, ResourceLimit, SpawnPlan, SpawnStep, Stdio, WorkingDirectory};
 use sockmgr_sys::stdio::{self, OutputMode};
 use sockmgr_sys::user::{self, User};
@@ -26,6 +27,8 @@ pub(super) struct Request<'a> {
     pub(super) list: ExecList,
     pub(super) index: usize,
     pub(super) fds: &'a [PassedFd],
+    /// Those of them that running siblings have as well.
+    pub(super) in_use: Vec<FdId>,
     pub(super) environment: Vec<(&'static str, String)>,
     /// It may write to the notify socket.
     pub(super) notifies: bool,
@@ -111,7 +114,7 @@ impl Planner {
             fds: fds.owned.len() as u16,
             listen_fds: fds.listen,
             socket_fds: fds.listen,
-            nonblocking: Some(request.service.service.non_blocking),
+            nonblocking: nonblocking(request, table)?,
             stdin,
             stdout,
             stderr,
@@ -227,6 +230,20 @@ fn command_of<'a>(request: &Request<'a>) -> Result<&'a ExecCommand, PlanError> {
     };
     list.get(request.index)
         .ok_or_else(|| PlanError::Resources("the unit file changed, the command is gone".to_owned()))
+}
+
+/// `NonBlocking=`, as the child is to set it; `None` when it is to leave it. O_NONBLOCK belongs to the open file: a sibling that runs
+/// has it as it needs it, and with another mode would hang in accept(2) over a client that somebody else took.
+fn nonblocking(request: &Request, table: &Descriptors) -> Result<Option<bool>, PlanError> {
+    let wanted = request.service.service.non_blocking;
+    if request.in_use.is_empty() {
+        return Ok(Some(wanted));
+    }
+    let own = request.fds.iter().filter(|passed| !request.in_use.contains(&passed.fd));
+    for fd in own.filter_map(|passed| table.get(passed.fd)) {
+        set_nonblocking(fd, wanted).map_err(|error| PlanError::Resources(chain(&error)))?;
+    }
+    Ok(None)
 }
 
 fn uses_socket(exec: &ExecSection) -> bool {

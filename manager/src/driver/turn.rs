@@ -75,7 +75,7 @@ impl Driver {
         if ready.iter().any(|ready| ready.token == NOTIFY) {
             self.take_notifications();
         }
-        if ready.iter().any(|ready| ready.token == LINK) {
+        if !self.inbox.is_empty() || ready.iter().any(|ready| ready.token == LINK) {
             self.take_messages()?;
         }
         if self.engine.poll_timeout().is_some_and(|due| due <= now()) {
@@ -100,9 +100,11 @@ impl Driver {
     }
 
     fn take_messages(&mut self) -> Result<(), LinkError> {
-        while let Some((message, fds)) = self.link.recv()? {
-            // Descriptors come only while an earlier manager's things are handed over.
-            drop(fds);
+        // Descriptors come only while an earlier manager's things are handed over.
+        while let Some((message, _)) = self.link.recv()? {
+            self.inbox.push_back(message);
+        }
+        while let Some(message) = self.inbox.pop_front() {
             self.keeper_says(message);
         }
         Ok(())
@@ -131,6 +133,7 @@ impl Driver {
                 });
             }
             ToManager::Signal(signal) => self.signalled(signal),
+            ToManager::Released => self.releases = self.releases.saturating_sub(1),
             ToManager::NotHeld { name } => {
                 tracing::error!("the keeper has no room to keep {name}; raise its LimitNOFILE")
             }

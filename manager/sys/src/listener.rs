@@ -188,6 +188,27 @@ pub fn open(spec: &ListenerSpec) -> Result<Listener, ListenError> {
     Ok(opened)
 }
 
+/// Finds out whether an internet address is still nobody's, by having it for a moment without `SO_REUSEPORT`.
+///
+/// With that option set on both sides, which is what a group needs, the kernel lets sockets of one user share an address whoever
+/// they belong to: connections would be divided between two strangers, and a steering program, which counts from the first
+/// socket of the address, would pick the wrong ones. To be called before the first socket of a group is opened.
+///
+/// # Errors
+/// [`ListenError`]; somebody has the address if its source is `EADDRINUSE`.
+pub fn check_unclaimed(spec: &ListenerSpec) -> Result<(), ListenError> {
+    let ListenAddress::Inet(address) = spec.address else { return Ok(()) };
+    let failed = |step| move |source| ListenError::Step { step, address: spec.address.clone(), source };
+    let alone = ListenerSpec { reuse_port: false, ..spec.clone() };
+    let fd = new_socket(&alone).map_err(failed("make a socket for"))?;
+    prepare(&alone, fd.as_fd()).map_err(|error| failed(error.step)(error.source))?;
+    if spec.kind == SocketKind::Datagram {
+        // For UDP it means what SO_REUSEPORT does; for TCP only that connections of an earlier listener do not count.
+        sockopt::set_int(fd.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 0).map_err(failed("prepare"))?;
+    }
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address)).map_err(|errno| failed("bind")(errno.into()))
+}
+
 fn new_socket(spec: &ListenerSpec) -> io::Result<OwnedFd> {
     let family = match spec.address {
         ListenAddress::Inet(SocketAddr::V4(_)) => AddressFamily::Inet,

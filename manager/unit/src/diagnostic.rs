@@ -26,7 +26,8 @@ impl fmt::Display for Severity {
     }
 }
 
-/// One finding in one file. Displayed as `file:line: warning: message`, then a line `help: …` where there is any.
+/// One finding in one file. Displayed as `file:line: warning: message`, then a line `help: …` where there is any; with `{:#}` without
+/// the severity, for where that is said already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// How bad it is.
@@ -93,7 +94,10 @@ impl fmt::Display for Diagnostic {
         if let Some(column) = self.column {
             write!(f, ":{column}")?;
         }
-        write!(f, ": {}: {}", self.severity, self.message)?;
+        if !f.alternate() {
+            write!(f, ": {}", self.severity)?;
+        }
+        write!(f, ": {}", self.message)?;
         self.help.as_ref().map_or(Ok(()), |help| write!(f, "\n    help: {help}"))
     }
 }
@@ -111,5 +115,6 @@ mod tests {
             .at_column(7)
             .with_help("good");
         assert_eq!(precise.to_string(), "a.socket.toml:3:7: warning: bad\n    help: good");
+        assert_eq!(format!("{precise:#}"), "a.socket.toml:3:7: bad\n    help: good");
     }
 }

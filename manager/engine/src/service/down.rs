@@ -9,6 +9,9 @@ use crate::engine::Engine;
 use crate::event::{ExecList, KillScope};
 use crate::job::JobResult;
 
+/// Between two restarts that come to nothing there is at least this.
+const RESUME_MIN: Span = Span::from_millis(100);
+
 impl Engine {
     pub(super) fn enter_stop(&mut self, name: &UnitName, result: ServiceResult) {
         self.note_result(name, result);
@@ -136,6 +139,19 @@ impl Engine {
             }
             ServiceState::AutoRestart => self.restart_now(name),
             ServiceState::Dead | ServiceState::Running | ServiceState::Exited | ServiceState::Failed => {}
+        }
+    }
+
+    /// The job that was to start the service again came to nothing: what it requires did not start, or another job was in the way.
+    /// That counts as a start, and the wait begins again.
+    pub(crate) fn resume_restart(&mut self, name: &UnitName) {
+        let node = &self.nodes[name];
+        let is_stuck = node.deadline.is_none()
+            && node.job.is_none()
+            && node.service().is_some_and(|service| service.state == ServiceState::AutoRestart);
+        if is_stuck && self.admit_start(name) {
+            let delay = self.service_unit(name).service.restart_sec.max(RESUME_MIN);
+            self.set_deadline(name, self.now.after(delay));
         }
     }
 

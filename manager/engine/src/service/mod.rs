@@ -293,7 +293,7 @@ impl Engine {
     }
 
     /// Counts one start against `StartLimitBurst=`.
-    fn admit_start(&mut self, name: &UnitName) -> bool {
+    pub(super) fn admit_start(&mut self, name: &UnitName) -> bool {
         let (now, rate) = (self.now, self.start_rate(name));
         let service = self.service_mut(name);
         if service.start_limit.admit(now, rate) {

@@ -9,9 +9,9 @@ mod accept;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use sockmgr_unit::UnitName;
 use sockmgr_unit::section::SocketSection;
 use sockmgr_unit::value::{Distribute, LimitAction, Listen, Span};
-use sockmgr_unit::{LoadState, UnitName};
 
 use crate::engine::Engine;
 use crate::event::{Action, Port};
@@ -242,21 +242,35 @@ impl Engine {
         }
     }
 
-    /// Whether these listeners are of the lines and of the kind that the unit file asks for. The number of slots does not matter.
+    /// Whether these listeners are what the unit file asks for now: one for each slot, or one for all. A file may have changed while no
+    /// manager looked; other changes wait for the next start, as after a reload.
     fn fits(&self, name: &UnitName, ports: &[OpenPort]) -> bool {
         let section = self.section(name);
         let in_slots = section.instances.is_some() && !section.accept;
-        let line_fits = |(line, listen)| {
-            let mut of_line = ports.iter().filter(|open| open.port.line == line).peekable();
-            let own = in_slots && own_per_slot(section, listen);
-            of_line.peek().is_some() && of_line.all(|open| open.port.slot.is_some() == own)
-        };
-        let lines = section.listen.len();
-        // Where the file is gone nothing else is asked for.
-        self.nodes[name].unit.load_state == LoadState::NotFound
-            || ports.is_empty()
-            || section.listen.iter().enumerate().all(line_fits)
-                && ports.iter().all(|open| open.port.line < lines)
+        ports.iter().all(|open| {
+            let listen = section.listen.get(open.port.line);
+            listen
+                .is_none_or(|listen| (in_slots && own_per_slot(section, listen)) == open.port.slot.is_some())
+        })
+    }
+
+    /// Stops, to be started again; but not where that start would be refused: systemd closes first and then finds out.
+    pub(crate) fn socket_restart(&mut self, name: &UnitName) -> Begun {
+        if self.socket(name).is_open()
+            && let Err(why) = self.may_listen(name).and_then(|()| self.may_start_again(name))
+        {
+            self.log_error(name, format!("not restarted, it goes on listening: {why}"));
+            return Begun::Refused;
+        }
+        self.socket_stop(name)
+    }
+
+    fn may_start_again(&mut self, name: &UnitName) -> Result<(), String> {
+        let (now, rate) = (self.now, self.start_rate(name));
+        match self.socket_mut(name).start_limit.room(now, rate) {
+            0 => Err("started too often; `reset-failed` forgets the count".to_owned()),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn socket_stop(&mut self, name: &UnitName) -> Begun {

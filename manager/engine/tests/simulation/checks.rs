@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sockmgr_engine::{ActiveState, Engine, FdId, JobId, JobKind, MachineView, Port, SocketView, UnitView};
-use sockmgr_unit::UnitName;
 use sockmgr_unit::value::{LimitAction, ServiceType};
+use sockmgr_unit::{UnitName, UnitType};
 
+use crate::kernel::Fate;
 use crate::world::World;
 
 impl World {
@@ -15,7 +16,7 @@ impl World {
         assert_eq!(jobs, self.jobs, "jobs that exist and jobs that were announced");
         let connections = connections_by_socket(engine);
         let mut claimed: BTreeSet<FdId> = BTreeSet::new();
-        for name in engine.unit_names() {
+        for name in engine.unit_names().filter(|name| name.unit_type() == UnitType::Socket) {
             let view = engine.unit(name).expect("it is listed");
             if let MachineView::Socket(socket) = view.machine {
                 let ports: Vec<Port> = engine.open_ports(name).collect();
@@ -122,17 +123,22 @@ impl World {
                 listener.port
             );
         }
+        for client in self.kernel.clients.iter().filter(|client| self.is_kept(&client.socket)) {
+            let kept = matches!(client.fate, Fate::Served | Fate::DiedWithItsHolder);
+            assert!(kept, "a client of {} is {:?}", client.socket, client.fate);
+        }
     }
 }
 
 fn connections_by_socket(engine: &Engine) -> BTreeMap<UnitName, u32> {
     let mut counts = BTreeMap::new();
-    for name in engine.unit_names() {
+    // Others than instances serve no single connection.
+    for name in engine.unit_names().filter(|name| name.is_instance()) {
         let view = engine.unit(name).expect("it is listed");
-        if let MachineView::Service(service) = &view.machine {
-            if service.peer.is_some() {
-                *counts.entry(view.triggered_by[0].clone()).or_default() += 1;
-            }
+        if let MachineView::Service(service) = &view.machine
+            && service.peer.is_some()
+        {
+            *counts.entry(view.triggered_by[0].clone()).or_default() += 1;
         }
     }
     counts

@@ -20,7 +20,7 @@ const STEPS: usize = 400;
 /// Steps within which everything must settle once the faults have stopped.
 const SETTLE_MAX: usize = 20_000;
 /// Lines of history that are printed when a check fails.
-const HISTORY_MAX: usize = 3000;
+const HISTORY_MAX: usize = 200;
 
 pub(crate) struct World {
     /// What happens is written down, and printed when a check fails.
@@ -133,18 +133,18 @@ impl World {
         while self.engine.is_some() && !self.keeper.notify.is_empty() {
             self.notify();
         }
-        if self.engine.is_some() {
-            if let Some(event) = self.keeper.to_manager.pop_front() {
-                self.feed(event);
-            }
+        if self.engine.is_some()
+            && let Some(event) = self.keeper.to_manager.pop_front()
+        {
+            self.feed(event);
         }
     }
 
     fn notify(&mut self) {
-        if self.engine.is_some() {
-            if let Some(event) = self.keeper.notify.pop_front() {
-                self.feed(event);
-            }
+        if self.engine.is_some()
+            && let Some(event) = self.keeper.notify.pop_front()
+        {
+            self.feed(event);
         }
     }
 

@@ -790,3 +790,59 @@ fn a_flood_of_stragglers_does_not_stop_the_group() {
         "#]],
     );
 }
+
+#[test]
+fn a_straggler_does_not_undo_the_stop_of_its_group() {
+    check(
+        WEB,
+        "start web.socket; start web.service; plan web@2.service ExecStart ignores-signals; ready web@1.service; ready web@2.service; restart web@2.service; ready web@2.service | stop web.service; connect web.socket; wait 90s; ready web@1.service",
+        expect![[r#"
+            > stop web.service
+              job 6: stop web.service
+              job 7: stop web@1.service
+              job 8: stop web@2.service
+              steer web.socket to [0]
+              SIGTERM to web@1.service ExecStart (Session)
+              SIGTERM to web@2.service ExecStart (Session)
+              web.service: running -> stop
+              web@1.service: running -> stop-sigterm
+              web@2.service: running -> stop-sigterm
+              SIGTERM to web@1.service ExecStart (Group)
+              job 7: done (web@1.service)
+              web@1.service: stop-sigterm -> dead
+            > connect web.socket
+            > wait 90s
+              at 1min 30s
+              Warning: web@2.service: did not stop in time, killing
+              SIGKILL to web@2.service ExecStart (Session)
+              web@2.service: stop-sigterm -> stop-sigkill
+              SIGTERM to web@2.service ExecStart (Group)
+              job 8: done (web@2.service)
+              job 6: done (web.service)
+              Error: web@2.service: failed: timeout
+              watch web.socket:0@0
+              watch web.socket:0@1
+              watch web.socket:1
+              web.service: stop -> failed
+              web.socket: running -> listening
+              web@2.service: stop-sigkill -> failed
+              job 9: start web.service
+              unwatch web.socket:1
+              job 10: start web@1.service
+              job 11: start web@2.service
+              run web@1.service ExecStart web.socket=web.socket:0@0 web.socket=web.socket:1 $INSTANCE=1 $INSTANCES=2
+              run web@2.service ExecStart web.socket=web.socket:0@1 web.socket=web.socket:1 $INSTANCE=2 $INSTANCES=2
+              unwatch web.socket:0@0
+              unwatch web.socket:0@1
+              web.service: failed -> start
+              web.socket: listening -> running
+              web@1.service: dead -> start
+              web@2.service: failed -> start
+            > ready web@1.service
+              job 10: done (web@1.service)
+              Info: web@1.service: running (pid 104)
+              web.service: start -> degraded
+              web@1.service: start -> running
+        "#]],
+    );
+}

@@ -447,3 +447,151 @@ ExecStart=/bin/b
         "#]],
     );
 }
+
+#[test]
+fn a_group_keeps_the_slots_that_it_was_opened_with() {
+    check(
+        r#"
+-- web.socket
+[Socket]
+ListenStream=127.0.0.1:80
+Instances=2
+-- web@.service
+[Service]
+ExecStart=/bin/web
+== reload
+-- web.socket
+[Socket]
+ListenStream=127.0.0.1:80
+Instances=3
+-- web@.service
+[Service]
+ExecStart=/bin/web
+"#,
+        "start web.socket; start web.service; stop web@2.service | manager-dies; manager-returns; connect web.socket:0@1; restart web.service",
+        expect![[r#"
+            > manager-dies
+            > manager-returns
+              steer web.socket to [0]
+              watch web.socket:0@1
+            > connect web.socket:0@1
+              job 1: start web@2.service
+              unwatch web.socket:0@1
+              run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2
+              web@2.service: dead -> start
+              job 1: done (web@2.service)
+              Info: web@2.service: running (pid 103)
+              steer web.socket to [0, 1]
+              web.service: degraded -> running
+              web@2.service: start -> running
+            > restart web.service
+              job 2: restart web.service
+              job 3: restart web@1.service
+              steer web.socket to [1]
+              SIGTERM to web@1.service ExecStart (Session)
+              web.service: running -> degraded
+              web@1.service: running -> stop-sigterm
+              SIGTERM to web@1.service ExecStart (Group)
+              run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=2
+              web@1.service: stop-sigterm -> start
+              job 3: done (web@1.service)
+              job 4: restart web@2.service
+              Info: web@1.service: running (pid 104)
+              steer web.socket to [0]
+              SIGTERM to web@2.service ExecStart (Session)
+              web@1.service: start -> running
+              web@2.service: running -> stop-sigterm
+              SIGTERM to web@2.service ExecStart (Group)
+              run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2
+              web@2.service: stop-sigterm -> start
+              job 4: done (web@2.service)
+              job 2: done (web.service)
+              Info: web@2.service: running (pid 105)
+              steer web.socket to [0, 1]
+              web.service: degraded -> running
+              web@2.service: start -> running
+        "#]],
+    );
+}
+
+#[test]
+fn listeners_that_the_file_no_longer_asks_for_are_opened_anew() {
+    check(
+        r#"
+-- web.socket
+[Socket]
+ListenStream=127.0.0.1:80
+Instances=2
+-- web@.service
+[Service]
+ExecStart=/bin/web
+== reload
+-- web.socket
+[Socket]
+ListenStream=127.0.0.1:80
+-- web.service
+[Service]
+ExecStart=/bin/web
+"#,
+        "start web.socket | manager-dies; manager-returns; connect web.socket",
+        expect![[r#"
+            > manager-dies
+            > manager-returns
+              Error: web.socket: its listeners are lost or not what its file says now, opening them again
+              close web.socket:0@0 web.socket:0@1
+              job 1: start web.socket
+              open web.socket:0
+              web.socket: listening -> start-open
+              web@1.service: gone
+              web@2.service: gone
+              Info: web.socket: listening on 127.0.0.1:80
+              job 1: done (web.socket)
+              watch web.socket:0
+              web.socket: start-open -> listening
+            > connect web.socket
+              job 2: start web.service
+              unwatch web.socket:0
+              run web.service ExecStart web.socket=web.socket:0
+              web.service: dead -> start
+              web.socket: listening -> running
+              job 2: done (web.service)
+              Info: web.service: running (pid 101)
+              web.service: start -> running
+        "#]],
+    );
+}
+
+#[test]
+fn a_unit_whose_file_went_with_the_manager_goes_on_until_it_is_stopped() {
+    check(
+        r#"
+-- http.socket
+[Socket]
+ListenStream=127.0.0.1:80
+-- http.service
+[Service]
+ExecStart=/bin/http
+== reload
+"#,
+        "start http.socket; start http.service | manager-dies; manager-returns; stop http.service; stop http.socket",
+        expect![[r#"
+            > manager-dies
+            > manager-returns
+            > stop http.service
+              job 1: stop http.service
+              SIGTERM to http.service ExecStart (Session)
+              http.service: running -> stop-sigterm
+              SIGTERM to http.service ExecStart (Group)
+              job 1: done (http.service)
+              watch http.socket:0
+              http.socket: running -> listening
+              http.service: gone
+            > stop http.socket
+              job 2: stop http.socket
+              close http.socket:0
+              job 2: done (http.socket)
+              Info: http.socket: closed
+              http.socket: gone
+        "#]],
+    );
+}

@@ -350,3 +350,58 @@ Restart=always
         "#]],
     );
 }
+
+#[test]
+fn a_restart_whose_requirement_fails_is_tried_again() {
+    check(
+        r#"
+-- a.service
+[Unit]
+Requires=db.service
+After=db.service
+StartLimitBurst=3
+[Service]
+ExecStart=/bin/a
+Restart=always
+RestartSec=1s
+-- db.service
+[Unit]
+StartLimitIntervalSec=0
+[Service]
+Type=notify
+ExecStart=/bin/db
+"#,
+        "start db.service; ready db.service; start a.service; exit db.service 1; exit a.service 1 | wait 1s; exit db.service 1; wait 1s; ready db.service",
+        expect![[r#"
+            > wait 1s
+              at 1s
+              job 3: start db.service
+              job 4: start a.service
+              run db.service ExecStart
+              db.service: failed -> start
+            > exit db.service 1
+              SIGTERM to db.service ExecStart (Group)
+              Warning: db.service: exited with status 1
+              job 3: failed (db.service)
+              Error: a.service: not started: db.service, which it requires, did not start
+              job 4: dependency (a.service)
+              Error: db.service: failed: exit-code
+              db.service: start -> failed
+            > wait 1s
+              at 2s
+              job 5: start db.service
+              job 6: start a.service
+              run db.service ExecStart
+              db.service: failed -> start
+            > ready db.service
+              job 5: done (db.service)
+              Info: db.service: running (pid 104)
+              run a.service ExecStart
+              a.service: auto-restart -> start
+              db.service: start -> running
+              job 6: done (a.service)
+              Info: a.service: running (pid 105)
+              a.service: start -> running
+        "#]],
+    );
+}

@@ -551,3 +551,41 @@ Accept=yes
         "#]],
     );
 }
+
+#[test]
+fn a_raised_limit_counts_at_once() {
+    check(
+        r#"
+-- echo.socket
+[Socket]
+ListenStream=7
+Accept=yes
+MaxConnections=1
+-- echo@.service
+[Service]
+ExecStart=/bin/echo
+== reload
+-- echo.socket
+[Socket]
+ListenStream=7
+Accept=yes
+MaxConnections=2
+-- echo@.service
+[Service]
+ExecStart=/bin/echo
+"#,
+        "start echo.socket; connect echo.socket from 10.0.0.9:1; connect echo.socket from 10.0.0.9:2 | daemon-reload",
+        expect![[r#"
+            > daemon-reload
+              watch echo.socket:0
+              accept echo.socket:0 up to 1
+              job 3: start echo@1-127.0.0.1:7-10.0.0.9:2.service
+              unwatch echo.socket:0
+              run echo@1-127.0.0.1:7-10.0.0.9:2.service ExecStart connection=conn2 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=2
+              echo@1-127.0.0.1:7-10.0.0.9:2.service: new, start
+              close conn2
+              job 3: done (echo@1-127.0.0.1:7-10.0.0.9:2.service)
+              echo@1-127.0.0.1:7-10.0.0.9:2.service: start -> running
+        "#]],
+    );
+}

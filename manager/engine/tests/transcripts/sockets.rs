@@ -660,3 +660,38 @@ StartLimitIntervalSec=0
         "#]],
     );
 }
+
+#[test]
+fn a_socket_that_could_not_come_back_is_not_restarted() {
+    check(
+        HTTP,
+        "start http.socket; connect http.socket | restart http.socket; stop http.service; restart http.socket",
+        expect![[r#"
+        > restart http.socket
+          job 3: restart http.socket
+          Error: http.socket: not restarted, it goes on listening: http.service is already active, refusing to listen beside it; stop it first
+          job 3: failed (http.socket)
+        > stop http.service
+          job 4: stop http.service
+          SIGTERM to http.service ExecStart (Session)
+          http.service: running -> stop-sigterm
+          SIGTERM to http.service ExecStart (Group)
+          job 4: done (http.service)
+          watch http.socket:0
+          http.service: stop-sigterm -> dead
+          http.socket: running -> listening
+          job 5: start http.service
+          unwatch http.socket:0
+          run http.service ExecStart http.socket=http.socket:0
+          http.service: dead -> start
+          http.socket: listening -> running
+          job 5: done (http.service)
+          Info: http.service: running (pid 102)
+          http.service: start -> running
+        > restart http.socket
+          job 6: restart http.socket
+          Error: http.socket: not restarted, it goes on listening: http.service is already active, refusing to listen beside it; stop it first
+          job 6: failed (http.socket)
+    "#]],
+    );
+}

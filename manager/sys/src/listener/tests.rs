@@ -54,6 +54,37 @@ fn reuse_port_lets_a_group_share_an_address() {
 }
 
 #[test]
+fn an_address_with_a_socket_is_claimed() {
+    for kind in [SocketKind::Stream, SocketKind::Datagram] {
+        let mut spec = inet(kind, "127.0.0.1:0");
+        spec.reuse_port = true;
+        let first = open(&spec).unwrap();
+        spec.address = ListenAddress::Inet(bound_to(&first));
+        let error = check_unclaimed(&spec).unwrap_err();
+        assert!(
+            matches!(&error, ListenError::Step { source, .. } if source.kind() == io::ErrorKind::AddrInUse),
+            "{error:?}"
+        );
+        drop(first);
+        check_unclaimed(&spec).unwrap();
+        // Nothing of the check stays behind.
+        open(&spec).unwrap();
+    }
+}
+
+#[test]
+fn a_connection_of_an_earlier_listener_claims_nothing() {
+    let mut spec = inet(SocketKind::Stream, "127.0.0.1:0");
+    spec.reuse_port = true;
+    let listener = open(&spec).unwrap();
+    spec.address = ListenAddress::Inet(bound_to(&listener));
+    let _client = TcpStream::connect(bound_to(&listener)).unwrap();
+    let _served = crate::accept::accept(listener.fd.as_fd()).unwrap();
+    drop(listener);
+    check_unclaimed(&spec).unwrap();
+}
+
+#[test]
 fn bind_ipv6_only_decides_about_ipv4() {
     for (only, served) in [(BindIpv6Only::Both, true), (BindIpv6Only::Ipv6Only, false)] {
         let mut spec = inet(SocketKind::Stream, "[::]:0");

@@ -68,9 +68,9 @@ section! {
         keep_alive: bool = false => "KeepAlive" {
             "KeepAlive": "Whether idle connections are probed (SO_KEEPALIVE); default no";
         }
-        /// Connections served at once with `Accept=yes`; one more is closed.
+        /// Connections served at once with `Accept=yes`; what becomes of one more, `LimitAction=` says.
         max_connections: u32 = 64 => "MaxConnections" {
-            "MaxConnections": "Accept=yes: connections served at once, further ones are closed; default 64";
+            "MaxConnections": "Accept=yes: connections served at once; further ones wait, or with LimitAction=fail are closed; default 64";
         }
         /// The window of the trigger limit; zero: no limit.
         trigger_limit_interval_sec: Span = Span::from_secs(2) => "TriggerLimitIntervalUSec" {
