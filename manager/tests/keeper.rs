@@ -292,6 +292,7 @@ impl Manager {
         let files = names.iter().map(|name| memfd::with_contents(name.as_bytes()).unwrap()).collect();
         self.send(&ToKeeper::Hold { names }, files);
         self.send(&ToKeeper::Release { names: vec!["fd 7".into()] }, Vec::new());
+        assert_eq!(self.next().0, ToManager::Released);
         self.send(&ToKeeper::Remember { key: "gone".into(), value: Vec::new() }, Vec::new());
         self.send(&ToKeeper::Erase { keys: vec!["gone".into()] }, Vec::new());
         self.spawn(1, "exec sleep 1000");

@@ -149,7 +149,8 @@ pub(crate) struct Service {
     pub(crate) result: ServiceResult,
     pub(crate) main: Option<Child>,
     pub(crate) control: Option<Child>,
-    pub(crate) served: Option<Served>,
+    /// Boxed: most services serve no single connection, and should not have the room for it.
+    pub(crate) served: Option<Box<Served>>,
     pub(crate) seat: Option<Seat>,
     /// `STOPPING=1`: it still works off what it has, and wants nothing new.
     pub(crate) is_draining: bool,
@@ -258,7 +259,7 @@ impl Service {
 
     /// An instance that is to serve one connection.
     pub(crate) fn for_connection(served: Served) -> Self {
-        Self { served: Some(served), ..Self::default() }
+        Self { served: Some(Box::new(served)), ..Self::default() }
     }
 }
 

@@ -55,7 +55,7 @@ impl Engine {
             environment.push(("SOCKMGR_INSTANCES", count.to_string()));
             environment.push(("SOCKMGR_GENERATION", service.generation.to_string()));
         }
-        if let Some(Served { peer: Peer::Inet { remote, .. }, .. }) = &service.served {
+        if let Some(Served { peer: Peer::Inet { remote, .. }, .. }) = service.served.as_deref() {
             environment.push(("REMOTE_ADDR", remote.ip().to_canonical().to_string()));
             environment.push(("REMOTE_PORT", remote.port().to_string()));
         }
