@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
 use sockmgr_unit::UnitName;
 
 use crate::engine::Engine;
@@ -22,15 +21,13 @@ enum Operation {
 }
 
 /// The state of a group: which instances it has, and what is being done to them.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Group {
     /// The instance in each slot.
     pub(crate) slots: Vec<UnitName>,
     /// Its state when its times were last looked at.
-    #[serde(skip)]
     seen: Option<ActiveState>,
     /// Jobs do not outlive the manager, so what they were doing does not either.
-    #[serde(skip)]
     operation: Option<Operation>,
 }
 

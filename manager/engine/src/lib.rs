@@ -29,7 +29,7 @@ pub use event::{
 pub use ids::{FdId, JobId, ProcessId, Time};
 pub use job::{JobKind, JobResult};
 pub use node::{ActiveState, Stamps};
-pub use saved::{SavedProcess, SavedUnit};
+pub use saved::{SavedProcess, SavedUnit, UnitToSave};
 pub use service::ServiceResult;
 pub use socket::SocketResult;
 pub use view::{GroupView, JobView, MachineView, ServiceView, SlotView, SocketView, UnitView};

@@ -10,7 +10,6 @@ use sockmgr_unit::UnitName;
 
 use crate::engine::Engine;
 use crate::event::{Action, ExitStatus, KillScope, SpawnError};
-use crate::group::Group;
 use crate::ids::{FdId, ProcessId, Time};
 use crate::job::JobKind;
 use crate::node::{Machine, Stamps};
@@ -20,8 +19,28 @@ use crate::target::Target;
 
 const SIGKILL: i32 = 9;
 
+/// The state of one unit, without its settings, as it is written: [`SavedUnit`] reads it back. Borrowed, because it is written on the
+/// way from a connection to its service.
+#[derive(Debug, Serialize)]
+pub struct UnitToSave<'a> {
+    name: &'a UnitName,
+    machine: MachineToSave<'a>,
+    deadline: Option<Time>,
+    stamps: Stamps,
+    job: Option<SavedJob>,
+}
+
+/// The variants of [`SavedMachine`], in that order.
+#[derive(Debug, Serialize)]
+enum MachineToSave<'a> {
+    Socket(&'a Socket),
+    Service(&'a Service),
+    Group,
+    Target(Target),
+}
+
 /// The state of one unit, without its settings.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct SavedUnit {
     name: UnitName,
     machine: SavedMachine,
@@ -37,11 +56,12 @@ struct SavedJob {
     ignore_order: bool,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 enum SavedMachine {
     Socket(Box<Socket>),
     Service(Box<Service>),
-    Group(Box<Group>),
+    /// The sum of its instances: nothing of its own.
+    Group,
     Target(Target),
 }
 
@@ -51,7 +71,7 @@ impl SavedMachine {
         match self {
             Self::Socket(socket) => socket.ports.iter().map(|open| open.port.fd).collect(),
             Self::Service(service) => service.served.iter().filter_map(|served| served.fd).collect(),
-            Self::Group(_) | Self::Target(_) => Vec::new(),
+            Self::Group | Self::Target(_) => Vec::new(),
         }
     }
 }
@@ -69,8 +89,8 @@ pub struct SavedProcess {
 
 impl Engine {
     /// The state of `name` that is worth keeping; `None` for a unit that is gone, or never left its first state.
-    pub fn saved(&self, name: &UnitName) -> Option<SavedUnit> {
-        let node = self.nodes.get(name)?;
+    pub fn saved(&self, name: &UnitName) -> Option<UnitToSave<'_>> {
+        let (name, node) = self.nodes.get_key_value(name)?;
         let job = self.job_of(name).map(|job| SavedJob {
             kind: job.kind,
             running: job.running,
@@ -80,12 +100,12 @@ impl Engine {
             return None;
         }
         let machine = match &node.machine {
-            Machine::Socket(socket) => SavedMachine::Socket(socket.clone()),
-            Machine::Service(service) => SavedMachine::Service(service.clone()),
-            Machine::Group(group) => SavedMachine::Group(group.clone()),
-            Machine::Target(target) => SavedMachine::Target(*target),
+            Machine::Socket(socket) => MachineToSave::Socket(socket),
+            Machine::Service(service) => MachineToSave::Service(service),
+            Machine::Group(_) => MachineToSave::Group,
+            Machine::Target(target) => MachineToSave::Target(*target),
         };
-        Some(SavedUnit { name: name.clone(), machine, deadline: node.deadline, stamps: node.stamps, job })
+        Some(UnitToSave { name, machine, deadline: node.deadline, stamps: node.stamps, job })
     }
 
     /// Takes up the state that an earlier manager left, in an engine that is fresh. `held` are the descriptors that are still there.
@@ -136,7 +156,7 @@ impl Engine {
             SavedMachine::Socket(old) => self.restore_socket(&name, *old, held),
             SavedMachine::Service(old) => is_stranded = self.restore_service(&name, *old, held),
             // A group is the sum of its instances.
-            SavedMachine::Group(_) => {}
+            SavedMachine::Group => {}
             SavedMachine::Target(old) => {
                 self.nodes.get_mut(&name).expect("it was just made").machine = Machine::Target(old);
             }
@@ -169,14 +189,14 @@ impl Engine {
                 }
                 SavedMachine::Service(_) => self.insert(unit, Machine::Service(Box::default())),
                 SavedMachine::Target(_) => self.insert(unit, Machine::Target(Target::default())),
-                SavedMachine::Group(_) => return false,
+                SavedMachine::Group => return false,
             }
         }
         matches!(
             (machine, &self.nodes[name].machine),
             (SavedMachine::Socket(_), Machine::Socket(_))
                 | (SavedMachine::Service(_), Machine::Service(_))
-                | (SavedMachine::Group(_), Machine::Group(_))
+                | (SavedMachine::Group, Machine::Group(_))
                 | (SavedMachine::Target(_), Machine::Target(_))
         )
     }
