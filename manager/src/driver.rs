@@ -10,12 +10,12 @@ mod notify;
 mod plan;
 mod turn;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use sockmgr_engine::{
-    Action, Command, Engine, Event, FdId, KillScope, KillWho, Level, Notice, RequestError, SpawnError, Time,
+    Action, Command, Engine, Event, KillScope, KillWho, Level, Notice, RequestError, SpawnError, Time,
 };
 use sockmgr_sys::notify::NotifySocket;
 use sockmgr_sys::poll::Poll;
@@ -275,6 +275,3 @@ impl Driver {
         }
     }
 }
-
-/// The descriptor tables of engine and driver use the same numbers.
-type Fds = BTreeMap<FdId, std::os::fd::OwnedFd>;

@@ -37,21 +37,22 @@ impl Ran {
         let stdout = read_all(child.stdout.take());
         let stderr = read_all(child.stderr.take());
         let deadline = Instant::now() + PATIENCE;
-        let mut status = None;
-        while status.is_none() && Instant::now() < deadline {
-            status = child.try_wait().expect("it is our child");
+        let mut has_ended = false;
+        while !has_ended && Instant::now() < deadline {
+            has_ended = child.try_wait().expect("it is our child").is_some();
             std::thread::sleep(Duration::from_millis(1));
         }
-        if status.is_none() {
+        if !has_ended {
             let own = Process(i32::try_from(child.id()).expect("process ids fit"));
             let all = own.descendants();
             child.kill().expect("it is our child");
             all.into_iter().for_each(Process::kill_if_there);
         }
+        let status = child.wait().expect("it is our child");
         let text = |reader: JoinHandle<String>| reader.join().expect("a reader does not panic");
-        let code = status.and_then(|status| status.code()).unwrap_or(-1);
+        let code = status.code().unwrap_or(-1);
         let ran = Self { line, code, stdout: text(stdout), stderr: text(stderr) };
-        assert!(status.is_some(), "it does not end: {ran}");
+        assert!(has_ended, "it does not end: {ran}");
         ran
     }
 

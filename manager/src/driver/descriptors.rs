@@ -1,19 +1,17 @@
 //! The descriptors that the engine names, and the unix nodes that belong to them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use sockmgr_engine::FdId;
 use sockmgr_sys::listener::UnixNode;
 
-use super::Fds;
-
 /// Listeners and accepted connections. Each descriptor has one owner: this table.
 #[derive(Debug, Default)]
 pub(super) struct Descriptors {
-    fds: Fds,
-    nodes: std::collections::BTreeMap<FdId, UnixNode>,
+    fds: BTreeMap<FdId, OwnedFd>,
+    nodes: BTreeMap<FdId, UnixNode>,
 }
 
 impl Descriptors {
