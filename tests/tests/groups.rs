@@ -14,7 +14,7 @@ use sockmgr_tests::site::Site;
 use sockmgr_tests::wait::until;
 
 /// Connections per second.
-const RATE: u32 = 1000;
+const RATE: u32 = 2000;
 
 /// The example server.
 const HELLO: &str = "[Service]\nType=notify\nExecStart={hello}\nRestart=on-failure\n";
