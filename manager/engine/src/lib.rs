@@ -30,6 +30,6 @@ pub use ids::{FdId, JobId, ProcessId, Time};
 pub use job::{JobKind, JobResult};
 pub use node::{ActiveState, Stamps};
 pub use saved::{SavedProcess, SavedUnit, UnitToSave};
-pub use service::ServiceResult;
+pub use service::{ServiceResult, commands};
 pub use socket::SocketResult;
 pub use view::{GroupView, JobView, MachineView, ServiceView, SlotView, SocketView, UnitView};

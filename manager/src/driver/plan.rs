@@ -6,7 +6,7 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use sockmgr_engine::{ExecList, FdId, PassedFd, SpawnError};
+use sockmgr_engine::{ExecList, FdId, PassedFd, SpawnError, commands};
 use sockmgr_sys::listener::set_nonblocking;
 use sockmgr_sys::spawn::{Credentials, ResourceLimit, SpawnPlan, SpawnStep, Stdio, WorkingDirectory};
 use sockmgr_sys::stdio::{self, OutputMode};
@@ -220,14 +220,7 @@ impl Passing {
 }
 
 fn command_of<'a>(request: &Request<'a>) -> Result<&'a ExecCommand, PlanError> {
-    let service = &request.service.service;
-    let list = match request.list {
-        ExecList::StartPre => &service.exec_start_pre,
-        ExecList::Start => &service.exec_start,
-        ExecList::StartPost => &service.exec_start_post,
-        ExecList::Reload => &service.exec_reload,
-        ExecList::Stop => &service.exec_stop,
-    };
+    let list = commands(request.service, request.list);
     list.get(request.index)
         .ok_or_else(|| PlanError::Resources("the unit file changed, the command is gone".to_owned()))
 }
@@ -246,15 +239,8 @@ fn nonblocking(request: &Request, table: &Descriptors) -> Result<Option<bool>, P
     Ok(None)
 }
 
-fn uses_socket(exec: &ExecSection) -> bool {
-    exec.standard_input == StandardInput::Socket
-        || [&exec.standard_output, &exec.standard_error]
-            .into_iter()
-            .any(|output| *output == Some(StandardOutput::Socket))
-}
-
 fn has_listen_fds(request: &Request) -> bool {
-    request.list == ExecList::Start && !request.fds.is_empty() && !uses_socket(&request.service.exec)
+    request.list == ExecList::Start && !request.fds.is_empty() && !request.service.exec.uses_socket()
 }
 
 /// systemd.exec(5), "Logging and Standard Input/Output". Output to the log goes where the manager's own goes.

@@ -11,9 +11,7 @@ mod up;
 pub(crate) use processes::Early;
 
 use serde::{Deserialize, Serialize};
-use sockmgr_unit::value::{
-    ExecCommand, LimitAction, NotifyAccess, ServiceType, StandardInput, StandardOutput,
-};
+use sockmgr_unit::value::{ExecCommand, LimitAction, NotifyAccess};
 use sockmgr_unit::{ServiceUnit, UnitName};
 
 use crate::command::KillWho;
@@ -319,7 +317,7 @@ impl Engine {
 
     /// systemd.exec(5), `StandardInput=socket`: there must be exactly one.
     fn check_descriptors(&self, name: &UnitName) -> Result<(), String> {
-        if !uses_socket_stdio(self.service_unit(name)) {
+        if !self.service_unit(name).exec.uses_socket() {
             return Ok(());
         }
         match self.descriptors(name).len() {
@@ -424,14 +422,7 @@ impl Engine {
 
     /// `NotifyAccess=`, with its default (systemd.service(5)): `main` where readiness comes by notification, else nobody.
     pub fn notify_access(&self, name: &UnitName) -> NotifyAccess {
-        let section = &self.service_unit(name).service;
-        let default =
-            if section.type_ == ServiceType::Notify { NotifyAccess::Main } else { NotifyAccess::None };
-        match section.notify_access {
-            Some(NotifyAccess::None) => default,
-            Some(access) => access,
-            None => default,
-        }
+        self.service_unit(name).service.effective_notify_access()
     }
 
     pub(crate) fn set_service_state(&mut self, name: &UnitName, state: ServiceState) {
@@ -467,7 +458,7 @@ impl Engine {
 }
 
 /// The commands of one list.
-pub(crate) fn commands(unit: &ServiceUnit, list: ExecList) -> &[ExecCommand] {
+pub fn commands(unit: &ServiceUnit, list: ExecList) -> &[ExecCommand] {
     let section = &unit.service;
     match list {
         ExecList::StartPre => &section.exec_start_pre,
@@ -476,14 +467,6 @@ pub(crate) fn commands(unit: &ServiceUnit, list: ExecList) -> &[ExecCommand] {
         ExecList::Reload => &section.exec_reload,
         ExecList::Stop => &section.exec_stop,
     }
-}
-
-/// Whether a standard stream of the service is the socket itself (inetd style).
-pub(crate) fn uses_socket_stdio(unit: &ServiceUnit) -> bool {
-    unit.exec.standard_input == StandardInput::Socket
-        || [&unit.exec.standard_output, &unit.exec.standard_error]
-            .into_iter()
-            .any(|output| *output == Some(StandardOutput::Socket))
 }
 
 /// The client in the description of a per-connection instance, as systemd words it.

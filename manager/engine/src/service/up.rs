@@ -3,7 +3,7 @@
 use sockmgr_unit::UnitName;
 use sockmgr_unit::value::{ServiceType, Span};
 
-use super::{Child, Served, ServiceResult, ServiceState, commands, uses_socket_stdio};
+use super::{Child, Served, ServiceResult, ServiceState, commands};
 use crate::engine::Engine;
 use crate::event::{Action, ExecList, Peer};
 use crate::job::{JobKind, JobResult};
@@ -33,7 +33,7 @@ impl Engine {
         } else {
             service.control = Some(child);
         }
-        let fds = if list == ExecList::Start || uses_socket_stdio(self.service_unit(name)) {
+        let fds = if list == ExecList::Start || self.service_unit(name).exec.uses_socket() {
             self.descriptors(name)
         } else {
             Vec::new()

@@ -54,6 +54,14 @@ impl ExecSection {
         self.standard_output.clone().unwrap_or(default)
     }
 
+    /// Whether a standard stream is the socket itself (inetd style).
+    pub fn uses_socket(&self) -> bool {
+        self.standard_input == StandardInput::Socket
+            || [&self.standard_output, &self.standard_error]
+                .into_iter()
+                .any(|output| *output == Some(StandardOutput::Socket))
+    }
+
     /// Where error output goes: where it was told to, else where the output goes.
     pub fn effective_standard_error(&self) -> StandardOutput {
         self.standard_error.clone().unwrap_or(StandardOutput::Inherit)

@@ -75,7 +75,8 @@ impl ServiceSection {
     /// Who may send notifications: the main process of a `Type=notify` service, else nobody, unless it was set.
     pub fn effective_notify_access(&self) -> NotifyAccess {
         let default = if self.type_ == ServiceType::Notify { NotifyAccess::Main } else { NotifyAccess::None };
-        self.notify_access.unwrap_or(default)
+        // `none` would make a service that says when it is ready never be: systemd overrides it there, too.
+        self.notify_access.filter(|access| *access != NotifyAccess::None).unwrap_or(default)
     }
 
     /// What is wrong with the section as a whole: such a unit cannot be started (systemd.service(5), in systemd's order).
