@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sockmgr_engine::{Connection, Event, FdId, Port};
 use sockmgr_sys::listener::{self, ListenAddress, Listener, ListenerSpec, SocketKind};
-use sockmgr_sys::options::SocketOptions;
+use sockmgr_sys::options::{Side, SocketOptions};
 use sockmgr_sys::poll::{Interest, Poll};
 use sockmgr_sys::steering::{self, Program, Steering};
 use sockmgr_sys::{accept, queue, user};
@@ -32,9 +32,10 @@ impl Driver {
             for warning in &listener.warnings {
                 tracing::warn!(unit = %socket, "{}", chain(warning));
             }
-            for (option, error) in socket_options(section).apply(listener.fd.as_fd()) {
-                tracing::warn!(unit = %socket, "{option}= has no effect: {error}");
+            for (option, error) in socket_options(section).apply(listener.fd.as_fd(), Side::Listener) {
+                tracing::warn!(unit = %socket, "{option} has no effect: {error}");
             }
+            give(section, &listener)?;
             if port.slot == Some(0) {
                 // Before the other slots exist: they must not get traffic until they are listed.
                 attach(section, &listener.fd, &[0])?;
@@ -76,7 +77,7 @@ impl Driver {
             if let Some(node) = node.filter(|_| removes_nodes)
                 && let Err(error) = listener::remove(&node)
             {
-                tracing::warn!("cannot remove {}: {}", node.path.display(), chain(&error));
+                tracing::warn!("{}", chain(&error));
             }
         }
         self.push(ToKeeper::Release { names });
@@ -213,7 +214,6 @@ fn spec_for(section: &SocketSection, listen: &Listen, in_group: bool) -> Result<
     };
     spec.mode = section.socket_mode.0;
     spec.directory_mode = section.directory_mode.0;
-    (spec.uid, spec.gid) = owner_of(section)?;
     Ok(spec)
 }
 
@@ -225,6 +225,18 @@ fn address_of(listen: &Listen) -> ListenAddress {
         sockmgr_unit::ListenAddress::Unix(path) => ListenAddress::UnixPath(path.to_string().into()),
         sockmgr_unit::ListenAddress::Abstract(name) => ListenAddress::UnixAbstract(name.to_vec()),
     }
+}
+
+/// Gives the node of a listener to the owner that the unit names.
+fn give(section: &SocketSection, listener: &Listener) -> Result<(), String> {
+    let Some(node) = &listener.node else { return Ok(()) };
+    let (uid, gid) = owner_of(section)?;
+    if uid.is_none() && gid.is_none() {
+        return Ok(());
+    }
+    node.handle(listener.fd.as_fd())
+        .and_then(|handle| listener::give(handle.as_fd(), uid, gid))
+        .map_err(|error| chain(&error))
 }
 
 /// `SocketUser=` and `SocketGroup=` as numbers; a user alone brings its primary group.
@@ -262,14 +274,19 @@ fn peer_of(fd: &OwnedFd) -> Option<sockmgr_engine::Peer> {
     match accept::peer(fd.as_fd()).ok()? {
         accept::Peer::Inet(remote) => match listener::local_address(fd.as_fd()).ok()? {
             ListenAddress::Inet(local) => Some(sockmgr_engine::Peer::Inet { local, remote }),
-            ListenAddress::UnixPath(_) | ListenAddress::UnixAbstract(_) => None,
+            ListenAddress::UnixPath(_)
+            | ListenAddress::UnixAbstract(_)
+            | ListenAddress::Vsock { .. }
+            | ListenAddress::Netlink { .. } => None,
         },
         accept::Peer::Unix { credentials, .. } => {
             let credentials = credentials
                 .and_then(|peer| Some((u32::try_from(peer.pid).ok().filter(|pid| *pid > 0)?, peer.uid)));
             Some(sockmgr_engine::Peer::Unix { credentials })
         }
-        accept::Peer::Other => Some(sockmgr_engine::Peer::Unix { credentials: None }),
+        accept::Peer::Vsock { .. } | accept::Peer::Other => {
+            Some(sockmgr_engine::Peer::Unix { credentials: None })
+        }
     }
 }
 

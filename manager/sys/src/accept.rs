@@ -77,6 +77,13 @@ pub enum Peer {
         /// Who it was when it connected.
         credentials: Option<PeerCredentials>,
     },
+    /// A virtual machine, or its host (vsock(7)).
+    Vsock {
+        /// Which: `VMADDR_CID_HOST` is the host.
+        cid: u32,
+        /// Its port.
+        port: u32,
+    },
     /// Another family.
     Other,
 }
@@ -101,6 +108,9 @@ pub fn peer(connection: BorrowedFd<'_>) -> Result<Peer, SysError> {
         .map_err(|errno| SysError::new("ask for the peer's address", errno))?;
     if let Some(address) = inet_address(&address) {
         return Ok(Peer::Inet(address));
+    }
+    if let Some(vsock) = address.as_vsock_addr() {
+        return Ok(Peer::Vsock { cid: vsock.cid(), port: vsock.port() });
     }
     let Some(unix) = address.as_unix_addr() else {
         return Ok(Peer::Other);

@@ -1,21 +1,33 @@
-//! Opening and closing listening sockets.
+//! Opening and closing what a socket unit listens on: sockets here, FIFOs, special files, message queues and USB functions in modules
+//! of their own.
 //!
 //! What never lives here: names of users, unit files, the options that are set after `listen` ([`crate::options`]).
-//! One invariant: nothing that is not a socket is ever removed from the file system.
+//! One invariant: nothing that is not a socket is ever removed from the file system to make room for one.
 
+mod address;
+mod fifo;
+pub mod link;
+mod message_queue;
+mod node;
+mod special;
 #[cfg(test)]
 mod tests;
 mod unix_path;
+mod usb_function;
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::{fmt, fs, io};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::{fmt, io};
 
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, getsockname, socket,
-};
+use nix::sys::socket::{NetlinkAddr, SockaddrStorage, UnixAddr, VsockAddr, bind};
+
+pub use address::{ListenAddress, any_address, local_address};
+pub use fifo::{FifoSpec, open_fifo};
+pub use message_queue::{QueueSpec, open_message_queue};
+pub use node::{Node, give, remove};
+pub use special::open_special;
+pub use usb_function::{UsbFunction, open_usb_function};
 
 use crate::error::{SysError, check};
 use crate::sockopt;
@@ -27,6 +39,8 @@ pub struct ListenerSpec {
     pub kind: SocketKind,
     /// Where (`ListenStream=` and its like).
     pub address: ListenAddress,
+    /// Another protocol than the one the kind stands for (`SocketProtocol=`).
+    pub protocol: Option<SocketProtocol>,
     /// Queue length (`Backlog=`); the kernel caps it at `net.core.somaxconn`.
     pub backlog: u32,
     /// `SO_REUSEPORT` (`ReusePort=`). Not with unix addresses.
@@ -43,10 +57,6 @@ pub struct ListenerSpec {
     pub mode: u32,
     /// Permissions of the parent directories that are missing (`DirectoryMode=`).
     pub directory_mode: u32,
-    /// Owner of a unix path; `None` leaves it (`SocketUser=`, resolved).
-    pub uid: Option<u32>,
-    /// Group of a unix path; `None` leaves it (`SocketGroup=`, resolved).
-    pub gid: Option<u32>,
 }
 
 impl ListenerSpec {
@@ -56,6 +66,7 @@ impl ListenerSpec {
         Self {
             kind,
             address,
+            protocol: None,
             backlog: i32::MAX.unsigned_abs(),
             reuse_port: false,
             bind_ipv6_only: BindIpv6Only::Default,
@@ -64,8 +75,6 @@ impl ListenerSpec {
             bind_to_device: None,
             mode: 0o666,
             directory_mode: 0o755,
-            uid: None,
-            gid: None,
         }
     }
 }
@@ -79,25 +88,30 @@ pub enum SocketKind {
     Datagram,
     /// `SOCK_SEQPACKET`; unix addresses only.
     SeqPacket,
+    /// `SOCK_RAW`; netlink only.
+    Raw,
 }
 
-/// Where a socket listens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum ListenAddress {
-    /// IPv4 or IPv6, with the scope id in it.
-    Inet(SocketAddr),
-    /// A path in the file system.
-    UnixPath(PathBuf),
-    /// A name in the abstract namespace, without the leading NUL byte.
-    UnixAbstract(Vec<u8>),
+/// A protocol that is not the usual one of its kind of socket. Each goes with some kinds, and without a word leaves the others alone, as
+/// in systemd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SocketProtocol {
+    /// UDP-Lite, for datagrams.
+    UdpLite,
+    /// SCTP, for streams and sequential packets.
+    Sctp,
+    /// Multipath TCP, for streams.
+    Mptcp,
 }
 
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Inet(address) => address.fmt(f),
-            Self::UnixPath(path) => path.display().fmt(f),
-            Self::UnixAbstract(name) => write!(f, "@{}", String::from_utf8_lossy(name)),
+impl SocketProtocol {
+    /// The number for socket(2); 0, the usual protocol, for a kind of socket that this one does not go with.
+    fn number(self, kind: SocketKind) -> libc::c_int {
+        match (self, kind) {
+            (Self::UdpLite, SocketKind::Datagram) => libc::IPPROTO_UDPLITE,
+            (Self::Sctp, SocketKind::Stream | SocketKind::SeqPacket) => libc::IPPROTO_SCTP,
+            (Self::Mptcp, SocketKind::Stream) => libc::IPPROTO_MPTCP,
+            (Self::UdpLite | Self::Sctp | Self::Mptcp, _) => 0,
         }
     }
 }
@@ -114,29 +128,26 @@ pub enum BindIpv6Only {
     Ipv6Only,
 }
 
-/// A socket that is open, and what did not go as asked without being fatal.
+/// A descriptor that is open, and what did not go as asked without being fatal.
 #[derive(Debug)]
 pub struct Listener {
-    /// The socket: bound, listening, close-on-exec, non-blocking.
+    /// The descriptor: close-on-exec and non-blocking; a socket is bound and listens.
     pub fd: OwnedFd,
-    /// The node of a unix path, for [`remove`].
-    pub node: Option<UnixNode>,
-    /// Steps that failed and do not matter enough to give up (`ReusePort=`, `FreeBind=`, `Transparent=`).
+    /// More descriptors that are passed right behind it: the other endpoints of a USB function.
+    pub auxiliary: Vec<OwnedFd>,
+    /// What it is bound to that a name stands for, for [`remove`].
+    pub node: Option<Node>,
+    /// Steps that failed and do not matter enough to give up (`ReusePort=`, `FreeBind=`, `Transparent=`, `PipeSize=`).
     pub warnings: Vec<SysError>,
 }
 
-/// A unix path as it was bound: the path and the identity of what is there.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct UnixNode {
-    /// The path.
-    pub path: PathBuf,
-    /// Device number of the node.
-    pub device: u64,
-    /// Inode number of the node.
-    pub inode: u64,
+impl Listener {
+    fn new(fd: OwnedFd, node: Option<Node>) -> Self {
+        Self { fd, auxiliary: Vec::new(), node, warnings: Vec::new() }
+    }
 }
 
-/// Why a socket is not open.
+/// Why something is not open.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// A step failed.
@@ -145,7 +156,7 @@ pub enum ListenError {
         /// Which: "bind", "listen on", …
         step: &'static str,
         /// For which address.
-        address: ListenAddress,
+        address: String,
         /// The cause.
         source: io::Error,
     },
@@ -155,6 +166,21 @@ pub enum ListenError {
         /// The path.
         path: PathBuf,
     },
+    /// What is at the path is of another kind, or its mode or owner is not what it would have been given.
+    #[error("{address} exists and is not {wanted} (EEXIST)")]
+    Unfit {
+        /// The path, or the name of the queue.
+        address: String,
+        /// What it would have to be.
+        wanted: String,
+    },
+}
+
+impl ListenError {
+    /// For `map_err`: the failure of `step` for `address`.
+    fn step(step: &'static str, address: &impl fmt::Display) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Step { step, address: address.to_string(), source }
+    }
 }
 
 /// Opens the socket of `spec`, in the order of calls that systemd has (`socket_address_listen`).
@@ -164,7 +190,7 @@ pub enum ListenError {
 /// # Errors
 /// [`ListenError`] with the step; nothing stays behind but parent directories.
 pub fn open(spec: &ListenerSpec) -> Result<Listener, ListenError> {
-    let failed = |step| move |source| ListenError::Step { step, address: spec.address.clone(), source };
+    let failed = |step| ListenError::step(step, &spec.address);
     let fd = new_socket(spec).map_err(failed("make a socket for"))?;
     let warnings = prepare(spec, fd.as_fd()).map_err(|error| failed(error.step)(error.source))?;
     let node = match &spec.address {
@@ -179,8 +205,19 @@ pub fn open(spec: &ListenerSpec) -> Result<Listener, ListenError> {
             None
         }
         ListenAddress::UnixPath(path) => Some(unix_path::bind_node(spec, fd.as_fd(), path)?),
+        ListenAddress::Vsock { cid, port } => {
+            bind(fd.as_raw_fd(), &VsockAddr::new(*cid, *port))
+                .map_err(|errno| failed("bind")(errno.into()))?;
+            None
+        }
+        ListenAddress::Netlink { groups, .. } => {
+            // Process id 0: the kernel chooses a port of its own.
+            let address = NetlinkAddr::new(0, *groups);
+            bind(fd.as_raw_fd(), &address).map_err(|errno| failed("bind")(errno.into()))?;
+            None
+        }
     };
-    let opened = Listener { fd, node, warnings };
+    let opened = Listener { warnings, ..Listener::new(fd, node) };
     if let Err(source) = finish(spec, &opened) {
         discard(opened);
         return Err(failed("listen on")(source));
@@ -198,7 +235,7 @@ pub fn open(spec: &ListenerSpec) -> Result<Listener, ListenError> {
 /// [`ListenError`]; somebody has the address if its source is `EADDRINUSE`.
 pub fn check_unclaimed(spec: &ListenerSpec) -> Result<(), ListenError> {
     let ListenAddress::Inet(address) = spec.address else { return Ok(()) };
-    let failed = |step| move |source| ListenError::Step { step, address: spec.address.clone(), source };
+    let failed = |step| ListenError::step(step, &spec.address);
     let alone = ListenerSpec { reuse_port: false, ..spec.clone() };
     let fd = new_socket(&alone).map_err(failed("make a socket for"))?;
     prepare(&alone, fd.as_fd()).map_err(|error| failed(error.step)(error.source))?;
@@ -210,17 +247,23 @@ pub fn check_unclaimed(spec: &ListenerSpec) -> Result<(), ListenError> {
 }
 
 fn new_socket(spec: &ListenerSpec) -> io::Result<OwnedFd> {
-    let family = match spec.address {
-        ListenAddress::Inet(SocketAddr::V4(_)) => AddressFamily::Inet,
-        ListenAddress::Inet(SocketAddr::V6(_)) => AddressFamily::Inet6,
-        ListenAddress::UnixPath(_) | ListenAddress::UnixAbstract(_) => AddressFamily::Unix,
-    };
+    let (family, mut protocol) = spec.address.family();
     let kind = match spec.kind {
-        SocketKind::Stream => SockType::Stream,
-        SocketKind::Datagram => SockType::Datagram,
-        SocketKind::SeqPacket => SockType::SeqPacket,
+        SocketKind::Stream => libc::SOCK_STREAM,
+        SocketKind::Datagram => libc::SOCK_DGRAM,
+        SocketKind::SeqPacket => libc::SOCK_SEQPACKET,
+        SocketKind::Raw => libc::SOCK_RAW,
     };
-    Ok(socket(family, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?)
+    if let Some(wanted) = spec.protocol {
+        protocol = wanted.number(spec.kind);
+    }
+    // SAFETY: plain numbers.
+    let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, protocol) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just made, and owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// The options that must be set before `bind`; answers those that failed without being fatal.
@@ -270,16 +313,6 @@ pub fn listen_again(fd: BorrowedFd<'_>, backlog: u32) -> Result<(), SysError> {
     listen(fd, backlog).map_err(|source| SysError::new("listen again", source))
 }
 
-/// The address that a bare port stands for: every IPv6 address, and with it every IPv4 one; IPv4 alone where the kernel has no IPv6.
-#[must_use]
-pub fn any_address(port: u16) -> SocketAddr {
-    if Path::new("/proc/net/if_inet6").exists() {
-        SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))
-    } else {
-        SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
-    }
-}
-
 fn listen(fd: BorrowedFd<'_>, backlog: u32) -> io::Result<()> {
     // The kernel takes an int; more than its largest means "as much as you allow" all the same.
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
@@ -293,10 +326,12 @@ fn listen(fd: BorrowedFd<'_>, backlog: u32) -> io::Result<()> {
 
 /// `listen`, and a new modification time on the node: it wakes whoever waits for the path with inotify.
 fn finish(spec: &ListenerSpec, opened: &Listener) -> io::Result<()> {
-    if spec.kind != SocketKind::Datagram {
+    if matches!(spec.kind, SocketKind::Stream | SocketKind::SeqPacket) {
         listen(opened.fd.as_fd(), spec.backlog)?;
     }
-    opened.node.iter().for_each(|node| unix_path::touch(&node.path));
+    if let ListenAddress::UnixPath(path) = &spec.address {
+        unix_path::touch(path);
+    }
     Ok(())
 }
 
@@ -306,19 +341,6 @@ fn discard(opened: Listener) {
         // The error that brought us here is the one to report.
         let _ = remove(node);
     }
-}
-
-/// Removes the node of a unix path if it is still the one that was bound. Answers whether it was.
-///
-/// # Errors
-/// The cause when the node is ours and cannot be removed.
-pub fn remove(node: &UnixNode) -> Result<bool, SysError> {
-    let is_ours = fs::symlink_metadata(&node.path)
-        .is_ok_and(|found| (found.dev(), found.ino()) == (node.device, node.inode));
-    if is_ours {
-        fs::remove_file(&node.path).map_err(|source| SysError::new("remove the socket's path", source))?;
-    }
-    Ok(is_ours)
 }
 
 /// Sets or clears `O_NONBLOCK`. The flag belongs to the open file, which all duplicates share.
@@ -335,23 +357,4 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> Result<(), SysE
     }
     // SAFETY: plain numbers.
     check(step, unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, wanted) }).map(drop)
-}
-
-/// The address a socket is bound to (with the port the kernel chose, where 0 was asked for).
-///
-/// # Errors
-/// The cause; `EAFNOSUPPORT` for a family that [`ListenAddress`] does not have, and for a unix socket without a name.
-pub fn local_address(fd: BorrowedFd<'_>) -> Result<ListenAddress, SysError> {
-    let failed = |errno: nix::Error| SysError::new("ask for the socket's address", errno);
-    let address = getsockname::<SockaddrStorage>(fd.as_raw_fd()).map_err(failed)?;
-    if let Some(v4) = address.as_sockaddr_in() {
-        return Ok(ListenAddress::Inet(SocketAddr::V4((*v4).into())));
-    }
-    if let Some(v6) = address.as_sockaddr_in6() {
-        return Ok(ListenAddress::Inet(SocketAddr::V6((*v6).into())));
-    }
-    let unix = address.as_unix_addr();
-    let name = unix.and_then(UnixAddr::as_abstract).map(|name| ListenAddress::UnixAbstract(name.to_vec()));
-    let path = || unix.and_then(UnixAddr::path).map(|path| ListenAddress::UnixPath(path.to_path_buf()));
-    name.or_else(path).ok_or_else(|| failed(nix::Error::EAFNOSUPPORT))
 }

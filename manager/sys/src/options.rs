@@ -3,12 +3,21 @@
 //! What never lives here: the options that `bind` needs ([`crate::listener`]). One invariant: no option that fails keeps
 //! another from being set.
 
+#[cfg(test)]
+mod tests;
+
+use std::ffi::CStr;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use libc::c_int;
 
 use crate::sockopt;
+
+/// `SO_PASSRIGHTS` of asm-generic/socket.h (Linux 6.16); libc does not have it yet.
+const SO_PASSRIGHTS: c_int = 83;
+/// `SCTP_NODELAY` of linux/sctp.h.
+const SCTP_NODELAY: c_int = 3;
 
 /// Options in systemd's words (systemd.socket(5)). The default sets nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,16 +32,20 @@ pub struct SocketOptions {
     pub keep_alive_probes: Option<u32>,
     /// `DeferAcceptSec=`: `TCP_DEFER_ACCEPT` in seconds.
     pub defer_accept: Option<u32>,
-    /// `NoDelay=`: `TCP_NODELAY`.
+    /// `NoDelay=`: `TCP_NODELAY`, or `SCTP_NODELAY` where the socket speaks SCTP.
     pub no_delay: bool,
     /// `Broadcast=`: `SO_BROADCAST`.
     pub broadcast: bool,
     /// `PassCredentials=`: `SO_PASSCRED`.
     pub pass_credentials: bool,
+    /// `PassPIDFD=`: `SO_PASSPIDFD`.
+    pub pass_pidfd: bool,
     /// `PassSecurity=`: `SO_PASSSEC`.
     pub pass_security: bool,
-    /// `PassPacketInfo=`: `IP_PKTINFO`, `IPV6_RECVPKTINFO`.
+    /// `PassPacketInfo=`: `IP_PKTINFO`, `IPV6_RECVPKTINFO`, `NETLINK_PKTINFO`.
     pub pass_packet_info: bool,
+    /// `AcceptFileDescriptors=no`: `SO_PASSRIGHTS` off.
+    pub refuse_file_descriptors: bool,
     /// `Timestamping=`.
     pub timestamping: Timestamping,
     /// `Priority=`: `SO_PRIORITY`.
@@ -49,6 +62,42 @@ pub struct SocketOptions {
     pub ip_ttl: Option<i32>,
     /// `TCPCongestion=`: `TCP_CONGESTION`.
     pub tcp_congestion: Option<String>,
+    /// `SmackLabelIPIn=`: the label of packets that the socket takes.
+    pub smack_label_ip_in: Option<String>,
+    /// `SmackLabelIPOut=`: the label of packets that it sends.
+    pub smack_label_ip_out: Option<String>,
+    /// `TCPFastOpen=`: `TCP_FASTOPEN`, the length of the queue.
+    pub tcp_fast_open: Option<u32>,
+    /// `UserTimeoutSec=`: `TCP_USER_TIMEOUT` in milliseconds.
+    pub user_timeout: Option<u32>,
+    /// `IncomingCPU=`: `SO_INCOMING_CPU`.
+    pub incoming_cpu: Option<u32>,
+    /// `Linger=`: `SO_LINGER` in seconds.
+    pub linger: Option<u32>,
+    /// `BusyPollUSec=`: `SO_BUSY_POLL` in microseconds.
+    pub busy_poll: Option<u32>,
+    /// `SocketOption=`: level, name and value as setsockopt(2) takes them.
+    pub others: Vec<RawOption>,
+}
+
+/// An option by its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawOption {
+    /// `SOL_SOCKET`, `IPPROTO_TCP`, …
+    pub level: c_int,
+    /// `SO_…`, `TCP_…`
+    pub name: c_int,
+    /// The value.
+    pub value: c_int,
+}
+
+/// What is set of a connection but not of the listener, or the other way round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A socket that listens, or receives datagrams.
+    Listener,
+    /// A connection that was accepted.
+    Connection,
 }
 
 /// Kernel timestamps on received packets.
@@ -64,13 +113,15 @@ pub enum Timestamping {
 }
 
 impl SocketOptions {
-    /// Sets the options on `fd` in systemd's order; answers those that failed, by directive. None is fatal.
+    /// Sets the options on `fd` in systemd's order, then our own; answers those that failed, by directive. None is fatal.
     #[must_use]
-    pub fn apply(&self, fd: BorrowedFd<'_>) -> Vec<(&'static str, io::Error)> {
+    pub fn apply(&self, fd: BorrowedFd<'_>, side: Side) -> Vec<(&'static str, io::Error)> {
         let mut setter = Setter { fd, failures: Vec::new() };
         self.apply_keep_alive(&mut setter);
         self.apply_passing(&mut setter);
         self.apply_transmission(&mut setter);
+        self.apply_labels(&mut setter);
+        self.apply_own(&mut setter, side);
         setter.failures
     }
 
@@ -81,17 +132,22 @@ impl SocketOptions {
         setter.seconds("KeepAliveIntervalSec=", tcp, libc::TCP_KEEPINTVL, self.keep_alive_interval);
         setter.seconds("KeepAliveProbes=", tcp, libc::TCP_KEEPCNT, self.keep_alive_probes);
         setter.seconds("DeferAcceptSec=", tcp, libc::TCP_DEFER_ACCEPT, self.defer_accept);
-        setter.flag("NoDelay=", tcp, libc::TCP_NODELAY, self.no_delay);
+        if self.no_delay {
+            setter.no_delay();
+        }
     }
 
     fn apply_passing(&self, setter: &mut Setter<'_>) {
         let socket = libc::SOL_SOCKET;
         setter.flag("Broadcast=", socket, libc::SO_BROADCAST, self.broadcast);
         setter.flag("PassCredentials=", socket, libc::SO_PASSCRED, self.pass_credentials);
+        setter.flag("PassPIDFD=", socket, libc::SO_PASSPIDFD, self.pass_pidfd);
         setter.flag("PassSecurity=", socket, libc::SO_PASSSEC, self.pass_security);
         if self.pass_packet_info {
-            setter.by_family("PassPacketInfo=", libc::IP_PKTINFO, libc::IPV6_RECVPKTINFO, 1);
+            setter.packet_info();
         }
+        let passes_rights = self.refuse_file_descriptors.then_some(0);
+        setter.number("AcceptFileDescriptors=", socket, SO_PASSRIGHTS, passes_rights);
         let microseconds = self.timestamping == Timestamping::Microseconds;
         setter.flag("Timestamping=", socket, libc::SO_TIMESTAMP, microseconds);
         let nanoseconds = self.timestamping == Timestamping::Nanoseconds;
@@ -107,7 +163,15 @@ impl SocketOptions {
         setter.number("Mark=", socket, libc::SO_MARK, self.mark);
         setter.number("IPTOS=", libc::IPPROTO_IP, libc::IP_TOS, self.ip_tos);
         if let Some(ttl) = self.ip_ttl {
-            setter.by_family("IPTTL=", libc::IP_TTL, libc::IPV6_UNICAST_HOPS, ttl);
+            let result = match setter.family() {
+                Ok(libc::AF_INET6) => {
+                    sockopt::set_int(setter.fd, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, ttl)
+                }
+                Ok(libc::AF_INET) => sockopt::set_int(setter.fd, libc::IPPROTO_IP, libc::IP_TTL, ttl),
+                Ok(_) => Err(unsupported_family()),
+                Err(error) => Err(error),
+            };
+            setter.note("IPTTL=", result);
         }
         if let Some(algorithm) = &self.tcp_congestion {
             let name = algorithm.as_bytes();
@@ -115,6 +179,33 @@ impl SocketOptions {
             setter.note("TCPCongestion=", result);
         }
     }
+
+    fn apply_labels(&self, setter: &mut Setter<'_>) {
+        setter.label("SmackLabelIPIn=", c"security.SMACK64IPIN", self.smack_label_ip_in.as_deref());
+        setter.label("SmackLabelIPOut=", c"security.SMACK64IPOUT", self.smack_label_ip_out.as_deref());
+    }
+
+    fn apply_own(&self, setter: &mut Setter<'_>, side: Side) {
+        let (socket, tcp) = (libc::SOL_SOCKET, libc::IPPROTO_TCP);
+        if side == Side::Listener {
+            setter.seconds("TCPFastOpen=", tcp, libc::TCP_FASTOPEN, self.tcp_fast_open);
+            setter.seconds("IncomingCPU=", socket, libc::SO_INCOMING_CPU, self.incoming_cpu);
+        }
+        setter.seconds("UserTimeoutSec=", tcp, libc::TCP_USER_TIMEOUT, self.user_timeout);
+        if let Some(seconds) = self.linger {
+            // struct linger: whether, and how long (socket(7)).
+            let words = [1u32, seconds].map(u32::to_ne_bytes).concat();
+            setter.note("Linger=", sockopt::set_bytes(setter.fd, socket, libc::SO_LINGER, &words));
+        }
+        setter.seconds("BusyPollUSec=", socket, libc::SO_BUSY_POLL, self.busy_poll);
+        for RawOption { level, name, value } in &self.others {
+            setter.number("SocketOption=", *level, *name, Some(*value));
+        }
+    }
+}
+
+fn unsupported_family() -> io::Error {
+    io::Error::from_raw_os_error(libc::EAFNOSUPPORT)
 }
 
 /// Sets options one after another and collects what failed.
@@ -144,13 +235,37 @@ impl Setter<'_> {
         self.number(directive, level, name, value);
     }
 
-    fn by_family(&mut self, directive: &'static str, v4: c_int, v6: c_int, value: c_int) {
-        let result = match sockopt::get_int(self.fd, libc::SOL_SOCKET, libc::SO_DOMAIN) {
-            Ok(libc::AF_INET) => sockopt::set_int(self.fd, libc::IPPROTO_IP, v4, value),
-            Ok(libc::AF_INET6) => sockopt::set_int(self.fd, libc::IPPROTO_IPV6, v6, value),
-            Ok(_) => Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
-            Err(error) => Err(error),
+    fn family(&self) -> io::Result<c_int> {
+        sockopt::get_int(self.fd, libc::SOL_SOCKET, libc::SO_DOMAIN)
+    }
+
+    fn no_delay(&mut self) {
+        let is_sctp = sockopt::get_int(self.fd, libc::SOL_SOCKET, libc::SO_PROTOCOL)
+            .is_ok_and(|protocol| protocol == libc::IPPROTO_SCTP);
+        let (level, name) =
+            if is_sctp { (libc::IPPROTO_SCTP, SCTP_NODELAY) } else { (libc::IPPROTO_TCP, libc::TCP_NODELAY) };
+        self.number("NoDelay=", level, name, Some(1));
+    }
+
+    fn packet_info(&mut self) {
+        let (level, name) = match self.family() {
+            Ok(libc::AF_INET) => (libc::IPPROTO_IP, libc::IP_PKTINFO),
+            Ok(libc::AF_INET6) => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
+            Ok(libc::AF_NETLINK) => (libc::SOL_NETLINK, libc::NETLINK_PKTINFO),
+            Ok(_) => return self.note("PassPacketInfo=", Err(unsupported_family())),
+            Err(error) => return self.note("PassPacketInfo=", Err(error)),
         };
+        self.number("PassPacketInfo=", level, name, Some(1));
+    }
+
+    /// A label of the security module Smack, which is an extended attribute of the socket.
+    fn label(&mut self, directive: &'static str, attribute: &CStr, value: Option<&str>) {
+        let Some(value) = value else { return };
+        // SAFETY: `attribute` is a string and `value` so many bytes; both outlive the call.
+        let result = unsafe {
+            libc::fsetxattr(self.fd.as_raw_fd(), attribute.as_ptr(), value.as_ptr().cast(), value.len(), 0)
+        };
+        let result = if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
         self.note(directive, result);
     }
 
@@ -173,89 +288,4 @@ fn set_buffer(fd: BorrowedFd<'_>, [plain, force]: [c_int; 2], bytes: u64) -> io:
     }
     sockopt::set_int(fd, libc::SOL_SOCKET, plain, size)?;
     if is_set() { Ok(()) } else { sockopt::set_int(fd, libc::SOL_SOCKET, force, size) }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::{TcpListener, UdpSocket};
-    use std::os::fd::AsFd;
-    use std::os::unix::net::UnixListener;
-
-    use super::*;
-
-    fn get(fd: BorrowedFd<'_>, level: c_int, name: c_int) -> c_int {
-        sockopt::get_int(fd, level, name).unwrap()
-    }
-
-    #[test]
-    fn tcp_options_are_in_force() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let fd = listener.as_fd();
-        let options = SocketOptions {
-            keep_alive: true,
-            keep_alive_time: Some(11),
-            keep_alive_interval: Some(12),
-            keep_alive_probes: Some(13),
-            no_delay: true,
-            ip_tos: Some(0x10),
-            ip_ttl: Some(44),
-            receive_buffer: Some(50_000),
-            send_buffer: Some(60_000),
-            tcp_congestion: Some("reno".to_owned()),
-            ..SocketOptions::default()
-        };
-        assert!(options.apply(fd).is_empty());
-        let (socket, tcp, ip) = (libc::SOL_SOCKET, libc::IPPROTO_TCP, libc::IPPROTO_IP);
-        assert_eq!(get(fd, socket, libc::SO_KEEPALIVE), 1);
-        assert_eq!(get(fd, tcp, libc::TCP_KEEPIDLE), 11);
-        assert_eq!(get(fd, tcp, libc::TCP_KEEPINTVL), 12);
-        assert_eq!(get(fd, tcp, libc::TCP_KEEPCNT), 13);
-        assert_eq!(get(fd, tcp, libc::TCP_NODELAY), 1);
-        assert_eq!(get(fd, ip, libc::IP_TOS), 0x10);
-        assert_eq!(get(fd, ip, libc::IP_TTL), 44);
-        assert_eq!(get(fd, socket, libc::SO_RCVBUF), 100_000);
-        assert_eq!(get(fd, socket, libc::SO_SNDBUF), 120_000);
-    }
-
-    #[test]
-    fn the_default_sets_nothing() {
-        let listener = TcpListener::bind("[::1]:0").unwrap();
-        assert!(SocketOptions::default().apply(listener.as_fd()).is_empty());
-        assert_eq!(get(listener.as_fd(), libc::SOL_SOCKET, libc::SO_KEEPALIVE), 0);
-    }
-
-    #[test]
-    fn what_a_family_lacks_is_named_and_the_rest_is_set() {
-        let directory = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(directory.path().join("socket")).unwrap();
-        let options = SocketOptions {
-            no_delay: true,
-            pass_credentials: true,
-            pass_packet_info: true,
-            receive_buffer: Some(1 << 40),
-            ..SocketOptions::default()
-        };
-        let failures = options.apply(listener.as_fd());
-        let names: Vec<&str> = failures.iter().map(|(directive, _)| *directive).collect();
-        assert_eq!(names, ["NoDelay=", "PassPacketInfo=", "ReceiveBuffer="]);
-        assert_eq!(get(listener.as_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED), 1);
-    }
-
-    #[test]
-    fn datagram_options_follow_the_family() {
-        let socket = UdpSocket::bind("[::1]:0").unwrap();
-        let options = SocketOptions {
-            pass_packet_info: true,
-            broadcast: true,
-            timestamping: Timestamping::Nanoseconds,
-            ip_ttl: Some(7),
-            priority: Some(3),
-            ..SocketOptions::default()
-        };
-        assert!(options.apply(socket.as_fd()).is_empty());
-        assert_eq!(get(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO), 1);
-        assert_eq!(get(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS), 7);
-        assert_eq!(get(socket.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS), 1);
-        assert_eq!(get(socket.as_fd(), libc::SOL_SOCKET, libc::SO_PRIORITY), 3);
-    }
 }

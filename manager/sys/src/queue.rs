@@ -3,10 +3,11 @@
 //! What never lives here: when to do that. One invariant: asking changes nothing.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::accept::{self, Accepted};
-use crate::error::{SysError, check_size};
+use crate::error::{SysError, check, check_size};
 use crate::{listener, sockopt};
 
 /// The most that one [`flush`] throws away: a flood cannot keep the manager busy (systemd's limit, too).
@@ -54,16 +55,19 @@ fn memory_level(fd: BorrowedFd<'_>) -> io::Result<QueueLevel> {
     Ok(QueueLevel { used: words[0], limit: words[1], drops: words[8] })
 }
 
-/// Throws away what waits in the socket (`FlushPending=`): connections are accepted and closed, datagrams read.
-/// Bounded at 1024; answers how many. The socket is non-blocking afterwards.
+/// Throws away what waits in a listener (`FlushPending=`): connections are accepted and closed, datagrams, messages and bytes read.
+/// Bounded at 1024; answers how many. The descriptor is non-blocking afterwards.
 ///
 /// # Errors
 /// The cause.
 pub fn flush(fd: BorrowedFd<'_>) -> Result<usize, SysError> {
     listener::set_nonblocking(fd, true)?;
-    let listens = sockopt::get_int(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)
-        .map_err(|source| SysError::new("ask whether the socket listens", source))?;
-    let discard = if listens == 0 { discard_datagram } else { discard_connection };
+    let discard = match sockopt::get_int(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN) {
+        Ok(0) => discard_datagram,
+        Ok(_) => discard_connection,
+        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => discard_other(fd),
+        Err(source) => return Err(SysError::new("ask whether the socket listens", source)),
+    };
     for count in 0..FLUSH_MAX {
         if !discard(fd)? {
             return Ok(count);
@@ -86,6 +90,43 @@ fn discard_datagram(fd: BorrowedFd<'_>) -> Result<bool, SysError> {
         // An ICMP answer to something sent from this socket: reported once, nothing is wrong with the socket.
         Err(error) if error.errno() == libc::ECONNREFUSED => Ok(true),
         Err(error) => Err(error),
+    }
+}
+
+/// How to discard from something that is no socket: a message queue, which read(2) does not empty, or a file.
+fn discard_other(fd: BorrowedFd<'_>) -> fn(BorrowedFd<'_>) -> Result<bool, SysError> {
+    let mut attributes = MaybeUninit::<libc::mq_attr>::uninit();
+    // SAFETY: room for the attributes that outlives the call.
+    let is_queue = unsafe { libc::mq_getattr(fd.as_raw_fd(), attributes.as_mut_ptr()) } == 0;
+    if is_queue { discard_message } else { discard_bytes }
+}
+
+fn discard_message(fd: BorrowedFd<'_>) -> Result<bool, SysError> {
+    let mut attributes = MaybeUninit::<libc::mq_attr>::uninit();
+    // SAFETY: room for the attributes that outlives the call.
+    check("ask for the queue's attributes", unsafe {
+        libc::mq_getattr(fd.as_raw_fd(), attributes.as_mut_ptr())
+    })?;
+    // SAFETY: the call has succeeded, so it has filled them in.
+    let size = usize::try_from(unsafe { attributes.assume_init() }.mq_msgsize).unwrap_or(0);
+    let mut message = vec![0u8; size];
+    // SAFETY: `size` writable bytes; the priority is not asked for.
+    let result =
+        unsafe { libc::mq_receive(fd.as_raw_fd(), message.as_mut_ptr().cast(), size, std::ptr::null_mut()) };
+    nothing_left(check_size("read a message", result).map(|_| true))
+}
+
+fn discard_bytes(fd: BorrowedFd<'_>) -> Result<bool, SysError> {
+    let mut bytes = [0u8; 4096];
+    // SAFETY: so many writable bytes.
+    let result = unsafe { libc::read(fd.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) };
+    nothing_left(check_size("read what waits", result).map(|count| count > 0))
+}
+
+fn nothing_left(result: Result<bool, SysError>) -> Result<bool, SysError> {
+    match result {
+        Err(error) if matches!(error.errno(), libc::EAGAIN | libc::EINTR) => Ok(false),
+        result => result,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::{TcpStream, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -146,17 +146,19 @@ fn a_link_to_a_socket_is_not_removed() {
 }
 
 #[test]
-fn the_owner_is_set() {
+fn a_node_is_given_away_while_it_is_ours() {
     if crate::user::own_uid() != 0 {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
-    let mut spec = unix(SocketKind::Stream, &path);
-    (spec.uid, spec.gid) = (Some(65534), Some(65533));
-    open(&spec).unwrap();
+    let first = open(&unix(SocketKind::Stream, &path)).unwrap();
+    let node = first.node.as_ref().unwrap();
+    give(node.handle(first.fd.as_fd()).unwrap().as_fd(), Some(65534), Some(65533)).unwrap();
     let found = fs::symlink_metadata(&path).unwrap();
     assert_eq!((found.uid(), found.gid()), (65534, 65533));
+    let _second = open(&unix(SocketKind::Stream, &path)).unwrap();
+    assert_eq!(node.handle(first.fd.as_fd()).unwrap_err().errno(), libc::ESTALE);
 }
 
 #[test]
@@ -200,4 +202,159 @@ fn nonblocking_is_set_and_cleared() {
     assert!(!is_nonblocking());
     set_nonblocking(listener.fd.as_fd(), true).unwrap();
     assert!(is_nonblocking());
+}
+
+#[test]
+fn protocols_go_with_their_kinds() {
+    let protocol = |listener: &Listener| {
+        sockopt::get_int(listener.fd.as_fd(), libc::SOL_SOCKET, libc::SO_PROTOCOL).unwrap()
+    };
+    let rows = [
+        (SocketKind::Datagram, SocketProtocol::UdpLite, libc::IPPROTO_UDPLITE),
+        (SocketKind::Stream, SocketProtocol::UdpLite, libc::IPPROTO_TCP),
+        (SocketKind::Stream, SocketProtocol::Mptcp, libc::IPPROTO_MPTCP),
+        (SocketKind::Datagram, SocketProtocol::Mptcp, libc::IPPROTO_UDP),
+        (SocketKind::Datagram, SocketProtocol::Sctp, libc::IPPROTO_UDP),
+    ];
+    for (kind, wanted, number) in rows {
+        let mut spec = inet(kind, "127.0.0.1:0");
+        spec.protocol = Some(wanted);
+        match open(&spec) {
+            Ok(listener) => assert_eq!(protocol(&listener), number, "{kind:?} {wanted:?}"),
+            // A kernel that lacks it says so; then that is what is reported.
+            Err(ListenError::Step { step, source, .. }) => {
+                assert_eq!((step, source.raw_os_error()), ("make a socket for", Some(libc::EPROTONOSUPPORT)));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_netlink_socket_is_in_its_groups() {
+    let address = ListenAddress::Netlink { family: libc::NETLINK_ROUTE, groups: 0b101 };
+    let listener = open(&ListenerSpec::new(SocketKind::Raw, address)).unwrap();
+    let bound: nix::sys::socket::SockaddrStorage =
+        nix::sys::socket::getsockname(listener.fd.as_raw_fd()).unwrap();
+    assert_eq!(bound.as_netlink_addr().unwrap().groups(), 0b101);
+}
+
+#[test]
+fn a_fifo_is_made_kept_and_checked() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sub/fifo");
+    let spec = FifoSpec { mode: 0o600, directory_mode: 0o700, pipe_size: Some(8192) };
+    let first = open_fifo(&path, &spec).unwrap();
+    assert!(first.warnings.is_empty());
+    // SAFETY: plain numbers.
+    assert_eq!(unsafe { libc::fcntl(first.fd.as_raw_fd(), libc::F_GETPIPE_SZ) }, 8192);
+    assert_eq!((mode_of(&path), mode_of(path.parent().unwrap())), (0o600, 0o700));
+    let again = open_fifo(&path, &spec).unwrap();
+    assert_eq!(again.node, first.node);
+    let error = open_fifo(&path, &FifoSpec { mode: 0o640, ..spec }).unwrap_err();
+    assert!(error.to_string().ends_with("is not a FIFO of our own with mode 0640 (EEXIST)"), "{error}");
+    assert!(remove(again.node.as_ref().unwrap()).unwrap());
+    fs::write(&path, "").unwrap();
+    assert!(matches!(open_fifo(&path, &spec), Err(ListenError::Unfit { .. })));
+}
+
+#[test]
+fn what_waits_in_a_fifo_and_a_message_queue_is_flushed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("fifo");
+    let spec = FifoSpec { mode: 0o600, directory_mode: 0o700, pipe_size: None };
+    let fifo = open_fifo(&path, &spec).unwrap();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().write_all(b"left over").unwrap();
+    assert_eq!(crate::queue::flush(fifo.fd.as_fd()).unwrap(), 1);
+    assert_eq!(crate::queue::flush(fifo.fd.as_fd()).unwrap(), 0);
+    let queue = open_message_queue(&queue_name("flushed"), &QUEUE).unwrap();
+    send(&queue_name("flushed"));
+    send(&queue_name("flushed"));
+    assert_eq!(crate::queue::flush(queue.fd.as_fd()).unwrap(), 2);
+    assert_eq!(crate::queue::flush(queue.fd.as_fd()).unwrap(), 0);
+    assert!(remove(queue.node.as_ref().unwrap()).unwrap());
+}
+
+const QUEUE: QueueSpec = QueueSpec { mode: 0o600, max_messages: 3, message_size: 100 };
+
+fn queue_name(what: &str) -> String {
+    format!("/sockmgr-test-{what}-{}", std::process::id())
+}
+
+fn send(queue: &str) {
+    let name = std::ffi::CString::new(queue).unwrap();
+    // SAFETY: `name` and the message are strings of these lengths; the descriptor is closed once.
+    unsafe {
+        let fd = libc::mq_open(name.as_ptr(), libc::O_WRONLY);
+        assert!(fd >= 0, "{}", io::Error::last_os_error());
+        assert_eq!(libc::mq_send(fd, c"hi".as_ptr(), 2, 0), 0);
+        libc::mq_close(fd);
+    }
+}
+
+#[test]
+fn a_message_queue_is_made_kept_and_checked() {
+    let name = queue_name("made");
+    let queue = open_message_queue(&name, &QUEUE).unwrap();
+    let mut attributes = std::mem::MaybeUninit::<libc::mq_attr>::uninit();
+    // SAFETY: room for the attributes, which the call fills in.
+    let attributes = unsafe {
+        assert_eq!(libc::mq_getattr(queue.fd.as_raw_fd(), attributes.as_mut_ptr()), 0);
+        attributes.assume_init()
+    };
+    assert_eq!((attributes.mq_maxmsg, attributes.mq_msgsize), (3, 100));
+    let error = open_message_queue(&name, &QueueSpec { mode: 0o640, ..QUEUE }).unwrap_err();
+    assert!(error.to_string().contains("a queue of our own with mode 0640"), "{error}");
+    assert!(remove(queue.node.as_ref().unwrap()).unwrap());
+    assert!(!remove(queue.node.as_ref().unwrap()).unwrap());
+}
+
+#[test]
+fn a_special_file_is_a_file_or_a_device() {
+    assert!(open_special(Path::new("/proc/self/mounts"), false).is_ok());
+    assert!(open_special(Path::new("/dev/null"), true).is_ok());
+    let error = open_special(Path::new("/proc"), false).unwrap_err();
+    assert!(error.to_string().contains("is not a regular file or a character device"), "{error}");
+    let missing = open_special(Path::new("/no/such/file"), false).unwrap_err();
+    assert_eq!(missing.to_string(), "cannot open /no/such/file");
+}
+
+#[test]
+fn a_usb_function_tells_about_itself_and_has_its_endpoints_in_order() {
+    // FunctionFS in miniature: what is written to ep0 stays there, and the endpoints are there already.
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    for endpoint in ["ep0", "ep2", "ep1"] {
+        file(endpoint, "");
+    }
+    let sources = tempfile::tempdir().unwrap();
+    let paths = ["descriptors", "strings"].map(|name| sources.path().join(name));
+    paths.iter().for_each(|path| fs::write(path, path.file_name().unwrap().as_encoded_bytes()).unwrap());
+    let [descriptors, strings] = paths.map(Some);
+    let listener = open_usb_function(directory.path(), &UsbFunction { descriptors, strings }).unwrap();
+    assert_eq!(fs::read_to_string(directory.path().join("ep0")).unwrap(), "descriptorsstrings");
+    let inode = |fd: &OwnedFd| fs::File::from(fd.try_clone().unwrap()).metadata().unwrap().ino();
+    let named = |name: &str| fs::metadata(directory.path().join(name)).unwrap().ino();
+    let opened: Vec<u64> = listener.auxiliary.iter().map(inode).collect();
+    assert_eq!(opened, [named("ep1"), named("ep2")]);
+    let error = open_usb_function(directory.path(), &UsbFunction::default()).unwrap_err();
+    assert!(
+        matches!(&error, ListenError::Step { source, .. } if source.raw_os_error() == Some(libc::EINVAL))
+    );
+}
+
+#[test]
+fn a_link_is_made_where_nothing_else_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (target, other) = (directory.path().join("socket"), directory.path().join("other"));
+    let alias = directory.path().join("sub/alias");
+    link::make(&alias, &target, 0o750, false).unwrap();
+    link::make(&alias, &target, 0o750, false).unwrap();
+    assert_eq!(mode_of(alias.parent().unwrap()), 0o750);
+    let error = link::make(&alias, &other, 0o755, false).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    link::make(&alias, &other, 0o755, true).unwrap();
+    assert!(!link::remove(&alias, &target).unwrap(), "it points elsewhere by now");
+    assert!(link::remove(&alias, &other).unwrap());
+    assert!(!alias.exists());
 }

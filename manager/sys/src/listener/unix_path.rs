@@ -1,32 +1,28 @@
-//! Binding a socket to a path: its parents, its permissions, its owner, and what was there before.
+//! Binding a socket to a path: its parents, its permissions, and what was there before.
 //!
 //! One invariant: the node is never open to more than `SocketMode=` allows, not even for a moment.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::fcntl::AT_FDCWD;
 use nix::sys::socket::{UnixAddr, bind};
 use nix::sys::stat::{Mode, UtimensatFlags, umask, utimensat};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, Uid, fchownat};
 
-use super::{ListenError, ListenerSpec, UnixNode};
+use super::node::open_path;
+use super::{ListenError, ListenerSpec, Node};
 
 /// The umask belongs to the whole process: one thread at a time changes it.
 static UMASK: Mutex<()> = Mutex::new(());
 
-/// Binds `fd` to `path` and gives the node mode and owner. Only a socket is ever replaced.
-pub(super) fn bind_node(
-    spec: &ListenerSpec,
-    fd: BorrowedFd<'_>,
-    path: &Path,
-) -> Result<UnixNode, ListenError> {
-    let failed = |step| move |source| ListenError::Step { step, address: spec.address.clone(), source };
+/// Binds `fd` to `path` and gives the node its mode. Only a socket is ever replaced.
+pub(super) fn bind_node(spec: &ListenerSpec, fd: BorrowedFd<'_>, path: &Path) -> Result<Node, ListenError> {
+    let failed = |step| ListenError::step(step, &spec.address);
     let address = UnixAddr::new(path).map_err(|errno| failed("bind")(errno.into()))?;
     create_parents(path, spec.directory_mode);
     let bind_once =
@@ -39,15 +35,12 @@ pub(super) fn bind_node(
         bound => bound,
     };
     bound.map_err(failed("bind"))?;
-    let node = File::from(open_node(path).map_err(failed("look at the path of"))?);
-    let identity = node.metadata().map_err(failed("look at the path of"))?;
-    let node_identity = UnixNode { path: path.into(), device: identity.dev(), inode: identity.ino() };
-    if let Err(source) = set_owner(spec, &node) {
-        // The node is ours and useless.
-        let _ = super::remove(&node_identity);
-        return Err(failed("set SocketUser= and SocketGroup= for")(source));
+    let found = open_path(path).and_then(|node| node.metadata());
+    match found {
+        Ok(found) if found.file_type().is_socket() => Ok(Node::path(path, &found)),
+        Ok(_) => Err(failed("look at the path of")(io::Error::from_raw_os_error(libc::ENOTSOCK))),
+        Err(error) => Err(failed("look at the path of")(error)),
     }
-    Ok(node_identity)
 }
 
 /// Removes a socket that is in the way, and nothing else.
@@ -61,33 +54,25 @@ fn remove_stale(path: &Path, failed: impl Fn(io::Error) -> ListenError) -> Resul
 }
 
 /// Errors are left to `bind`, which then fails with the better message, as in systemd.
-fn create_parents(path: &Path, mode: u32) {
+pub(super) fn create_parents(path: &Path, mode: u32) {
     if let Some(parent) = path.parent() {
         let _ = with_umask(0, || DirBuilder::new().recursive(true).mode(mode).create(parent));
     }
-}
-
-/// The node itself, to be asked and given an owner whatever happens to the path.
-fn open_node(path: &Path) -> io::Result<std::os::fd::OwnedFd> {
-    let node = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW).open(path)?;
-    if node.metadata()?.file_type().is_socket() {
-        return Ok(node.into());
-    }
-    Err(io::Error::from_raw_os_error(libc::ENOTSOCK))
-}
-
-fn set_owner(spec: &ListenerSpec, node: &File) -> io::Result<()> {
-    if spec.uid.is_none() && spec.gid.is_none() {
-        return Ok(());
-    }
-    let (uid, gid) = (spec.uid.map(Uid::from_raw), spec.gid.map(Gid::from_raw));
-    Ok(fchownat(node, "", uid, gid, AtFlags::AT_EMPTY_PATH)?)
 }
 
 /// A new modification time; its failure harms nobody.
 pub(super) fn touch(path: &Path) {
     let now = TimeSpec::UTIME_NOW;
     let _ = utimensat(AT_FDCWD, path, &now, &now, UtimensatFlags::NoFollowSymlink);
+}
+
+/// The file mode creation mask of this process.
+pub(super) fn own_umask() -> u32 {
+    let _alone = UMASK.lock().unwrap_or_else(PoisonError::into_inner);
+    // It can only be read by setting it.
+    let mask = umask(Mode::from_bits_truncate(0o077));
+    umask(mask);
+    mask.bits()
 }
 
 fn with_umask<T>(mask: u32, body: impl FnOnce() -> T) -> T {
