@@ -1,22 +1,31 @@
 //! An open-loop load: connections come at their rate, whether the servers keep up or not, as clients of the world do.
 //!
-//! A closed loop would wait while a server is down, and so hide what is lost. Invariant: every connection that was due
-//! is in the report with exactly one end.
+//! A closed loop would wait while a server is down, and so hide what is lost; for the same reason a connection's time
+//! counts from when it was due. One thread does all, so that the load takes little from the servers that it is for.
+//! Invariant: every connection that was due is in the report with exactly one end.
 
-use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
+mod datagrams;
+mod exchange;
+mod pace;
+mod report;
+mod streams;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::wait::{PATIENCE, until};
+use nix::sched::{CloneFlags, setns};
 
-/// Clients that may wait at one time; more than ever do at the rates of the tests.
-const CLIENTS: u32 = 200;
+use crate::wait::until_within;
+pub use exchange::Exchange;
+pub use report::{End, Loss, Report};
+
+/// How long a client waits for its answer.
+const PATIENCE: Duration = crate::wait::PATIENCE;
 
 /// Whom to connect to.
 #[derive(Clone, Debug)]
@@ -25,189 +34,196 @@ pub enum Server {
     Tcp(SocketAddr),
     /// A unix socket.
     Unix(PathBuf),
+    /// A UDP address, and how many clients take turns in sending to it, each from a socket of its own.
+    Udp(SocketAddr, u32),
 }
 
-/// How a connection ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// It was answered in full; by whom.
-    Answered(String),
-    /// The server that had accepted it, as it said itself, did not finish: this is whom it was.
-    Abandoned(String),
-    /// It ended without any word of a server.
-    Lost(String),
-    /// There was nobody to connect to.
-    Refused(String),
+/// What a load consists of.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    server: Server,
+    rate: u32,
+    exchange: Exchange,
+    total: u64,
+    patience: Duration,
+    sources: Option<Sources>,
+    namespace: Option<Arc<OwnedFd>>,
 }
 
 /// A load that runs.
 #[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
-    clients: Vec<JoinHandle<Vec<Connection>>>,
+    thread: JoinHandle<Report>,
 }
 
-#[derive(Debug)]
+/// What the thread of a load and its owner both see.
+#[derive(Debug, Default)]
 struct Shared {
-    server: Server,
-    begin: Instant,
-    interval: Duration,
-    due: AtomicU32,
-    answered: AtomicU32,
+    answered: AtomicU64,
     is_over: AtomicBool,
 }
 
-/// One connection of the load.
-#[derive(Clone, Debug)]
-pub struct Connection {
-    /// How it ended.
-    pub end: End,
-    /// From when it was due to its end.
-    pub took: Duration,
+/// Addresses that clients connect from in turn, so that ports do not run out and the kernel's hash has something to
+/// spread by.
+#[derive(Clone, Copy, Debug)]
+struct Sources {
+    first: IpAddr,
+    count: u32,
+}
+
+impl Plan {
+    /// So many connections (or datagrams) per second to servers that are `witness`.
+    #[must_use]
+    pub fn new(server: Server, rate: u32) -> Self {
+        let sources = match &server {
+            Server::Tcp(address) | Server::Udp(address, _)
+                if address.ip().is_loopback() && address.is_ipv4() =>
+            {
+                Some(Sources { first: IpAddr::V4(Ipv4Addr::new(127, 1, 0, 1)), count: 250 })
+            }
+            Server::Tcp(_) | Server::Udp(..) | Server::Unix(_) => None,
+        };
+        let (exchange, total, patience) = (Exchange::Witness, u64::MAX, PATIENCE);
+        Self { server, rate, exchange, total, patience, sources, namespace: None }
+    }
+
+    /// To servers of another protocol.
+    #[must_use]
+    pub fn exchange(mut self, exchange: Exchange) -> Self {
+        self.exchange = exchange;
+        self
+    }
+
+    /// It ends by itself after so many.
+    #[must_use]
+    pub fn total(mut self, total: u64) -> Self {
+        self.total = total;
+        self
+    }
+
+    /// How long a client waits before it counts as lost.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// From so many addresses, this one and those that follow.
+    #[must_use]
+    pub fn sources(mut self, first: IpAddr, count: u32) -> Self {
+        self.sources = Some(Sources { first, count });
+        self
+    }
+
+    /// From within a network namespace.
+    #[must_use]
+    pub fn within(mut self, namespace: Arc<OwnedFd>) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
+    /// Starts it.
+    #[must_use]
+    pub fn start(self) -> Load {
+        let shared = Arc::new(Shared::default());
+        let seen = Arc::clone(&shared);
+        Load { shared, thread: std::thread::spawn(move || self.run(&seen)) }
+    }
+
+    /// Runs it to its end in this thread, which stays in the namespace.
+    fn run(self, shared: &Shared) -> Report {
+        if let Some(namespace) = &self.namespace {
+            setns(namespace, CloneFlags::CLONE_NEWNET).expect("a namespace of ours can be entered");
+        }
+        let mut report = match self.server {
+            Server::Tcp(_) | Server::Unix(_) => streams::run(&self, shared),
+            Server::Udp(address, clients) => datagrams::run(&self, address, clients, shared),
+        };
+        report.sort();
+        report
+    }
 }
 
 impl Load {
     /// Starts one of so many connections per second to servers that are `witness`.
     #[must_use]
     pub fn start(server: Server, rate: u32) -> Self {
-        let (due, answered, is_over) = Default::default();
-        let (begin, interval) = (Instant::now(), Duration::from_secs(1) / rate);
-        let shared = Arc::new(Shared { server, begin, interval, due, answered, is_over });
-        let client = |_| {
-            let shared = Arc::clone(&shared);
-            std::thread::spawn(move || shared.client())
-        };
-        let clients = (0..CLIENTS).map(client).collect();
-        Self { shared, clients }
+        Plan::new(server, rate).start()
     }
 
     /// Waits until so many more have been answered.
     ///
     /// # Panics
-    /// When they are not.
+    /// When they are not, in the time that their number gives reason to expect.
+    #[track_caller]
     pub fn until_answered(&self, more: u32) {
-        let wanted = self.shared.answered.load(Ordering::Relaxed) + more;
-        until("the load is answered", || self.shared.answered.load(Ordering::Relaxed) >= wanted);
+        let wanted = self.shared.answered.load(Ordering::Relaxed) + u64::from(more);
+        let patience = PATIENCE + Duration::from_millis(more.into());
+        until_within(patience, "the load is answered", || {
+            self.thread.is_finished() || self.shared.answered.load(Ordering::Relaxed) >= wanted
+        });
+    }
+
+    /// How many have been answered so far.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.shared.answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether all of its total have come to their ends.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// Ends it, and waits for the connections under way.
     ///
     /// # Panics
-    /// When a client has panicked.
+    /// When its thread has panicked.
     #[must_use]
     pub fn stop(self) -> Report {
         self.shared.is_over.store(true, Ordering::Relaxed);
-        let connections =
-            self.clients.into_iter().flat_map(|client| client.join().expect("no client panics"));
-        Report { connections: connections.collect() }
+        self.finish()
     }
-}
 
-impl Shared {
-    /// Takes the next connection that is due until the load is over.
-    fn client(&self) -> Vec<Connection> {
-        let mut connections = Vec::new();
-        loop {
-            let due = self.begin + self.interval * self.due.fetch_add(1, Ordering::Relaxed);
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            if self.is_over.load(Ordering::Relaxed) {
-                return connections;
-            }
-            let end = self.server.ask();
-            if matches!(end, End::Answered(_)) {
-                self.answered.fetch_add(1, Ordering::Relaxed);
-            }
-            connections.push(Connection { end, took: due.elapsed() });
-        }
+    /// Waits until all of its total have come to their ends.
+    ///
+    /// # Panics
+    /// When its thread has panicked.
+    #[must_use]
+    pub fn finish(self) -> Report {
+        self.thread.join().expect("no load panics")
     }
 }
 
 impl Server {
     /// One connection, from beginning to end.
-    #[must_use]
-    pub fn ask(&self) -> End {
-        let connected = match self {
-            Self::Tcp(address) => TcpStream::connect_timeout(address, PATIENCE).and_then(|stream| {
-                stream.set_read_timeout(Some(PATIENCE))?;
-                Ok(Box::new(stream) as Box<dyn Stream>)
-            }),
-            Self::Unix(path) => UnixStream::connect(path).and_then(|stream| {
-                stream.set_read_timeout(Some(PATIENCE))?;
-                Ok(Box::new(stream) as Box<dyn Stream>)
-            }),
-        };
-        match connected {
-            Ok(mut stream) => exchange(&mut *stream),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => End::Lost(error.to_string()),
-            Err(error) => End::Refused(error.to_string()),
-        }
-    }
-}
-
-/// What both kinds of connection can do.
-trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
-
-/// `witness` says `accepted NAME`, reads a line, says `answered NAME` and closes.
-fn exchange(stream: &mut dyn Stream) -> End {
-    let (heard, result) = converse(stream);
-    let heard = String::from_utf8_lossy(&heard).into_owned();
-    let mut lines = heard.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-    let accepted = lines.next().and_then(|line| line.strip_prefix("accepted "));
-    let answered = lines.next().and_then(|line| line.strip_prefix("answered "));
-    match (accepted, answered) {
-        (Some(name), Some(_)) => End::Answered(name.to_owned()),
-        (Some(name), None) => End::Abandoned(name.to_owned()),
-        (None, _) => End::Lost(result.err().map_or_else(|| "closed".to_owned(), |error| error.to_string())),
-    }
-}
-
-/// All that was heard, even when it ended badly.
-fn converse(stream: &mut dyn Stream) -> (Vec<u8>, io::Result<()>) {
-    let mut heard = Vec::new();
-    let result = stream.write_all(b"please\n").and_then(|()| stream.read_to_end(&mut heard).map(drop));
-    (heard, result)
-}
-
-/// What became of a load.
-#[derive(Debug)]
-pub struct Report {
-    /// Every connection.
-    pub connections: Vec<Connection>,
-}
-
-impl Report {
-    /// Those that ended so.
-    #[must_use]
-    pub fn count(&self, which: impl Fn(&End) -> bool) -> usize {
-        self.connections.iter().filter(|connection| which(&connection.end)).count()
-    }
-
-    /// Checks that every connection was answered.
     ///
     /// # Panics
-    /// When one was not.
-    #[track_caller]
-    pub fn nothing_lost(&self) {
-        let bad = self.count(|end| !matches!(end, End::Answered(_)));
-        assert_eq!(bad, 0, "{self}");
-        assert!(!self.connections.is_empty(), "there was no load");
-    }
-
-    /// The longest that a client waited.
+    /// Never: one connection has one end.
     #[must_use]
-    pub fn longest(&self) -> Duration {
-        self.connections.iter().map(|connection| connection.took).max().unwrap_or_default()
+    pub fn ask(&self) -> End {
+        let report = Plan::new(self.clone(), 1000).total(1).run(&Shared::default());
+        report.ends.into_keys().next().expect("one connection has one end")
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "{} connections, the longest took {:?}", self.connections.len(), self.longest())?;
-        let mut kinds = std::collections::BTreeMap::<String, u32>::new();
-        for connection in &self.connections {
-            *kinds.entry(format!("{:?}", connection.end)).or_default() += 1;
+impl Sources {
+    /// The address of one client.
+    fn of(self, client: u64) -> IpAddr {
+        let turn = u32::try_from(client % u64::from(self.count)).unwrap_or_default();
+        match self.first {
+            IpAddr::V4(first) => IpAddr::V4(Ipv4Addr::from_bits(first.to_bits() + turn)),
+            IpAddr::V6(first) => IpAddr::V6((first.to_bits() + u128::from(turn)).into()),
         }
-        kinds.iter().try_for_each(|(kind, count)| writeln!(out, "{count:6} {kind}"))
     }
 }
+
+/// The time that has passed, for a report.
+fn since(due: Instant) -> Duration {
+    Instant::now().saturating_duration_since(due)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,76 +1,72 @@
 //! A server that tells each client at once that it is accepted, so that a client knows whose loss it is.
 //!
-//! It says `accepted NAME`, waits for a line, says `answered NAME` and closes; NAME is unit and process id. It adopts its
-//! listeners by the `listenfd` crate and says READY=1 by itself: nothing of sockmgr's own libraries is in it.
-//! WITNESS_READY_MS delays its readiness, WITNESS_ANSWER_MS its answers. SIGTERM ends it at once, as it does with most
-//! servers; with WITNESS_GRACE set it then accepts nobody any more and finishes with those who are here.
+//! It says `accepted NAME`, waits for a line, says `answered NAME` and closes; NAME is unit and process id. To a datagram
+//! it answers with NAME and the datagram. It adopts its sockets by the `listenfd` crate and says READY=1 by itself:
+//! nothing of sockmgr's own libraries is in it. SIGTERM ends it at once, as it does with most servers.
+//!
+//! | variable | |
+//! | --- | --- |
+//! | `WITNESS_READY_MS` | it needs so long before it accepts, and is ready |
+//! | `WITNESS_ANSWER_MS` | so long for each answer |
+//! | `WITNESS_GRACE` | at SIGTERM it accepts nobody any more and finishes with those who are here |
+//! | `WITNESS_CRASH_MS` | it aborts so long after it was ready |
+//! | `WITNESS_HTTP` | it speaks HTTP instead, one request on each connection |
+//! | `WITNESS_BIND` | an address that it binds itself, with `SO_REUSEPORT`, as workers without a manager do |
 
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::TcpListener;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::{UnixDatagram, UnixListener};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
+use std::rc::Rc;
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::socket::{MsgFlags, send};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket, UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::{JoinSet, LocalSet};
 
-/// Between two looks at whether it is to stop.
-const LOOK_MS: u8 = 20;
+/// The queue of a listener that it binds itself.
+const BACKLOG: u32 = 4096;
 
-/// What all threads share.
-#[derive(Default)]
+/// What all tasks share.
 struct Witness {
     name: String,
-    is_stopping: AtomicBool,
-    /// Clients that were accepted and not yet answered.
-    inside: AtomicUsize,
+    answer: Duration,
+    is_http: bool,
+    is_stopping: watch::Sender<bool>,
 }
 
-fn main() -> io::Result<()> {
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> io::Result<()> {
+    LocalSet::new().run_until(serve()).await
+}
+
+async fn serve() -> io::Result<()> {
     let name = format!("{} {}", std::env::var("SOCKMGR_UNIT").unwrap_or_default(), std::process::id());
-    let witness = Arc::new(Witness { name, ..Witness::default() });
+    let (answer, is_http) = (milliseconds("WITNESS_ANSWER_MS"), std::env::var_os("WITNESS_HTTP").is_some());
+    let is_stopping = watch::Sender::new(false);
+    let witness = Rc::new(Witness { name, answer, is_http, is_stopping });
     if std::env::var_os("WITNESS_GRACE").is_some() {
-        stop_on_sigterm(&witness)?;
+        // From here on it is not the end of the process.
+        let mut sigterm = signal(SignalKind::terminate())?;
+        let witness = Rc::clone(&witness);
+        tokio::task::spawn_local(async move {
+            sigterm.recv().await;
+            witness.is_stopping.send_replace(true);
+        });
     }
-    let mut inherited = listenfd::ListenFd::from_env();
-    let mut listeners = Vec::new();
-    for index in 0..inherited.len() {
-        let witness = Arc::clone(&witness);
-        // A failed take leaves the descriptor in place, so that the second kind can be tried.
-        if let Ok(Some(listener)) = inherited.take_tcp_listener(index) {
-            listener.set_nonblocking(true)?;
-            let accept = |listener: &TcpListener| listener.accept().map(|(stream, _)| stream.into());
-            listeners.push(thread::spawn(move || witness.serve(&listener, accept)));
-        } else if let Some(listener) = inherited.take_unix_listener(index)? {
-            listener.set_nonblocking(true)?;
-            let accept = |listener: &UnixListener| listener.accept().map(|(stream, _)| stream.into());
-            listeners.push(thread::spawn(move || witness.serve(&listener, accept)));
-        }
-    }
-    thread::sleep(milliseconds("WITNESS_READY_MS"));
+    tokio::time::sleep(milliseconds("WITNESS_READY_MS")).await;
+    let mut sockets = witness.open()?;
     ready()?;
-    for listener in listeners {
-        listener.join().expect("no listener panics")?;
+    if std::env::var_os("WITNESS_CRASH_MS").is_some() {
+        tokio::time::sleep(milliseconds("WITNESS_CRASH_MS")).await;
+        std::process::abort();
     }
-    while witness.inside.load(Ordering::SeqCst) > 0 {
-        thread::sleep(Duration::from_millis(1));
+    while let Some(served) = sockets.join_next().await {
+        served.expect("no task panics")?;
     }
-    Ok(())
-}
-
-/// Before any other thread, so that none of them gets the signal.
-fn stop_on_sigterm(witness: &Arc<Witness>) -> io::Result<()> {
-    let signals = SigSet::from(Signal::SIGTERM);
-    signals.thread_block()?;
-    let witness = Arc::clone(witness);
-    thread::spawn(move || {
-        if signals.wait().is_ok() {
-            witness.is_stopping.store(true, Ordering::SeqCst);
-        }
-    });
     Ok(())
 }
 
@@ -84,44 +80,137 @@ fn ready() -> io::Result<()> {
     UnixDatagram::unbound()?.send_to(b"READY=1", path).map(drop)
 }
 
+/// A listener of either kind.
+trait Door {
+    type Client: AsyncRead + AsyncWrite + AsRawFd + Unpin + 'static;
+    async fn accept(&self) -> io::Result<Self::Client>;
+}
+
+impl Door for TcpListener {
+    type Client = TcpStream;
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let (client, _) = self.accept().await?;
+        client.set_nodelay(true).map(|()| client)
+    }
+}
+
+impl Door for UnixListener {
+    type Client = UnixStream;
+    async fn accept(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(client, _)| client)
+    }
+}
+
 impl Witness {
-    fn serve<L: AsFd>(
-        self: &Arc<Self>,
-        listener: &L,
-        accept: impl Fn(&L) -> io::Result<OwnedFd>,
-    ) -> io::Result<()> {
-        while !self.is_stopping.load(Ordering::SeqCst) {
-            poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], PollTimeout::from(LOOK_MS))?;
-            match accept(listener) {
-                Ok(stream) => self.greet(stream),
-                // Another process that shares the listener was faster, or the client is gone again.
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted) => {}
+    /// Serves each socket that was passed, or its own.
+    fn open(self: &Rc<Self>) -> io::Result<JoinSet<io::Result<()>>> {
+        let mut tasks = JoinSet::new();
+        if let Ok(address) = std::env::var("WITNESS_BIND") {
+            let listener = bind(&address)?;
+            tasks.spawn_local(Rc::clone(self).listen(listener));
+        }
+        let mut inherited = listenfd::ListenFd::from_env();
+        for index in 0..inherited.len() {
+            // A failed take leaves the descriptor in place, so that the next kind can be tried.
+            if let Ok(Some(listener)) = inherited.take_tcp_listener(index) {
+                listener.set_nonblocking(true)?;
+                tasks.spawn_local(Rc::clone(self).listen(TcpListener::from_std(listener)?));
+            } else if let Ok(Some(socket)) = inherited.take_udp_socket(index) {
+                socket.set_nonblocking(true)?;
+                tasks.spawn_local(Rc::clone(self).echo(UdpSocket::from_std(socket)?));
+            } else if let Some(listener) = inherited.take_unix_listener(index)? {
+                listener.set_nonblocking(true)?;
+                tasks.spawn_local(Rc::clone(self).listen(UnixListener::from_std(listener)?));
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// Accepts until it is to stop, and returns when all clients are gone.
+    async fn listen<D: Door>(self: Rc<Self>, door: D) -> io::Result<()> {
+        let mut stop = self.is_stopping.subscribe();
+        let mut clients = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                accepted = door.accept() => accepted,
+                // Its place is given back.
+                Some(_) = clients.join_next() => continue,
+            };
+            match accepted {
+                Ok(client) => self.greet(client, &mut clients),
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => return Err(error),
             }
         }
+        drop(door);
+        while clients.join_next().await.is_some() {}
         Ok(())
     }
 
     /// Accepted, greeted and only then passed on: at most one client is accepted and does not know it.
-    fn greet(self: &Arc<Self>, stream: OwnedFd) {
-        let mut stream = std::fs::File::from(stream);
+    fn greet<C: AsyncRead + AsyncWrite + AsRawFd + Unpin + 'static>(
+        self: &Rc<Self>,
+        client: C,
+        clients: &mut JoinSet<()>,
+    ) {
+        let greeting = format!("accepted {}\n", self.name);
+        // Not by the runtime, which would wait to be told that there is room: in a new connection there is.
+        let greeted = self.is_http
+            || send(client.as_raw_fd(), greeting.as_bytes(), MsgFlags::MSG_NOSIGNAL) == Ok(greeting.len());
         // A client that is gone already needs no answer.
-        if writeln!(stream, "accepted {}", self.name).is_ok() {
-            self.inside.fetch_add(1, Ordering::SeqCst);
-            let witness = Arc::clone(self);
-            thread::spawn(move || {
-                // The client may leave before the end.
-                let _ = witness.answer(stream);
-                witness.inside.fetch_sub(1, Ordering::SeqCst);
-            });
+        if greeted {
+            let witness = Rc::clone(self);
+            // The client may leave before the end.
+            clients.spawn_local(async move { drop(witness.answer(client).await) });
         }
     }
 
-    fn answer(&self, mut stream: impl Read + Write) -> io::Result<()> {
-        let mut question = String::new();
-        BufReader::new(&mut stream).read_line(&mut question)?;
-        thread::sleep(milliseconds("WITNESS_ANSWER_MS"));
-        writeln!(stream, "answered {}", self.name)
+    async fn answer(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        while self.is_http && !line.trim_end().is_empty() {
+            line.clear();
+            stream.read_line(&mut line).await?;
+        }
+        if !self.answer.is_zero() {
+            tokio::time::sleep(self.answer).await;
+        }
+        let name = &self.name;
+        let text = if self.is_http {
+            format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{name}\n",
+                name.len() + 1
+            )
+        } else {
+            format!("answered {name}\n")
+        };
+        stream.write_all(text.as_bytes()).await
     }
+
+    /// Answers datagrams until it is to stop.
+    async fn echo(self: Rc<Self>, socket: UdpSocket) -> io::Result<()> {
+        let mut stop = self.is_stopping.subscribe();
+        let mut bytes = [0; 2048];
+        loop {
+            let (length, client) = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                received = socket.recv_from(&mut bytes) => received?,
+            };
+            let answer = [self.name.as_bytes(), b" ", &bytes[..length]].concat();
+            socket.send_to(&answer, client).await?;
+        }
+    }
+}
+
+fn bind(address: &str) -> io::Result<TcpListener> {
+    let address: SocketAddr = address.parse().map_err(io::Error::other)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
