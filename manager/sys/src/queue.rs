@@ -20,7 +20,8 @@ pub struct QueueLevel {
     pub used: u32,
     /// The most there can be, in the same unit.
     pub limit: u32,
-    /// UDP: datagrams dropped since the socket was made; TCP: 0 (the kernel counts those per host).
+    /// What was dropped since the socket was made: datagrams, or first packets of connections, because the queue was full. Clients of
+    /// TCP send again, the first time after a second.
     pub drops: u32,
 }
 
@@ -45,7 +46,7 @@ fn tcp_level(fd: BorrowedFd<'_>) -> io::Result<QueueLevel> {
     // struct tcp_info begins with 8 bytes, then 32-bit words: rto, ato, snd_mss, rcv_mss, unacked, sacked.
     let mut words = [0; 8];
     sockopt::get_words(fd, libc::IPPROTO_TCP, libc::TCP_INFO, &mut words)?;
-    Ok(QueueLevel { used: words[6], limit: words[7], drops: 0 })
+    Ok(QueueLevel { used: words[6], limit: words[7], drops: memory_level(fd)?.drops })
 }
 
 /// `SO_MEMINFO`: the words of `SK_MEMINFO_*` in linux/sock_diag.h.
@@ -148,6 +149,19 @@ mod tests {
         assert_eq!(flush(listener.as_fd()).unwrap(), 3);
         assert_eq!(flush(listener.as_fd()).unwrap(), 0);
         assert_eq!(level(listener.as_fd()).unwrap().unwrap().used, 0);
+    }
+
+    #[test]
+    fn connections_that_find_the_queue_full_are_drops() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener::listen_again(listener.as_fd(), 1).unwrap();
+        let address = listener.local_addr().unwrap();
+        // The kernel lets one more wait than it was told to.
+        let _clients: Vec<_> = (0..2).map(|_| TcpStream::connect(address).unwrap()).collect();
+        assert_eq!(level(listener.as_fd()).unwrap(), Some(QueueLevel { used: 2, limit: 1, drops: 0 }));
+        let patience = std::time::Duration::from_millis(1);
+        assert!(TcpStream::connect_timeout(&address, patience).is_err());
+        assert!(level(listener.as_fd()).unwrap().unwrap().drops > 0);
     }
 
     #[test]
