@@ -25,7 +25,7 @@ pub struct Connections {
     pub half_open: u32,
 }
 
-/// The connections of a listener; `None` for sockets without connections (datagrams).
+/// The connections of a listener; `None` for sockets without connections (datagrams), and for families that are not counted (vsock).
 ///
 /// A TCP listener of all addresses counts every connection of its port, and one of `0.0.0.0` those over IPv4.
 ///
@@ -40,6 +40,7 @@ pub fn connections(listener: BorrowedFd<'_>) -> Result<Option<Connections>, SysE
     netns::within(listener, || match listener::local_address(listener)? {
         ListenAddress::Inet(address) => tcp(address).map(Some),
         ListenAddress::UnixPath(_) | ListenAddress::UnixAbstract(_) => unix(listener).map(Some),
+        ListenAddress::Vsock { .. } | ListenAddress::Netlink { .. } => Ok(None),
     })
 }
 
