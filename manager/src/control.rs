@@ -8,6 +8,7 @@ mod bus;
 mod dispatch;
 mod error;
 mod glob;
+mod generation;
 mod group;
 mod hub;
 mod interface;

@@ -13,7 +13,7 @@ use crate::group::Group;
 use crate::ids::{FdId, JobId, ProcessId, Time};
 use crate::job::{Job, JobKind};
 use crate::node::{ActiveState, Links, Machine, Node, Nodes};
-use crate::service::{Early, Service};
+use crate::service::{Early, Service, is_other, unit_of_other};
 use crate::socket::Socket;
 use crate::target::Target;
 
@@ -192,7 +192,8 @@ impl Engine {
         self.library = library;
         self.settings = settings;
         self.links.clear();
-        let names: Vec<UnitName> = self.nodes.keys().cloned().collect();
+        // Another generation is what it was started as.
+        let names: Vec<UnitName> = self.nodes.keys().filter(|name| !is_other(name)).cloned().collect();
         for name in names {
             self.refresh(&name);
         }
@@ -205,7 +206,7 @@ impl Engine {
     pub fn stop_all(&mut self, now: Time, actions: &mut Vec<Action>) {
         self.now = now;
         let mut names: Vec<UnitName> =
-            self.nodes.keys().filter(|name| !self.is_idle(name)).cloned().collect();
+            self.nodes.keys().filter(|name| !self.is_idle(name) && !is_other(name)).cloned().collect();
         names.sort_by_key(|name| self.nodes[name].socket().is_none());
         for name in names {
             self.queue_job(&name, JobKind::Stop, true);
@@ -259,6 +260,9 @@ impl Engine {
     /// Lets those that depend on the state of `name` look at it: its sockets, its group, and whether it is still needed at all.
     fn react(&mut self, name: &UnitName) {
         let Some(node) = self.nodes.get(name) else { return };
+        if is_other(name) {
+            return self.other_react(name);
+        }
         if let Some(group) = node.service().and_then(Service::group).cloned() {
             self.group_react(&group);
             self.stir(&group);
@@ -325,7 +329,7 @@ impl Engine {
     /// Marks a unit as changed without a change of state.
     pub(crate) fn stir(&mut self, name: &UnitName) {
         self.stirred.insert(name.clone());
-        self.changed.insert(name.clone());
+        self.changed.insert(unit_of_other(name).unwrap_or_else(|| name.clone()));
     }
 
     /// Has everything react to everything, after the rules or the whole state have changed.
@@ -378,7 +382,8 @@ impl Engine {
     }
 
     pub(crate) fn log(&mut self, unit: &UnitName, level: Level, message: String) {
-        self.out.push(Action::Notice(Notice::Log { unit: unit.clone(), level, message }));
+        let unit = unit_of_other(unit).unwrap_or_else(|| unit.clone());
+        self.out.push(Action::Notice(Notice::Log { unit, level, message }));
     }
 
     pub(crate) fn log_error(&mut self, unit: &UnitName, message: String) {

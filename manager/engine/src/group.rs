@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use sockmgr_unit::UnitName;
+use sockmgr_unit::value::RestartMode;
 
 use crate::engine::Engine;
 use crate::ids::JobId;
@@ -82,7 +83,7 @@ impl Machine {
 
 impl Engine {
     pub(crate) fn group_begin(&mut self, name: &UnitName, kind: JobKind) -> Begun {
-        if kind == JobKind::Restart {
+        if kind == JobKind::Restart && !self.restarts_together(name) {
             self.set_operation(name, Some(Operation::Rolling { next: 0, current: None }));
             return self.roll(name);
         }
@@ -97,6 +98,13 @@ impl Engine {
         }
         self.set_operation(name, Some(Operation::Together { pending, failed: false }));
         Begun::Pending
+    }
+
+    fn restarts_together(&self, name: &UnitName) -> bool {
+        let first = self.nodes.get(name).and_then(|node| node.group()?.slots.first());
+        first.is_some_and(|slot| {
+            self.nodes.contains_key(slot) && self.restart_mode(slot) == RestartMode::StopFirst
+        })
     }
 
     fn concerns(&self, slot: &UnitName, kind: JobKind) -> bool {

@@ -380,7 +380,8 @@ impl Engine {
             (Machine::Socket(_), JobKind::Stop) => self.socket_stop(name),
             (Machine::Socket(_), JobKind::Restart) => self.socket_restart(name),
             (Machine::Service(_), JobKind::Start) => self.service_start(name),
-            (Machine::Service(_), JobKind::Stop | JobKind::Restart) => self.service_stop(name),
+            (Machine::Service(_), JobKind::Stop) => self.service_stop(name),
+            (Machine::Service(_), JobKind::Restart) => self.service_restart(name),
             (Machine::Service(_), JobKind::Reload) => self.service_reload(name),
             (Machine::Target(_), JobKind::Start) => self.target_set(name, true),
             (Machine::Target(_), JobKind::Stop) => self.target_set(name, false),
@@ -390,7 +391,7 @@ impl Engine {
     }
 
     /// The unit of a restart job is down: what is left of the job is a start, and takes its turn as one.
-    fn become_start(&mut self, id: JobId) {
+    pub(crate) fn become_start(&mut self, id: JobId) {
         if let Some(job) = self.jobs.get_mut(&id) {
             job.kind = JobKind::Start;
         }

@@ -32,4 +32,4 @@ pub use node::{ActiveState, Stamps};
 pub use saved::{SavedProcess, SavedUnit, UnitToSave};
 pub use service::{ServiceResult, commands};
 pub use socket::SocketResult;
-pub use view::{GroupView, JobView, MachineView, ServiceView, SlotView, SocketView, UnitView};
+pub use view::{GroupView, JobView, MachineView, OtherView, ServiceView, SlotView, SocketView, UnitView};

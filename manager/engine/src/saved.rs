@@ -13,7 +13,7 @@ use crate::event::{Action, ExitStatus, KillScope, SpawnError};
 use crate::ids::{FdId, ProcessId, Time};
 use crate::job::JobKind;
 use crate::node::{Machine, Stamps};
-use crate::service::Service;
+use crate::service::{OtherToSave, SavedOther, Service};
 use crate::socket::Socket;
 use crate::target::Target;
 
@@ -28,6 +28,8 @@ pub struct UnitToSave<'a> {
     deadline: Option<Time>,
     stamps: Stamps,
     job: Option<SavedJob>,
+    /// With its unit, since the two change places: what is saved of one must fit the other.
+    other: Option<OtherToSave<'a>>,
 }
 
 /// The variants of [`SavedMachine`], in that order.
@@ -47,6 +49,7 @@ pub struct SavedUnit {
     deadline: Option<Time>,
     stamps: Stamps,
     job: Option<SavedJob>,
+    other: Option<Box<SavedOther>>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -105,7 +108,8 @@ impl Engine {
             Machine::Group(_) => MachineToSave::Group,
             Machine::Target(target) => MachineToSave::Target(*target),
         };
-        Some(UnitToSave { name, machine, deadline: node.deadline, stamps: node.stamps, job })
+        let other = self.other_to_save(name);
+        Some(UnitToSave { name, machine, deadline: node.deadline, stamps: node.stamps, job, other })
     }
 
     /// Takes up the state that an earlier manager left, in an engine that is fresh. `held` are the descriptors that are still there.
@@ -154,7 +158,12 @@ impl Engine {
         let mut is_stranded = false;
         match saved.machine {
             SavedMachine::Socket(old) => self.restore_socket(&name, *old, held),
-            SavedMachine::Service(old) => is_stranded = self.restore_service(&name, *old, held),
+            SavedMachine::Service(old) => {
+                is_stranded = self.restore_service(&name, *old, held);
+                if let Some(other) = saved.other {
+                    self.restore_other(&name, *other);
+                }
+            }
             // A group is the sum of its instances.
             SavedMachine::Group => {}
             SavedMachine::Target(old) => {
@@ -203,9 +212,6 @@ impl Engine {
 
     /// True when it has lost the connection that it was to serve.
     fn restore_service(&mut self, name: &UnitName, mut old: Service, held: &BTreeSet<FdId>) -> bool {
-        for child in [old.main, old.control].into_iter().flatten() {
-            self.processes.insert(child.process, name.clone());
-        }
         let fd = old.served.as_ref().and_then(|served| served.fd);
         let lost = fd.is_some_and(|fd| !held.contains(&fd));
         if let Some(served) = old.served.as_mut().filter(|_| lost) {
@@ -214,7 +220,8 @@ impl Engine {
         let service = self.service_mut(name);
         old.seat = service.seat.take();
         *service = old;
-        lost && service.has_lost_connection()
+        self.claim_processes(name);
+        lost && self.service(name).has_lost_connection()
     }
 
     fn restore_job(&mut self, name: &UnitName, saved: SavedJob) {

@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::event::{Action, PassedFd};
 use crate::group::Group;
 use crate::ids::{FdId, ProcessId};
+use crate::job::JobKind;
 use crate::names::Names;
 use crate::node::{ActiveState, Links, Machine};
 use crate::service::Seat;
@@ -159,6 +160,11 @@ impl Engine {
         Some((service, self.nodes.get(service)?.group()?))
     }
 
+    /// How many instances a group has.
+    pub(crate) fn group_size(&self, group: &UnitName) -> usize {
+        self.nodes.get(group).and_then(|node| node.group()).map_or(0, |group| group.slots.len())
+    }
+
     /// The instance in `slot` of what `socket` starts.
     pub(crate) fn slot_instance(&self, socket: &UnitName, slot: u32) -> Option<UnitName> {
         self.group_of_socket(socket)?.1.slots.get(slot as usize).cloned()
@@ -174,6 +180,7 @@ impl Engine {
             return vec![PassedFd { fd, name: named.unwrap_or_else(|| "connection".to_owned()) }];
         }
         let seat = self.service(name).seat.clone();
+        let name = &self.nodes[name].unit.name;
         let unit = seat.as_ref().map_or(name, |seat| &seat.group);
         let sockets: BTreeSet<&UnitName> =
             self.links(unit).triggered_by.iter().chain(&self.links(name).triggered_by).collect();
@@ -195,15 +202,22 @@ impl Engine {
     }
 
     /// Whether a process that was started before `process` has this descriptor as well: a sibling, of a listener that all instances
-    /// of a group share.
+    /// of a group share, or the generation before.
     pub fn is_in_use(&self, fd: FdId, process: ProcessId) -> bool {
         let Some(socket) = self.listeners.get(&fd) else { return false };
-        let is_shared = self.open_ports(socket).any(|port| port.fd == fd && port.slot.is_none());
+        let Some(port) = self.open_ports(socket).find(|port| port.fd == fd) else { return false };
         let earlier = |instance: &UnitName| {
             let service = self.nodes.get(instance).and_then(|node| node.service());
             service.and_then(|service| service.main).is_some_and(|main| main.process < process)
         };
-        is_shared && self.group_of_socket(socket).is_some_and(|(_, group)| group.slots.iter().any(earlier))
+        let in_either = |instance: &UnitName| {
+            earlier(instance) || self.other_generation(instance).is_some_and(|other| earlier(&other))
+        };
+        match (port.slot, self.group_of_socket(socket)) {
+            (Some(slot), _) => self.slot_instance(socket, slot).is_some_and(|instance| in_either(&instance)),
+            (None, Some((_, group))) => group.slots.iter().any(in_either),
+            (None, None) => self.links(socket).triggers.as_ref().is_some_and(in_either),
+        }
     }
 
     // --- rotation ---
@@ -262,7 +276,16 @@ impl Engine {
             .get(instance)
             .and_then(|node| node.service())
             .is_some_and(|service| service.takes_connections());
-        ready && !self.is_stopping_by_job(instance)
+        ready && !self.is_leaving(instance)
+    }
+
+    /// A job takes it down: a stop, or a restart in which its place is empty for a while.
+    fn is_leaving(&self, instance: &UnitName) -> bool {
+        match self.job_of(instance).map(|job| job.kind) {
+            Some(JobKind::Stop) => true,
+            Some(JobKind::Restart) => !self.restart_overlaps(instance),
+            Some(JobKind::Start | JobKind::Reload) | None => false,
+        }
     }
 
     pub(crate) fn links(&self, name: &UnitName) -> &Links {

@@ -9,7 +9,7 @@ use crate::event::{ExitStatus, Port};
 use crate::ids::{JobId, Time};
 use crate::job::JobKind;
 use crate::node::{ActiveState, Machine, Node, Stamps};
-use crate::service::ServiceResult;
+use crate::service::{ServiceResult, is_other};
 use crate::socket::SocketResult;
 
 /// A unit as clients see it.
@@ -96,6 +96,23 @@ pub struct ServiceView<'a> {
     pub seat: Option<(&'a UnitName, u32)>,
     /// The client it serves, where it serves one connection.
     pub peer: Option<String>,
+    /// Starts so far; `SOCKMGR_GENERATION`.
+    pub generation: u32,
+    /// The generation beside it, if there is one.
+    pub other: Option<OtherView>,
+}
+
+/// Another generation of a service, beside the one that serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherView {
+    /// Its main process, 0 while there is none.
+    pub main_pid: u32,
+    /// Its number.
+    pub generation: u32,
+    /// Its sub state.
+    pub state: &'static str,
+    /// It is on its way out; else on its way in.
+    pub is_outgoing: bool,
 }
 
 /// A group at run time.
@@ -162,7 +179,7 @@ impl Engine {
 
     /// The names of all units, sorted.
     pub fn unit_names(&self) -> impl Iterator<Item = &UnitName> {
-        self.nodes.keys()
+        self.nodes.keys().filter(|name| !is_other(name))
     }
 
     /// All jobs, oldest first.
@@ -177,7 +194,9 @@ impl Engine {
 
     /// The unit whose main or control process this is.
     pub fn unit_of_pid(&self, pid: u32) -> Option<&UnitName> {
-        self.processes.get(self.pids.get(&pid)?)
+        let known = self.processes.get(self.pids.get(&pid)?)?;
+        // Of another generation, its unit; `nodes` has the name to borrow.
+        Some(&self.nodes.get(known)?.unit.name)
     }
 
     /// The open listeners of a socket unit.
@@ -214,7 +233,11 @@ impl Engine {
                 n_refused: socket.n_refused,
                 slots: self.slot_count(name),
             }),
-            Machine::Service(service) => MachineView::Service(service.view()),
+            Machine::Service(service) => {
+                let mut view = service.view();
+                view.other = self.other_generation(name).and_then(|other| self.other_view(&other));
+                MachineView::Service(view)
+            }
             Machine::Group(group) => {
                 let slots = group
                     .slots
@@ -225,6 +248,16 @@ impl Engine {
                 MachineView::Group(GroupView { slots, up: group.up(&self.nodes) })
             }
         }
+    }
+
+    fn other_view(&self, other: &UnitName) -> Option<OtherView> {
+        let service = self.nodes.get(other)?.service()?;
+        Some(OtherView {
+            main_pid: service.main.and_then(|main| main.pid).unwrap_or(0),
+            generation: service.generation,
+            state: service.sub_state(),
+            is_outgoing: service.active_state() == ActiveState::Deactivating,
+        })
     }
 
     fn slot_view<'a>(&'a self, instance: &'a UnitName, number: u32) -> Option<SlotView<'a>> {

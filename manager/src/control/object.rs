@@ -9,7 +9,7 @@ use sockmgr_unit::{UnitName, UnitType};
 use super::error::{BusError, ErrorName};
 use super::interface::Interface;
 use super::subject::{Subject, UnitSubject};
-use super::{Core, group, job, manager, path, service, socket, standard, unit};
+use super::{Core, generation, group, job, manager, path, service, socket, standard, unit};
 
 /// What a path stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub(super) fn unit_interfaces(engine: &Engine, name: &UnitName) -> Vec<&'static 
             interfaces.push(&service::INTERFACE);
             if group::is_group(engine, name) {
                 interfaces.push(&group::INTERFACE);
+            } else {
+                interfaces.push(&generation::INTERFACE);
             }
         }
         UnitType::Socket => interfaces.push(&socket::INTERFACE),

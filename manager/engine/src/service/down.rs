@@ -3,7 +3,7 @@
 use sockmgr_unit::UnitName;
 use sockmgr_unit::value::{KillMode, Restart, Span};
 
-use super::{Child, SIGKILL, ServiceResult, ServiceState};
+use super::{Child, SIGKILL, ServiceResult, ServiceState, is_other};
 use crate::command::{Command, JobMode, Verb};
 use crate::engine::Engine;
 use crate::event::{ExecList, KillScope};
@@ -79,16 +79,31 @@ impl Engine {
         let result = self.service(name).result;
         // Asked before the state changes: that ends a stop job, which is what forbids the restart.
         let restarts = self.shall_restart(name, result);
+        if self.goes_on_in_other(name, restarts) {
+            return;
+        }
         let down = if result == ServiceResult::Success { ServiceState::Dead } else { ServiceState::Failed };
         self.set_service_state(name, down);
         if result != ServiceResult::Success {
-            self.log_error(name, format!("failed: {}", result.as_str()));
+            self.log_failure(name, result);
         }
         if restarts {
             let delay = self.service_unit(name).service.restart_sec;
             self.set_service_state(name, ServiceState::AutoRestart);
             self.set_deadline(name, self.now.after(delay));
             self.log_info(name, format!("restarting in {delay}"));
+        }
+    }
+
+    fn log_failure(&mut self, name: &UnitName, result: ServiceResult) {
+        let result = result.as_str();
+        match is_other(name) {
+            // The unit itself goes on.
+            true => {
+                let generation = self.service(name).generation;
+                self.log_warning(name, format!("generation {generation} ended: {result}"));
+            }
+            false => self.log_error(name, format!("failed: {result}")),
         }
     }
 
@@ -104,7 +119,7 @@ impl Engine {
     /// systemd.service(5), the table under `Restart=`. An instance belongs to its slot: it comes back unless told otherwise.
     fn shall_restart(&self, name: &UnitName, result: ServiceResult) -> bool {
         let service = self.service(name);
-        if self.is_stopping_by_job(name) || service.is_per_connection() {
+        if self.is_stopping_by_job(name) || service.is_per_connection() || is_other(name) {
             return false;
         }
         let default = if service.seat.is_some() { Restart::Always } else { Restart::No };

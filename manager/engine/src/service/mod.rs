@@ -1,13 +1,15 @@
 //! The service machine: what it keeps, and what jobs ask of it. The way up is in `up`, what processes do on their own in
-//! `processes`, the way down and its timeouts in `down`.
+//! `processes`, the way down and its timeouts in `down`, two generations side by side in `overlap`.
 //!
 //! Never here: how a process is made or signalled. Invariant: a service has at most one main and one control process, and each
 //! of them is in `Engine::processes` until its end was reported or the unit let go of it.
 
 mod down;
+mod overlap;
 mod processes;
 mod up;
 
+pub(crate) use overlap::{OtherToSave, SavedOther, is_other, unit_of_other};
 pub(crate) use processes::Early;
 
 use serde::{Deserialize, Serialize};
@@ -245,6 +247,8 @@ impl Service {
             n_restarts: self.n_restarts,
             seat: self.seat.as_ref().map(|seat| (&seat.group, seat.slot)),
             peer: self.served.as_ref().map(|served| peer_text(&served.peer)),
+            generation: self.generation,
+            other: None,
         }
     }
 
@@ -302,7 +306,10 @@ impl Engine {
         if service.result == ServiceResult::Success {
             service.result = ServiceResult::StartLimitHit;
         }
-        if service.seat.is_some() && self.settings.default_limit_action == LimitAction::Pause {
+        if service.seat.is_some()
+            && !is_other(name)
+            && self.settings.default_limit_action == LimitAction::Pause
+        {
             // A slot belongs to its group: it waits out the limit instead of giving up.
             self.log_warning(name, "started too often; waiting until its start limit allows more".to_owned());
             self.set_service_state(name, ServiceState::AutoRestart);
@@ -330,6 +337,9 @@ impl Engine {
     pub(crate) fn service_stop(&mut self, name: &UnitName) -> Begun {
         // Out of rotation first: new connections go elsewhere before the instance hears of its end.
         self.refresh_rotation_of(name);
+        if let Some(other) = self.other_generation(name) {
+            self.service_stop(&other);
+        }
         match self.service(name).state {
             ServiceState::Dead | ServiceState::Failed => Begun::Done,
             ServiceState::AutoRestart => {
@@ -384,6 +394,9 @@ impl Engine {
     }
 
     pub(crate) fn kill_processes(&mut self, name: &UnitName, who: KillWho, signal: i32) {
+        if let Some(other) = self.other_generation(name).filter(|_| who == KillWho::All) {
+            self.kill_processes(&other, who, signal);
+        }
         let Some(service) = self.nodes.get(name).and_then(|node| node.service()) else { return };
         let (main, control) = (service.main, service.control);
         let targets = match who {

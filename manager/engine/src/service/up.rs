@@ -44,7 +44,10 @@ impl Engine {
 
     fn environment(&self, name: &UnitName) -> Vec<(&'static str, String)> {
         let service = self.service(name);
-        let mut environment = vec![("SOCKMGR_UNIT", name.to_string())];
+        let mut environment = vec![
+            ("SOCKMGR_UNIT", self.nodes[name].unit.name.to_string()),
+            ("SOCKMGR_GENERATION", service.generation.to_string()),
+        ];
         if let Some(seat) = &service.seat {
             let count = self
                 .nodes
@@ -53,7 +56,6 @@ impl Engine {
                 .map_or(0, |group| group.slots.len());
             environment.push(("SOCKMGR_INSTANCE", (seat.slot + 1).to_string()));
             environment.push(("SOCKMGR_INSTANCES", count.to_string()));
-            environment.push(("SOCKMGR_GENERATION", service.generation.to_string()));
         }
         if let Some(Served { peer: Peer::Inet { remote, .. }, .. }) = service.served.as_deref() {
             environment.push(("REMOTE_ADDR", remote.ip().to_canonical().to_string()));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sockmgr_engine::{ActiveState, Engine, FdId, JobId, JobKind, MachineView, Port, SocketView, UnitView};
-use sockmgr_unit::value::{LimitAction, ServiceType};
+use sockmgr_unit::value::{LimitAction, RestartMode, ServiceType};
 use sockmgr_unit::{UnitName, UnitType};
 
 use crate::kernel::Fate;
@@ -76,10 +76,13 @@ impl World {
         let MachineView::Group(group) = group.machine else { panic!("slots without a group") };
         let ready = |index: usize| {
             let slot = &group.slots[index];
-            let leaves = engine
-                .unit(slot.instance)
-                .and_then(|view| view.job)
-                .is_some_and(|(_, kind)| matches!(kind, JobKind::Stop | JobKind::Restart));
+            let instance = engine.unit(slot.instance).expect("slots have instances");
+            let mode = instance.unit.service().and_then(|unit| unit.service.restart_mode);
+            let leaves = match instance.job {
+                Some((_, JobKind::Stop)) => true,
+                Some((_, JobKind::Restart)) => mode != Some(RestartMode::Overlap),
+                Some((_, JobKind::Start | JobKind::Reload)) | None => false,
+            };
             matches!(slot.state, "running" | "reload") && slot.main_pid != 0 && !leaves
         };
         let live: Vec<u32> =

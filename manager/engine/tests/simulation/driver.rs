@@ -10,7 +10,7 @@ use sockmgr_unit::UnitName;
 
 use crate::keeper::{Message, Order};
 use crate::kernel::{Fate, Listener};
-use crate::support::save;
+use crate::support::{name, save};
 use crate::world::World;
 
 impl World {
@@ -232,13 +232,14 @@ impl World {
     ) -> Option<Event> {
         self.assert_known(&unit);
         let is_main = list == ExecList::Start;
-        let twin = self.mains.iter().find(|(_, (other, main))| *other == unit && *main == is_main);
-        assert!(twin.is_none(), "{unit} has a process of that kind already: {twin:?}");
+        let unit_itself = unit_of_generation(&unit);
+        let others = self.mains.values().filter(|(other, main)| *other == unit_itself && *main == is_main);
+        assert!(others.count() < 2, "{unit} has a process of that kind in each of two generations already");
         if self.keeper.faults && self.rng.percent(2) {
             let error = SpawnError { exit_code: 0, text: "no memory".to_owned(), resources: true };
             return Some(Event::SpawnFailed { process, error });
         }
-        self.mains.insert(process, (unit.clone(), is_main));
+        self.mains.insert(process, (unit_itself, is_main));
         let mut order = Order {
             process,
             service: self.service_type(&unit),
@@ -282,4 +283,9 @@ impl World {
             Notice::UnitNew(_) | Notice::Log { .. } => {}
         }
     }
+}
+
+/// Another generation of a unit is started under a name of its own.
+fn unit_of_generation(unit: &UnitName) -> UnitName {
+    name(&unit.as_str().replace("@@other", "").replace("@other", ""))
 }

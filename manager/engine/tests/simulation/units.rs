@@ -30,6 +30,8 @@ pub(crate) fn text(version: usize) -> String {
     let (instances, restart, connections) =
         [(3, "no", 3), (2, "on-failure", 1), (4, "always", 5)][version % 3];
     let extra = if version % 3 == 1 { "" } else { ONCE };
+    // What the manager chooses itself is rolling for `web`, and overlap for `http`.
+    let mode = ["", "RestartMode=overlap\n", "RestartMode=stop-first\n"][version % 3];
     let stop = if version % 3 == 2 { "ExecStop=/bin/stop\n" } else { "" };
     format!(
         "
@@ -43,7 +45,7 @@ Instances={instances}
 Type=notify
 ExecStart=/bin/web
 ExecReload=/bin/reload
-{stop}TimeoutStartSec=2s
+{mode}{stop}TimeoutStartSec=2s
 TimeoutStopSec=1s
 -- shared.socket
 [Socket]
@@ -80,7 +82,7 @@ After=db.service
 ExecStart=/bin/always
 ExecStop=/bin/stop
 Restart=always
-RestartSec=200ms
+{mode}RestartSec=200ms
 KillMode=mixed
 TimeoutStartSec=2s
 TimeoutStopSec=1s

@@ -12,6 +12,7 @@ mod groups;
 mod jobs;
 mod limits;
 mod manager_restart;
+mod overlap;
 mod processes;
 mod reload;
 mod services;

@@ -182,6 +182,12 @@ impl View {
         if let Some(text) = self.pids(properties) {
             lines.field(if has_main(properties) { "Main PID" } else { "Cntrl PID" }, &text);
         }
+        for (title, name) in [("Outgoing PID", "OutgoingPID"), ("Incoming PID", "IncomingPID")] {
+            match properties.u32(name) {
+                0 => {}
+                pid => lines.field(title, &living(pid)),
+            }
+        }
         if !properties.text("StatusText").is_empty() {
             lines.field("Status", &format!("\"{}\"", properties.text("StatusText")));
         }

@@ -2,7 +2,7 @@
 
 use super::SocketNames;
 use crate::directive::section;
-use crate::value::{ExecCommand, NotifyAccess, Restart, ServiceType, Span};
+use crate::value::{ExecCommand, NotifyAccess, Restart, RestartMode, ServiceType, Span};
 
 section! {
     /// The directives of `[Service]` that say what a service is.
@@ -39,6 +39,10 @@ section! {
         restart_sec: Span = Span::from_millis(100) => "RestartUSec" {
             "RestartSec": "How long to wait before a restart by itself; default 100ms";
         }
+        /// How a restart on request goes; `None`: the engine chooses.
+        restart_mode: Option<RestartMode> = None => ("RestartMode" own) {
+            "RestartMode": "How to restart on request: overlap (next process ready before this one stops), rolling (one instance at a time), stop-first";
+        }
         /// Time allowed for the start. Loading fills in the default; `None` only in a section that was not loaded.
         timeout_start_sec: Option<Span> = None => "TimeoutStartUSec" {
             "TimeoutStartSec" | "TimeoutSec": "Time allowed for the start; 0 or infinity: any; default 90s, none for oneshot";
@@ -70,6 +74,11 @@ impl ServiceSection {
     /// When to start again: never, unless it was set.
     pub fn effective_restart(&self) -> Restart {
         self.restart.unwrap_or(Restart::No)
+    }
+
+    /// Whether it is known when the service is ready to serve, and not only that it runs.
+    pub fn tells_readiness(&self) -> bool {
+        self.type_ == ServiceType::Notify
     }
 
     /// Who may send notifications: the main process of a `Type=notify` service, else nobody, unless it was set.

@@ -113,6 +113,19 @@ choice! {
 }
 
 choice! {
+    /// How a service is restarted on request.
+    pub enum RestartMode = "one of overlap, rolling, stop-first" {
+        /// The next process is started beside the one that runs, which is stopped once the other is ready.
+        Overlap = "overlap",
+        /// One instance after the other: no new connections, what is queued is served, stop, start.
+        Rolling = "rolling",
+        /// Stopped, then started; all instances of a group at once.
+        StopFirst = "stop-first",
+    }
+    unsupported "normal" "direct"
+}
+
+choice! {
     /// Whose notifications are heard (systemd.service(5), `NotifyAccess=`).
     pub enum NotifyAccess = "one of none, main, exec, all" {
         /// Nobody's.
@@ -184,7 +197,7 @@ choice! {
     }
 }
 
-plain_scalar! { ServiceType Restart NotifyAccess Distribute Steering LimitAction }
+plain_scalar! { ServiceType Restart RestartMode NotifyAccess Distribute Steering LimitAction }
 
 impl Scalar for KillMode {
     const FORM: &'static str = Self::WORDS;
