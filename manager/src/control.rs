@@ -7,8 +7,8 @@
 mod bus;
 mod dispatch;
 mod error;
-mod glob;
 mod generation;
+mod glob;
 mod group;
 mod hub;
 mod interface;

@@ -108,7 +108,7 @@ const SOCKET: &str = "ListenFIFO ListenSpecial ListenNetlink ListenMessageQueue 
 
 /// systemd.service(5)
 const SERVICE: &str = "ExitType PIDFile BusName ExecCondition ExecStopPost ExecReloadPost RestartSteps RestartMaxDelaySec \
-    RestartMode TimeoutAbortSec TimeoutStartFailureMode TimeoutStopFailureMode RuntimeMaxSec RuntimeRandomizedExtraSec \
+    TimeoutAbortSec TimeoutStartFailureMode TimeoutStopFailureMode RuntimeMaxSec RuntimeRandomizedExtraSec \
     WatchdogSec SuccessExitStatus RestartPreventExitStatus RestartForceExitStatus RootDirectoryStartOnly \
     PermissionsStartOnly FileDescriptorStoreMax FileDescriptorStorePreserve USBFunctionDescriptors USBFunctionStrings \
     OOMPolicy OpenFile ReloadSignal RefreshOnReload GuessMainPID StartLimitAction FailureAction RebootArgument";

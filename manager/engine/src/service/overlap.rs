@@ -155,16 +155,18 @@ impl Engine {
     /// It will not get ready. After the change of places there is no such job any more.
     fn next_failed(&mut self, name: &UnitName) {
         if self.active_state(name).is_up() && self.end_restart(name, JobResult::Failed) {
-            self.log_error(name, "its next generation did not get ready; the one that runs goes on".to_owned());
+            self.log_error(
+                name,
+                "its next generation did not get ready; the one that runs goes on".to_owned(),
+            );
         }
     }
 
     /// Ends the restart job that the overlap is for; false when there is none.
     fn end_restart(&mut self, name: &UnitName, result: JobResult) -> bool {
         let job = self.nodes.get(name).and_then(|node| node.job);
-        let id = job.filter(|id| {
-            self.jobs.get(id).is_some_and(|job| job.running && job.kind == JobKind::Restart)
-        });
+        let id =
+            job.filter(|id| self.jobs.get(id).is_some_and(|job| job.running && job.kind == JobKind::Restart));
         if let Some(id) = id {
             self.finish_job(id, result);
         }

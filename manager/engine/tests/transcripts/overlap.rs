@@ -99,7 +99,10 @@ fn check_http(units: &str, script: &str, expected: expect_test::Expect) {
 
 #[test]
 fn the_next_generation_is_ready_before_the_former_is_told_to_stop() {
-    check_http(HTTP, "plan http.service ExecStart lingers; restart http.service; ready http@@other.service", expect![[r#"
+    check_http(
+        HTTP,
+        "plan http.service ExecStart lingers; restart http.service; ready http@@other.service",
+        expect![[r#"
         > plan http.service ExecStart lingers
         > restart http.service
           job 3: restart http.service
@@ -113,12 +116,16 @@ fn the_next_generation_is_ready_before_the_former_is_told_to_stop() {
           run http@@other.service ExecStop $MAINPID=102
           SIGTERM to http.service ExecStart (Session)
           SIGTERM to http.service ExecStart (Group)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_next_generation_that_ends_too_early_fails_the_job_alone() {
-    check_http(HTTP, "restart http.service; exit http@@other.service 1; restart http.service", expect![[r#"
+    check_http(
+        HTTP,
+        "restart http.service; exit http@@other.service 1; restart http.service",
+        expect![[r#"
         > restart http.service
           job 3: restart http.service
           Info: http.service: starting its next generation beside it
@@ -135,12 +142,16 @@ fn a_next_generation_that_ends_too_early_fails_the_job_alone() {
           Info: http.service: starting its next generation beside it
           run http@@other.service ExecStartPre
           run http@@other.service ExecStart http.socket=http.socket:0
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_next_generation_that_is_never_ready_is_killed_alone() {
-    check_http(HTTP, "plan http@@other.service ExecStart ignores-signals; restart http.service; wait 20s", expect![[r#"
+    check_http(
+        HTTP,
+        "plan http@@other.service ExecStart ignores-signals; restart http.service; wait 20s",
+        expect![[r#"
         > plan http@@other.service ExecStart ignores-signals
         > restart http.service
           job 3: restart http.service
@@ -158,12 +169,16 @@ fn a_next_generation_that_is_never_ready_is_killed_alone() {
           SIGKILL to http@@other.service ExecStart (Session)
           SIGTERM to http@@other.service ExecStart (Group)
           Warning: http.service: generation 2 ended: timeout
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_next_generation_that_cannot_be_run_fails_the_job_alone() {
-    check_http(BARE, "plan http@@other.service ExecStart cannot-exec; restart http.service", expect![[r#"
+    check_http(
+        BARE,
+        "plan http@@other.service ExecStart cannot-exec; restart http.service",
+        expect![[r#"
         > plan http@@other.service ExecStart cannot-exec
         > restart http.service
           job 3: restart http.service
@@ -174,12 +189,16 @@ fn a_next_generation_that_cannot_be_run_fails_the_job_alone() {
           Warning: http.service: generation 2 ended: exit-code
           job 3: failed (http.service)
           Error: http.service: its next generation did not get ready; the one that runs goes on
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn its_commands_before_the_start_may_fail_too() {
-    check_http(HTTP, "plan http@@other.service ExecStartPre exits-1; restart http.service", expect![[r#"
+    check_http(
+        HTTP,
+        "plan http@@other.service ExecStartPre exits-1; restart http.service",
+        expect![[r#"
         > plan http@@other.service ExecStartPre exits-1
         > restart http.service
           job 3: restart http.service
@@ -189,12 +208,16 @@ fn its_commands_before_the_start_may_fail_too() {
           Warning: http.service: generation 2 ended: exit-code
           job 3: failed (http.service)
           Error: http.service: its next generation did not get ready; the one that runs goes on
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_crash_while_the_next_generation_starts_makes_that_the_unit() {
-    check_http(BARE, "restart http.service; dies http.service SIGSEGV; ready http@@other.service", expect![[r#"
+    check_http(
+        BARE,
+        "restart http.service; dies http.service SIGSEGV; ready http@@other.service",
+        expect![[r#"
         > restart http.service
           job 3: restart http.service
           Info: http.service: starting its next generation beside it
@@ -208,7 +231,8 @@ fn a_crash_while_the_next_generation_starts_makes_that_the_unit() {
           job 3: done (http.service)
           Info: http.service: running (pid 102)
           http.service: start -> running
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -258,7 +282,10 @@ fn a_crash_of_the_new_one_that_does_not_come_back_ends_the_unit_with_the_former(
 
 #[test]
 fn a_stop_while_the_next_generation_starts_stops_both() {
-    check_http(HTTP, "restart http.service; stop http.service", expect![[r#"
+    check_http(
+        HTTP,
+        "restart http.service; stop http.service",
+        expect![[r#"
         > restart http.service
           job 3: restart http.service
           Info: http.service: starting its next generation beside it
@@ -278,7 +305,8 @@ fn a_stop_while_the_next_generation_starts_stops_both() {
           watch http.socket:0
           http.service: stop-sigterm -> dead
           http.socket: running -> listening
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -328,7 +356,10 @@ fn a_second_restart_waits_for_the_former_generation_to_finish() {
 
 #[test]
 fn a_kill_of_all_reaches_both_generations() {
-    check_http(BARE, "restart http.service; kill http.service main SIGHUP; kill http.service all SIGHUP", expect![[r#"
+    check_http(
+        BARE,
+        "restart http.service; kill http.service main SIGHUP; kill http.service all SIGHUP",
+        expect![[r#"
         > restart http.service
           job 3: restart http.service
           Info: http.service: starting its next generation beside it
@@ -338,7 +369,8 @@ fn a_kill_of_all_reaches_both_generations() {
         > kill http.service all SIGHUP
           SIGHUP to http@@other.service ExecStart (Session)
           SIGHUP to http.service ExecStart (Session)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -366,7 +398,10 @@ fn the_manager_dies_while_the_next_generation_starts() {
 
 #[test]
 fn the_next_generation_fails_while_there_is_no_manager() {
-    check_http(BARE, "restart http.service; manager-dies; exit http@@other.service 1; manager-returns", expect![[r#"
+    check_http(
+        BARE,
+        "restart http.service; manager-dies; exit http@@other.service 1; manager-returns",
+        expect![[r#"
         > restart http.service
           job 3: restart http.service
           Info: http.service: starting its next generation beside it
@@ -380,7 +415,8 @@ fn the_next_generation_fails_while_there_is_no_manager() {
           Warning: http.service: generation 2 ended: exit-code
           job 1: failed (http.service)
           Error: http.service: its next generation did not get ready; the one that runs goes on
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -522,7 +558,10 @@ fn a_start_limit_counts_restarts_that_overlap() {
 
 #[test]
 fn everything_stops_with_both_generations() {
-    check_http(BARE, "restart http.service; stop-all", expect![[r#"
+    check_http(
+        BARE,
+        "restart http.service; stop-all",
+        expect![[r#"
         > restart http.service
           job 3: restart http.service
           Info: http.service: starting its next generation beside it
@@ -542,5 +581,6 @@ fn everything_stops_with_both_generations() {
           SIGTERM to http.service ExecStart (Group)
           job 5: done (http.service)
           http.service: stop-sigterm -> dead
-    "#]]);
+    "#]],
+    );
 }

@@ -21,7 +21,8 @@ pub mod word;
 
 pub use address::{Listen, ListenAddress, ListenKind, ScopedAddress};
 pub use choice::{
-    BindIpv6Only, Distribute, Instances, KillMode, LimitAction, NotifyAccess, Restart, RestartMode, ServiceType, Steering,
+    BindIpv6Only, Distribute, Instances, KillMode, LimitAction, NotifyAccess, Restart, RestartMode,
+    ServiceType, Steering,
 };
 pub use environment::{EnvironmentFile, EnvironmentFileError, is_variable_name, parse_environment_file};
 pub use error::ValueError;
