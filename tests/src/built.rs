@@ -45,8 +45,10 @@ pub fn directory() -> &'static Path {
 
 /// cargo builds the programs of other packages for `cargo test --workspace` only in part, so it is asked to.
 fn build() -> PathBuf {
-    let own = std::env::current_exe().expect("a test knows its own program");
-    let directory = own.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").to_path_buf();
+    let own = std::env::current_exe().expect("a program knows its own file");
+    // Tests lie in target/PROFILE/deps, programs in target/PROFILE.
+    let above = own.ancestors().skip(1).find(|directory| !directory.ends_with("deps"));
+    let directory = above.expect("a program lies in a directory").to_path_buf();
     let target = directory.parent().expect("a profile lies in the target directory");
     let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
     cargo.args(["build", "--quiet", "--workspace", "--bins", "--examples", "--target-dir"]).arg(target);

@@ -22,6 +22,7 @@ use nix::sched::{CloneFlags, setns};
 
 use crate::wait::until_within;
 pub use exchange::Exchange;
+use pace::Pace;
 pub use report::{End, Loss, Report};
 
 /// How long a client waits for its answer.
@@ -45,6 +46,7 @@ pub struct Plan {
     rate: u32,
     exchange: Exchange,
     total: u64,
+    bursts: Option<pace::Bursts>,
     patience: Duration,
     sources: Option<Sources>,
     namespace: Option<Arc<OwnedFd>>,
@@ -84,8 +86,8 @@ impl Plan {
             }
             Server::Tcp(_) | Server::Udp(..) | Server::Unix(_) => None,
         };
-        let (exchange, total, patience) = (Exchange::Witness, u64::MAX, PATIENCE);
-        Self { server, rate, exchange, total, patience, sources, namespace: None }
+        let (exchange, total, bursts, patience) = (Exchange::Witness, u64::MAX, None, PATIENCE);
+        Self { server, rate, exchange, total, bursts, patience, sources, namespace: None }
     }
 
     /// To servers of another protocol.
@@ -99,6 +101,13 @@ impl Plan {
     #[must_use]
     pub fn total(mut self, total: u64) -> Self {
         self.total = total;
+        self
+    }
+
+    /// After every so many there is silence, for about that long.
+    #[must_use]
+    pub fn bursts(mut self, length: u32, silence: Duration) -> Self {
+        self.bursts = Some(pace::Bursts { length, silence });
         self
     }
 
@@ -129,6 +138,10 @@ impl Plan {
         let shared = Arc::new(Shared::default());
         let seen = Arc::clone(&shared);
         Load { shared, thread: std::thread::spawn(move || self.run(&seen)) }
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::new(self.rate, self.total, self.bursts)
     }
 
     /// Runs it to its end in this thread, which stays in the namespace.

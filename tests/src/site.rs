@@ -10,11 +10,14 @@ use tempfile::TempDir;
 
 use crate::built;
 
+/// The user and the group `nobody`, everywhere.
+const NOBODY: u32 = 65534;
+
 /// A temporary directory with `units`, `run` and whatever a test puts there, and an address of 127.0.0.0/8.
 #[derive(Debug)]
 pub struct Site {
     directory: TempDir,
-    host: Ipv4Addr,
+    host: IpAddr,
 }
 
 impl Default for Site {
@@ -30,8 +33,17 @@ impl Site {
     /// When no temporary directory can be made.
     #[must_use]
     pub fn new() -> Self {
+        Self::at(IpAddr::V4(own_host()))
+    }
+
+    /// An empty one with another address.
+    ///
+    /// # Panics
+    /// When no temporary directory can be made.
+    #[must_use]
+    pub fn at(host: IpAddr) -> Self {
         let directory = tempfile::Builder::new().prefix("sockmgr-").tempdir().expect("a temporary directory");
-        let site = Self { directory, host: own_host() };
+        let site = Self { directory, host };
         // Others pass through: some services run as other users.
         site.mode("", 0o755);
         site.make("units", 0o755);
@@ -54,6 +66,14 @@ impl Site {
         self.mode(name, mode);
     }
 
+    /// Makes a directory over to the user `nobody`; for root.
+    ///
+    /// # Panics
+    /// When that is not allowed.
+    pub fn give_away(&self, name: &str) {
+        std::os::unix::fs::chown(self.path(name), Some(NOBODY), Some(NOBODY)).expect("root may do it");
+    }
+
     fn mode(&self, name: &str, mode: u32) {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).expect("a mode can be set");
     }
@@ -61,7 +81,7 @@ impl Site {
     /// The address for its sockets. Ports need no choosing: the host is its own.
     #[must_use]
     pub fn address(&self, port: u16) -> SocketAddr {
-        SocketAddr::new(IpAddr::V4(self.host), port)
+        SocketAddr::new(self.host, port)
     }
 
     /// Writes a unit file. In the text `{host}` is this site's address, `{dir}` its directory, and `{hello}`, `{echo}`,
@@ -104,7 +124,11 @@ impl Site {
 
     fn fill(&self, text: &str) -> String {
         let program = |path: PathBuf| path.display().to_string();
-        let mut filled = text.replace("{host}", &self.host.to_string());
+        let host = match self.host {
+            IpAddr::V4(host) => host.to_string(),
+            IpAddr::V6(host) => format!("[{host}]"),
+        };
+        let mut filled = text.replace("{host}", &host);
         filled = filled.replace("{dir}", &self.directory.path().display().to_string());
         filled = filled.replace("{witness}", &program(built::witness()));
         for example in ["hello", "echo", "udp_echo"] {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use super::pace::{Alarm, Pace};
+use super::pace::Alarm;
 use super::report::{End, Loss, Report};
 use super::{Plan, Shared, since};
 
@@ -19,7 +19,7 @@ const ALARM: u64 = u64::MAX;
 /// Runs a load to its end.
 pub(super) fn run(plan: &Plan, server: SocketAddr, flows: u32, shared: &Shared) -> Report {
     let mut datagrams = Datagrams::new(plan, server, flows);
-    let mut pace = Pace::new(plan.rate, plan.total);
+    let mut pace = plan.pace();
     let mut ended: Option<Instant> = None;
     loop {
         if shared.is_over.load(Ordering::Relaxed) {

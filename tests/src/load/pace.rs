@@ -12,8 +12,17 @@ pub(super) struct Pace {
     begin: Instant,
     rate: u32,
     total: u64,
+    bursts: Option<Bursts>,
     /// How many have been taken.
     taken: u64,
+}
+
+/// Silence after every so many. It is half as long to half as long again, by turns, so that what happens after a time of
+/// silence happens before, at and after the next burst.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bursts {
+    pub(super) length: u32,
+    pub(super) silence: Duration,
 }
 
 /// A descriptor that becomes readable at a time.
@@ -21,8 +30,8 @@ pub(super) struct Pace {
 pub(super) struct Alarm(TimerFd);
 
 impl Pace {
-    pub(super) fn new(rate: u32, total: u64) -> Self {
-        Self { begin: Instant::now(), rate, total, taken: 0 }
+    pub(super) fn new(rate: u32, total: u64, bursts: Option<Bursts>) -> Self {
+        Self { begin: Instant::now(), rate, total, bursts, taken: 0 }
     }
 
     /// When the next is due; `None` after the last.
@@ -36,6 +45,11 @@ impl Pace {
     pub(super) fn take(&mut self) -> Option<(u64, Instant)> {
         let due = self.next_due().filter(|due| *due <= Instant::now())?;
         self.taken += 1;
+        if let Some(bursts) = self.bursts
+            && self.taken.is_multiple_of(bursts.length.into())
+        {
+            self.begin += bursts.after(self.taken / u64::from(bursts.length));
+        }
         Some((self.taken - 1, due))
     }
 
@@ -47,6 +61,14 @@ impl Pace {
     /// How many were taken.
     pub(super) fn taken(&self) -> u64 {
         self.taken
+    }
+}
+
+impl Bursts {
+    /// The silence after one of the bursts: 8 different lengths, in an order without a pattern that matters.
+    fn after(self, burst: u64) -> Duration {
+        let eighths = u32::try_from(burst * 5 % 8).unwrap_or_default();
+        self.silence / 2 + self.silence * eighths / 7
     }
 }
 

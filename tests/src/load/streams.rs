@@ -15,7 +15,7 @@ use nix::sys::socket::{
 };
 
 use super::exchange::Heard;
-use super::pace::{Alarm, Pace};
+use super::pace::Alarm;
 use super::report::{End, Loss, Report};
 use super::{Plan, Server, Shared, since};
 
@@ -29,7 +29,7 @@ const ROOM: usize = 4096;
 pub(super) fn run(plan: &Plan, shared: &Shared) -> Report {
     raise_descriptor_limit();
     let mut streams = Streams::new(plan);
-    let mut pace = Pace::new(plan.rate, plan.total);
+    let mut pace = plan.pace();
     loop {
         if shared.is_over.load(Ordering::Relaxed) {
             pace.end();
@@ -277,9 +277,12 @@ impl<'a> Streams<'a> {
         self.forget(place);
     }
 
-    /// Closing takes the client out of the epoll set.
+    /// Closing alone does not take the client out of the epoll set while a process that another thread is starting has
+    /// its descriptor too, and what the set then says would be taken for the next one in its place.
     fn forget(&mut self, place: usize) {
-        self.clients[place] = None;
+        if let Some(client) = self.clients[place].take() {
+            self.epoll.delete(&client.stream).expect("a client is watched");
+        }
         self.free.push(place);
         self.open -= 1;
     }

@@ -1,0 +1,25 @@
+//! What must cost no client anything, under a load that counts every connection: small here, large in `contrib/bench`.
+
+use sockmgr_tests::scene::{Scene, Stage};
+
+/// A test for each scene.
+macro_rules! scenes {
+    ($($test:ident: $scene:literal,)*) => {$(
+        #[test]
+        fn $test() {
+            Scene::called($scene).play(&Stage::default()).check();
+        }
+    )*};
+}
+
+scenes! {
+    a_rolling_restart_each_second: "rolling-restart",
+    a_restart_of_one_process: "overlap",
+    instances_that_are_killed: "kill",
+    managers_that_are_killed: "manager",
+    keep_alive_over_restarts: "keep-alive",
+    processes_that_share_a_listener: "shared-tcp",
+    a_unix_socket_behind_nginx: "unix-behind-nginx",
+    datagrams_over_restarts: "udp",
+    nothing_at_all: "quiet",
+}
