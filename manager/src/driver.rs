@@ -11,15 +11,16 @@ mod plan;
 mod turn;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use sockmgr_engine::{
-    Action, Command, Engine, Event, KillScope, KillWho, Level, Notice, RequestError, SpawnError, Time,
+    Action, Command, Engine, Event, ExecList, KillScope, KillWho, Level, MainHint, Notice, RequestError,
+    SpawnError, Time,
 };
 use sockmgr_sys::notify::NotifySocket;
 use sockmgr_sys::poll::Poll;
-use sockmgr_unit::UnitName;
+use sockmgr_unit::{NotifyAccess, UnitName};
 use tokio::sync::Notify;
 
 use crate::control::Core;
@@ -99,6 +100,11 @@ impl Driver {
                 let process = ProcessId(process.0);
                 self.push(ToKeeper::Kill { process, signal, scope: scope_for_keeper(scope) });
             }
+            Action::FindMain { process, unit, like, hint } => {
+                return self.find_main(ProcessId(process.0), &unit, like, hint);
+            }
+            Action::Store { fd, is_polled } => self.store(fd, is_polled),
+            Action::Unstore { fd } => self.release(&[fd], false),
             Action::Forget { process } => self.forget.push(ProcessId(process.0)),
             Action::Steer { socket, live } => self.steer(&socket, &live),
             Action::Notice(notice) => self.note(notice),
@@ -111,7 +117,7 @@ impl Driver {
         let Action::Spawn { process, unit, list, index, fds, environment } = action else { return None };
         let view = self.engine.unit(&unit)?;
         let service = view.unit.service()?;
-        let notifies = self.engine.notify_access(&unit) != sockmgr_unit::NotifyAccess::None;
+        let notifies = notifies(self.engine.notify_access(&unit), list);
         let in_use = fds.iter().map(|passed| passed.fd).filter(|fd| self.engine.is_in_use(*fd, process));
         let in_use = in_use.collect();
         let request = plan::Request { service, list, index, fds: &fds, in_use, environment, notifies };
@@ -123,6 +129,33 @@ impl Driver {
             }
             Err(error) => Some(Event::SpawnFailed { process, error: SpawnError::from(error) }),
         }
+    }
+
+    /// Has the keeper watch the main process of a daemon; an event when there is none to watch.
+    fn find_main(
+        &mut self,
+        process: ProcessId,
+        unit: &UnitName,
+        like: Option<sockmgr_engine::ProcessId>,
+        hint: MainHint,
+    ) -> Option<Event> {
+        let missing = |text: String| {
+            let error = SpawnError { exit_code: 0, text, resources: true };
+            Some(Event::SpawnFailed { process: sockmgr_engine::ProcessId(process.0), error })
+        };
+        let Some(like) = like else { return missing("none of its processes is left".to_owned()) };
+        let pid = match hint {
+            MainHint::Guess => None,
+            MainHint::Pid(pid) => Some(pid),
+            MainHint::File(path) => match read_pid_file(Path::new(&path)) {
+                Ok(pid) => Some(pid),
+                Err(why) => return missing(format!("{path}: {why}")),
+            },
+        };
+        let pid = pid.map(|pid| i32::try_from(pid).unwrap_or(0));
+        let like = ProcessId(like.0);
+        self.push(ToKeeper::Adopt { process, tag: unit.to_string(), like, pid });
+        None
     }
 
     fn note(&mut self, notice: Notice) {
@@ -245,6 +278,23 @@ impl Core for Driver {
     }
 }
 
+/// Whether a command gets the notify socket: the main one where anybody may use it, the others where they may.
+fn notifies(access: NotifyAccess, list: ExecList) -> bool {
+    match access {
+        NotifyAccess::None => false,
+        NotifyAccess::Main => list == ExecList::Start,
+        NotifyAccess::Exec | NotifyAccess::All => true,
+    }
+}
+
+/// The process that a PID file names (daemon(7)). Whether it is one of the unit's is not known by that.
+fn read_pid_file(path: &Path) -> Result<u32, String> {
+    let bytes = sockmgr_sys::stdio::read_regular_file(path).map_err(|error| chain(&error))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let pid = text.trim().parse().ok().filter(|pid| *pid > 1);
+    pid.ok_or_else(|| "there is no process id in it".to_owned())
+}
+
 /// The moment, on the engine's clock.
 fn now() -> Time {
     Time::from_micros(sockmgr_sys::clock::monotonic_micros())
@@ -253,7 +303,6 @@ fn now() -> Time {
 fn scope_for_keeper(scope: KillScope) -> sockmgr_sys::child::KillScope {
     match scope {
         KillScope::Process => sockmgr_sys::child::KillScope::Main,
-        KillScope::Group => sockmgr_sys::child::KillScope::Group,
         KillScope::Session => sockmgr_sys::child::KillScope::Session,
     }
 }

@@ -17,12 +17,12 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use sockmgr_sys::child::{self, ExitStatus, KillScope, SignalSource};
+use sockmgr_sys::child::{self, ExitStatus, SignalSource};
 use sockmgr_sys::poll::{Interest, Poll, Ready};
 use sockmgr_sys::spawn::{SpawnError, SpawnPlan, Spawner};
 use sockmgr_sys::{SysError, notify, seqpacket};
 
-use crate::protocol::{PROTOCOL_VERSION, ToKeeper, ToManager};
+use crate::protocol::{PROTOCOL_VERSION, ProcessId, ToKeeper, ToManager};
 use link::ManagerLink;
 pub use link::{KEEPER_FD_VARIABLE, KeeperLink, LinkError};
 pub use packet::MalformedPacket;
@@ -43,6 +43,8 @@ const FORWARDED: [i32; 6] =
 
 const SIGNALS_TOKEN: u64 = 0;
 const LINK_TOKEN: u64 = 1;
+/// The ends of adopted processes, by their names.
+const FIRST_PROCESS_TOKEN: u64 = 2;
 
 /// Messages of the manager that are carried out before signals and ends of processes get their turn.
 const MESSAGES_AT_ONCE: usize = 128;
@@ -91,7 +93,7 @@ impl Manager {
     /// Ends it without ado; whether it had ended by itself just before does not matter.
     fn kill(&self) {
         if !self.is_reaped {
-            let _ = child::kill(self.pid, libc::SIGKILL, KillScope::Main);
+            let _ = child::kill(self.pid, libc::SIGKILL);
         }
     }
 }
@@ -155,6 +157,9 @@ impl Keeper {
             }
             if ready.iter().any(|ready| ready.token == SIGNALS_TOKEN) {
                 self.take_signals()?;
+            }
+            for ready in ready.iter().filter(|ready| ready.token >= FIRST_PROCESS_TOKEN) {
+                self.note_end_of(ProcessId(ready.token - FIRST_PROCESS_TOKEN))?;
             }
         }
     }
@@ -314,6 +319,11 @@ impl Keeper {
                 let answer = self.processes.spawn(&mut self.spawner, process, tag, &plan, &fds);
                 self.tell(&answer);
             }
+            ToKeeper::Adopt { process, tag, like, pid } => {
+                let answer = self.processes.adopt(process, tag, like, pid);
+                self.watch_end(process);
+                self.tell(&answer);
+            }
             ToKeeper::Environment(environment) => self.spawner.set_environment(environment),
             ToKeeper::Kill { process, signal, scope } => self.processes.kill(process, signal, scope),
             ToKeeper::Forget { processes } => self.processes.forget(&processes),
@@ -325,6 +335,16 @@ impl Keeper {
             }
             ToKeeper::Status(text) => notify_supervisor(&format!("STATUS={}", text.replace('\n', " "))),
             ToKeeper::Goodbye => self.goodbye = self.goodbye.or_else(|| Some(Instant::now())),
+        }
+    }
+
+    /// An adopted process need not be our child: its end is not told by a signal then.
+    fn watch_end(&mut self, process: ProcessId) {
+        if let Some(end) = self.processes.end_of(process)
+            && let Err(error) =
+                self.poll.add(end.as_fd(), FIRST_PROCESS_TOKEN + process.0, Interest::Readable)
+        {
+            complain(&error);
         }
     }
 
@@ -349,12 +369,30 @@ impl Keeper {
     }
 
     fn reap(&mut self) -> Result<(), SysError> {
-        while let Some((pid, status)) = child::reap()? {
+        let mut ended = Vec::new();
+        while let Some(child) = child::reap()? {
+            ended.push(child);
+        }
+        // All of them are gone before anybody is asked who is left.
+        let gone = if ended.is_empty() { Vec::new() } else { self.processes.left_gone() };
+        gone.iter().for_each(|message| self.tell(message));
+        for (pid, status) in ended {
             if self.manager.as_ref().is_some_and(|manager| manager.pid == pid) {
                 self.note_manager_exit(status);
             } else if let Some(message) = self.processes.note_exit(pid, status) {
                 self.tell(&message);
             }
+        }
+        Ok(())
+    }
+
+    /// An adopted process has ended. Of somebody else's child nobody tells us how: it counts as well.
+    fn note_end_of(&mut self, process: ProcessId) -> Result<(), SysError> {
+        self.reap()?;
+        if let Some(pid) = self.processes.unreaped(process)
+            && let Some(message) = self.processes.note_exit(pid, ExitStatus::Exited(0))
+        {
+            self.tell(&message);
         }
         Ok(())
     }

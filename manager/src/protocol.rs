@@ -10,7 +10,7 @@ use sockmgr_sys::child::{ExitStatus, KillScope};
 use sockmgr_sys::spawn::{SpawnPlan, SpawnStep};
 
 /// Version of these messages; in [`ToManager::Hello`]. A manager that reads another one exits with an error.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// A process, named by the manager before there is one; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -40,10 +40,21 @@ pub enum ToKeeper {
         /// The plan.
         plan: SpawnPlan,
     },
+    /// Watch a process that was not started here, as if it had been. Answered as [`ToKeeper::Spawn`].
+    Adopt {
+        /// The name for everything that follows.
+        process: ProcessId,
+        /// As in [`ToKeeper::Spawn`].
+        tag: String,
+        /// A process whose family it must belong to.
+        like: ProcessId,
+        /// Its pid; `None`: the only one of that family that is an orphan.
+        pid: Option<i32>,
+    },
     /// The environment, each entry `NAME=value`, that plans extend from now on.
     Environment(Vec<CString>),
-    /// Send a signal. `Group` and `Session` also reach what an exited main process left behind, until it is
-    /// forgotten. Not answered; a process that is gone gets nothing.
+    /// Send a signal. `Group` and `Session` also reach what an exited process left behind, until it is forgotten; `Session` is its
+    /// whole family. Not answered; a process that is gone gets nothing.
     Kill {
         /// Which.
         process: ProcessId,
@@ -113,6 +124,8 @@ pub enum ToManager {
         pid: i32,
         /// How it ended, if it has.
         exit: Option<ExitStatus>,
+        /// It has ended, and others of its family live.
+        leaves_others: bool,
     },
     /// The end of what was kept; business from here on.
     Restored,
@@ -138,6 +151,13 @@ pub enum ToManager {
         process: ProcessId,
         /// How.
         status: ExitStatus,
+        /// Others of its family live; [`ToManager::LeftGone`] follows when they do not any more.
+        leaves_others: bool,
+    },
+    /// Nobody is left of the family of a process that has ended.
+    LeftGone {
+        /// Which.
+        process: ProcessId,
     },
     /// The keeper got a signal that is meant for the manager (`SIGTERM`, `SIGINT`, `SIGHUP`, `SIGUSR1`, …).
     Signal(i32),
@@ -163,6 +183,7 @@ impl Message for ToKeeper {
             Self::Spawn { plan, .. } => plan.fds.into(),
             Self::Release { .. }
             | Self::Environment(_)
+            | Self::Adopt { .. }
             | Self::Kill { .. }
             | Self::Forget { .. }
             | Self::Remember { .. }
@@ -186,6 +207,7 @@ impl Message for ToManager {
             | Self::Spawned { .. }
             | Self::SpawnFailed { .. }
             | Self::Exited { .. }
+            | Self::LeftGone { .. }
             | Self::Signal(_)
             | Self::NotHeld { .. } => 0,
         }

@@ -96,7 +96,7 @@ fn finish(mut keeper: Child, directory: &Path) -> i32 {
 }
 
 fn signal(keeper: &Child, signal: i32) {
-    child::kill(keeper.id().cast_signed(), signal, KillScope::Main).unwrap();
+    child::kill(keeper.id().cast_signed(), signal).unwrap();
 }
 
 /// Waits until a manager has written this line to its journal.
@@ -254,7 +254,11 @@ impl Manager {
     }
 
     fn expect_exit(&mut self, id: u64, status: ExitStatus) {
-        let wanted = ToManager::Exited { process: ProcessId(id), status };
+        self.expect_end(id, status, false);
+    }
+
+    fn expect_end(&mut self, id: u64, status: ExitStatus, leaves_others: bool) {
+        let wanted = ToManager::Exited { process: ProcessId(id), status, leaves_others };
         assert_eq!(self.next().0, wanted);
     }
 
@@ -305,7 +309,7 @@ impl Manager {
     }
 
     fn die(&self) {
-        child::kill(std::process::id().cast_signed(), libc::SIGKILL, KillScope::Main).unwrap();
+        child::kill(std::process::id().cast_signed(), libc::SIGKILL).unwrap();
         thread::sleep(PATIENCE);
     }
 
@@ -392,10 +396,12 @@ impl Manager {
         self.spawn(10, "kill -KILL $$");
         self.expect_exit(10, ExitStatus::Killed(libc::SIGKILL));
         self.spawn(11, "exec sleep 1000");
-        self.kill(11, libc::SIGKILL, KillScope::Group);
+        self.kill(11, libc::SIGKILL, KillScope::Session);
         self.expect_exit(11, ExitStatus::Killed(libc::SIGKILL));
         self.same_name_twice();
         self.a_session_is_reached_behind_its_leader();
+        self.a_daemon_is_adopted();
+        self.a_process_of_somebody_else_is_not_adopted();
         self.large_plan();
         self.goodbye();
     }
@@ -435,17 +441,52 @@ impl Manager {
             file.display()
         );
         self.spawn(20, &script);
-        self.expect_exit(20, ExitStatus::Exited(3));
+        self.expect_end(20, ExitStatus::Exited(3), true);
         while !file.exists() {
             thread::sleep(Duration::from_millis(1));
         }
         let stray = format!("/proc/{}", fs::read_to_string(file).unwrap().trim());
         assert!(Path::new(&stray).exists());
         self.kill(20, libc::SIGKILL, KillScope::Session);
-        let deadline = Instant::now() + PATIENCE;
-        while Path::new(&stray).exists() {
-            assert!(Instant::now() < deadline, "the stray lives, or nobody has reaped it");
+        assert_eq!(self.next().0, ToManager::LeftGone { process: ProcessId(20) });
+        assert!(!Path::new(&stray).exists(), "nobody has reaped it");
+    }
+
+    /// A process that has left session and parents is found by its environment, and watched as any other.
+    fn a_daemon_is_adopted(&mut self) {
+        let mut plan = shell("setsid sleep 1000 & exit 0");
+        plan.envp.push(c"INVOCATION_ID=keeper-test".into());
+        let (forked, main) = (ProcessId(40), ProcessId(41));
+        self.send(&ToKeeper::Spawn { process: forked, tag: String::new(), plan }, Vec::new());
+        assert!(matches!(self.next().0, ToManager::Spawned { .. }));
+        self.expect_end(40, ExitStatus::Exited(0), true);
+        let adopt = ToKeeper::Adopt { process: main, tag: String::new(), like: forked, pid: None };
+        self.send(&adopt, Vec::new());
+        let (ToManager::Spawned { process, pid }, _) = self.next() else { panic!("it was not found") };
+        assert_eq!(process, main);
+        while fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() != "sleep\n" {
             thread::sleep(Duration::from_millis(1));
+        }
+        self.kill(41, libc::SIGTERM, KillScope::Session);
+        assert_eq!(self.next().0, ToManager::LeftGone { process: forked });
+        self.expect_exit(41, ExitStatus::Killed(libc::SIGTERM));
+    }
+
+    fn a_process_of_somebody_else_is_not_adopted(&mut self) {
+        self.spawn(50, "exec sleep 1000");
+        let other = self.spawn(51, "exec sleep 1000");
+        let own = std::process::id().cast_signed();
+        for pid in [other, own, 1, i32::MAX] {
+            let (process, like) = (ProcessId(52), ProcessId(50));
+            let adopt = ToKeeper::Adopt { process, tag: String::new(), like, pid: Some(pid) };
+            self.send(&adopt, Vec::new());
+            let answer = self.next().0;
+            let is_refusal = matches!(answer, ToManager::SpawnFailed { step: SpawnStep::Adopt, .. });
+            assert!(is_refusal, "{pid}: {answer:?}");
+        }
+        for id in [50, 51] {
+            self.kill(id, libc::SIGKILL, KillScope::Session);
+            self.expect_exit(id, ExitStatus::Killed(libc::SIGKILL));
         }
     }
 
@@ -462,7 +503,7 @@ impl Manager {
     fn pid_1(&mut self) {
         assert_eq!(child::parent_pid(), 1);
         self.spawn(1, "(sleep 0.05 & sleep 0.05 &); exit 5");
-        self.expect_exit(1, ExitStatus::Exited(5));
+        self.expect_end(1, ExitStatus::Exited(5), true);
         let deadline = Instant::now() + PATIENCE;
         while fs::read_to_string("/proc/1/task/1/children").unwrap().split_whitespace().count() > 1 {
             assert!(Instant::now() < deadline, "an orphan was not reaped");

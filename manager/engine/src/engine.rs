@@ -7,15 +7,26 @@ use std::sync::Arc;
 
 use sockmgr_unit::{Library, LoadState, Settings, Unit, UnitKind, UnitName};
 
-use crate::command::{Command, KillWho, RequestError};
+use crate::command::{Command, JobMode, KillWho, RequestError, Verb};
 use crate::event::{Action, Event, KillScope, Level, Notice};
 use crate::group::Group;
 use crate::ids::{FdId, JobId, ProcessId, Time};
 use crate::job::{Job, JobKind};
 use crate::node::{ActiveState, Links, Machine, Node, Nodes};
-use crate::service::{Early, Service, is_other, unit_of_other};
+use crate::service::{Early, Service, ServiceResult, is_other, unit_of_other};
 use crate::socket::Socket;
 use crate::target::Target;
+
+/// What a moment that a unit waits for is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// The end of its state.
+    State,
+    /// It should have said that it is well.
+    Watchdog,
+    /// Its PID file may be there by now.
+    Look,
+}
 
 /// All units, their states, and the jobs under way.
 #[derive(Debug)]
@@ -29,7 +40,7 @@ pub struct Engine {
     pub(crate) jobs: BTreeMap<JobId, Job>,
     /// Jobs that may be able to begin.
     pub(crate) queue: VecDeque<JobId>,
-    timers: BTreeSet<(Time, UnitName)>,
+    timers: BTreeSet<(Time, UnitName, Timer)>,
     /// Which socket a listener belongs to.
     pub(crate) listeners: BTreeMap<FdId, UnitName>,
     /// Which unit a process belongs to, until its end was reported.
@@ -37,6 +48,14 @@ pub struct Engine {
     pub(crate) pids: BTreeMap<u32, ProcessId>,
     /// Notifications of processes that have no pid yet.
     pub(crate) early: VecDeque<Early>,
+    /// Services of `Type=idle` that wait for the jobs of others.
+    pub(crate) idle: BTreeSet<UnitName>,
+    /// Which unit a stored descriptor belongs to.
+    pub(crate) stored: BTreeMap<FdId, UnitName>,
+    /// What random numbers come from.
+    entropy: u64,
+    /// Units that went down, and what is to be started for that has yet to be.
+    ended: BTreeSet<UnitName>,
     /// Units whose change others have yet to react to.
     stirred: BTreeSet<UnitName>,
     /// Units that clients and the keeper have yet to be told of.
@@ -64,6 +83,10 @@ impl Engine {
             processes: BTreeMap::new(),
             pids: BTreeMap::new(),
             early: VecDeque::new(),
+            idle: BTreeSet::new(),
+            stored: BTreeMap::new(),
+            entropy: 0,
+            ended: BTreeSet::new(),
             stirred: BTreeSet::new(),
             changed: BTreeSet::new(),
             next_fd: 1,
@@ -85,32 +108,54 @@ impl Engine {
             Event::Accepted { fd, connections, failure } => self.socket_accepted(fd, connections, failure),
             Event::Spawned { process, pid } => self.service_spawned(process, pid),
             Event::SpawnFailed { process, error } => self.service_spawn_failed(process, error),
-            Event::Exited { process, status } => self.service_exited(process, status),
-            Event::Notified { pid, session, message } => self.service_notified(pid, session, message),
+            Event::Exited { process, status, leaves_others } => {
+                self.service_exited(process, status, leaves_others);
+            }
+            Event::LeftGone { process } => self.left_are_gone(process),
+            Event::Notified { pid, kin, message } => self.service_notified(pid, kin, message),
+            Event::StoredHungUp { fd } => self.stored_hung_up(fd),
+            Event::BusName { name, is_owned } => self.bus_name_changed(&name, is_owned),
         }
         self.settle(actions);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) next has work. May change after every other call.
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.timers.first().map(|(time, _)| *time)
+        self.timers.first().map(|(time, _, _)| *time)
     }
 
     /// Fires every timer that is due at `now`.
     pub fn handle_timeout(&mut self, now: Time, actions: &mut Vec<Action>) {
         self.now = now;
-        while let Some((time, name)) = self.timers.first().cloned() {
+        while let Some((time, name, timer)) = self.timers.first().cloned() {
             if time > now {
                 break;
             }
-            self.set_deadline(&name, None);
-            match self.nodes.get(&name).map(|node| &node.machine) {
-                Some(Machine::Socket(_)) => self.socket_timeout(&name),
-                Some(Machine::Service(_)) => self.service_timeout(&name),
-                Some(Machine::Group(_) | Machine::Target(_)) | None => {}
+            match timer {
+                Timer::State => self.state_timeout(&name),
+                Timer::Watchdog => {
+                    self.set_watchdog(&name, None);
+                    self.watchdog_bites(
+                        &name,
+                        "did not say that it is well in time (WatchdogSec=), aborting",
+                    );
+                }
+                Timer::Look => {
+                    self.set_look(&name, None);
+                    self.look_again(&name);
+                }
             }
         }
         self.settle(actions);
+    }
+
+    fn state_timeout(&mut self, name: &UnitName) {
+        self.set_deadline(name, None);
+        match self.nodes.get(name).map(|node| &node.machine) {
+            Some(Machine::Socket(_)) => self.socket_timeout(name),
+            Some(Machine::Service(_)) => self.service_timeout(name),
+            Some(Machine::Group(_) | Machine::Target(_)) | None => {}
+        }
     }
 
     /// Queues the job that a client asks for; `None` when there is nothing to do.
@@ -242,6 +287,8 @@ impl Engine {
                 self.run_job(job);
             } else if let Some(name) = self.stirred.pop_first() {
                 self.react(&name);
+            } else if let Some(name) = self.idle.first().filter(|_| self.jobs.is_empty()).cloned() {
+                self.leave_idle(&name);
             } else {
                 break;
             }
@@ -275,7 +322,31 @@ impl Engine {
         for socket in self.links(name).triggered_by.clone() {
             self.socket_react(&socket, name);
         }
+        if self.ended.remove(name) {
+            self.start_followers(name);
+        }
+        if self.is_idle(name) {
+            self.release_store(name, true);
+        }
         self.collect(name);
+    }
+
+    /// `OnFailure=` and `OnSuccess=`, once the unit is down for good.
+    fn start_followers(&mut self, name: &UnitName) {
+        let node = &self.nodes[name];
+        let skipped = node.service().is_some_and(|service| service.result == ServiceResult::ExecCondition);
+        let section = node.unit.unit.clone();
+        let followers = match self.active_state(name) {
+            ActiveState::Failed => &section.on_failure,
+            ActiveState::Inactive if !skipped => &section.on_success,
+            _ => return,
+        };
+        for follower in followers {
+            let command = Command { verb: Verb::Start, unit: follower.clone(), mode: JobMode::Replace };
+            if let Err(error) = self.request_job(&command) {
+                self.log_error(name, format!("cannot start {follower}, which is to follow its end: {error}"));
+            }
+        }
     }
 
     /// Removes a unit that is down and that nobody will ask for again: an instance that has served its connection, well or badly (a
@@ -299,6 +370,7 @@ impl Engine {
 
     pub(crate) fn remove_node(&mut self, name: &UnitName) {
         self.set_deadline(name, None);
+        self.forget_store(name);
         self.nodes.remove(name);
         self.changed.remove(name);
         self.out.push(Action::Notice(Notice::UnitRemoved(name.clone())));
@@ -320,6 +392,13 @@ impl Engine {
         let new = node_active_state(&self.nodes[name], &self.nodes);
         if let Some(node) = self.nodes.get_mut(name) {
             node.stamps.record(now, old, new);
+            let section = &node.unit.unit;
+            let has_followers = !section.on_failure.is_empty() || !section.on_success.is_empty();
+            if !new.is_down() {
+                self.ended.remove(name);
+            } else if !old.is_down() && has_followers {
+                self.ended.insert(name.clone());
+            }
         }
         self.set_deadline(name, None);
         self.stir(name);
@@ -342,12 +421,34 @@ impl Engine {
 
     pub(crate) fn set_deadline(&mut self, name: &UnitName, deadline: Option<Time>) {
         let Some(node) = self.nodes.get_mut(name) else { return };
-        if let Some(old) = std::mem::replace(&mut node.deadline, deadline) {
-            self.timers.remove(&(old, name.clone()));
+        let old = std::mem::replace(&mut node.deadline, deadline);
+        self.move_timer(name, Timer::State, old, deadline);
+    }
+
+    pub(crate) fn move_timer(&mut self, name: &UnitName, timer: Timer, old: Option<Time>, new: Option<Time>) {
+        if let Some(old) = old {
+            self.timers.remove(&(old, name.clone(), timer));
         }
-        if let Some(new) = deadline {
-            self.timers.insert((new, name.clone()));
+        if let Some(new) = new {
+            self.timers.insert((new, name.clone(), timer));
         }
+    }
+
+    /// Has random numbers come from here; until then each run has the same ones.
+    pub fn set_entropy(&mut self, entropy: u64) {
+        self.entropy = entropy;
+    }
+
+    /// The next random number (splitmix64). Good for ids and for spreading load, not for secrets.
+    pub(crate) fn draw(&mut self) -> u64 {
+        self.entropy = self.entropy.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.entropy ^ (self.entropy >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn draw_id(&mut self) -> u128 {
+        u128::from(self.draw()) << 64 | u128::from(self.draw())
     }
 
     pub(crate) fn active_state(&self, name: &UnitName) -> ActiveState {
@@ -497,7 +598,7 @@ fn machine_for(unit: &Unit) -> Option<Machine> {
 fn node_active_state(node: &Node, nodes: &Nodes) -> ActiveState {
     match &node.machine {
         Machine::Socket(socket) => Socket::active_state(socket),
-        Machine::Service(service) => Service::active_state(service),
+        Machine::Service(_) => node.service_active_state().expect("it is one"),
         Machine::Group(group) => Group::active_state(group, nodes),
         Machine::Target(target) => target.active_state(),
     }

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use sockmgr_unit::UnitName;
+use sockmgr_unit::value::NotifyAccess;
 
-use crate::ids::{FdId, JobId, ProcessId};
+use crate::ids::{FdId, JobId, ProcessId, Time};
 use crate::job::{JobKind, JobResult};
 
 /// Something that happened outside.
@@ -32,14 +33,14 @@ pub enum Event {
         /// An error that will not go away by itself, such as EMFILE.
         failure: Option<String>,
     },
-    /// Answers [`Action::Spawn`]: the program runs (execve(2) succeeded).
+    /// Answers [`Action::Spawn`]: the program runs (execve(2) succeeded). Answers [`Action::FindMain`]: this is it.
     Spawned {
         /// The process that was asked for.
         process: ProcessId,
         /// Its pid.
         pid: u32,
     },
-    /// Answers [`Action::Spawn`]: there is no process.
+    /// Answers [`Action::Spawn`]: there is no process. Answers [`Action::FindMain`]: it was not found.
     SpawnFailed {
         /// The process that was asked for.
         process: ProcessId,
@@ -52,15 +53,34 @@ pub enum Event {
         process: ProcessId,
         /// How it ended.
         status: ExitStatus,
+        /// Processes that it has started still live; [`Event::LeftGone`] tells when they do not any more.
+        leaves_others: bool,
+    },
+    /// What an ended process had left behind has ended as well.
+    LeftGone {
+        /// The process.
+        process: ProcessId,
     },
     /// A message on the notify socket (sd_notify(3)).
     Notified {
         /// The sender.
         pid: u32,
-        /// The sender's session, if it still runs: services lead one each.
-        session: Option<u32>,
+        /// A process that the sender belongs to: the leader of its session, since services lead one each, or an ancestor.
+        kin: Option<u32>,
         /// What it says.
         message: Notification,
+    },
+    /// The other end of a stored descriptor is gone ([`Action::Store`]).
+    StoredHungUp {
+        /// The descriptor.
+        fd: FdId,
+    },
+    /// A name on the message bus has got an owner, or lost it. Comes once for each name after it was first wanted.
+    BusName {
+        /// The name.
+        name: String,
+        /// It has an owner.
+        is_owned: bool,
     },
 }
 
@@ -117,14 +137,70 @@ pub enum ExitStatus {
 pub struct Notification {
     /// `READY=1`
     pub ready: bool,
+    /// `RELOADING=1`
+    pub reloading: bool,
     /// `STOPPING=1`
     pub stopping: bool,
     /// `STATUS=…`
     pub status: Option<String>,
     /// `ERRNO=…`
     pub errno: Option<i32>,
+    /// `BUSERROR=…`
+    pub bus_error: Option<String>,
+    /// `MAINPID=…`
+    pub main_pid: Option<u32>,
+    /// `MONOTONIC_USEC=…`: when the reload that it tells of began.
+    pub monotonic: Option<Time>,
+    /// `WATCHDOG=…`
+    pub watchdog: Option<WatchdogWord>,
+    /// `WATCHDOG_USEC=…`, microseconds
+    pub watchdog_interval: Option<u64>,
     /// `EXTEND_TIMEOUT_USEC=…`, microseconds
     pub extend_timeout: Option<u64>,
+    /// `NOTIFYACCESS=…`
+    pub notify_access: Option<NotifyAccess>,
+    /// `FDSTORE=1` or `FDSTOREREMOVE=1`
+    pub store: Option<StoreRequest>,
+    /// The descriptors that came with it, where it asks to store them. The engine stores each of them or gives it back
+    /// ([`Action::Unstore`]).
+    pub fds: Vec<FdId>,
+}
+
+/// What a service says to its watchdog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchdogWord {
+    /// `WATCHDOG=1`: it is well.
+    Ping,
+    /// `WATCHDOG=trigger`: it is not.
+    Trigger,
+}
+
+/// What is to become of descriptors in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreRequest {
+    /// Keep those that came along.
+    Add {
+        /// `FDNAME=`, checked.
+        name: String,
+        /// Unless `FDPOLL=0`: drop them when their other end hangs up.
+        poll: bool,
+    },
+    /// Close all of that name.
+    Remove {
+        /// `FDNAME=`
+        name: String,
+    },
+}
+
+/// How to find a main process that the keeper did not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MainHint {
+    /// It is this one, if it belongs to the unit.
+    Pid(u32),
+    /// This file names it.
+    File(String),
+    /// It is the only process that the one that was started has left behind.
+    Guess,
 }
 
 /// One listening descriptor of a socket unit.
@@ -145,11 +221,15 @@ pub struct PassedFd {
     pub fd: FdId,
     /// Its name.
     pub name: String,
+    /// The service has left it with us; else it is a socket.
+    pub is_stored: bool,
 }
 
 /// Which `Exec*=` list of a service a command comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ExecList {
+    /// `ExecCondition=`
+    Condition,
     /// `ExecStartPre=`
     StartPre,
     /// `ExecStart=`
@@ -160,6 +240,8 @@ pub enum ExecList {
     Reload,
     /// `ExecStop=`
     Stop,
+    /// `ExecStopPost=`
+    StopPost,
 }
 
 /// Whom a signal is for.
@@ -167,9 +249,7 @@ pub enum ExecList {
 pub enum KillScope {
     /// The process alone.
     Process,
-    /// Its process group, also when the process itself is gone.
-    Group,
-    /// Every process of the session that it leads, also when it is gone itself.
+    /// The session that it leads and everything else that came of it, also when it is gone itself.
     Session,
 }
 
@@ -237,6 +317,30 @@ pub enum Action {
         fds: Vec<PassedFd>,
         /// Variables that the engine knows: `REMOTE_ADDR`, `MAINPID`, `SOCKMGR_INSTANCE`, …
         environment: Vec<(&'static str, String)>,
+    },
+    /// Find the main process of a unit, which the keeper has not started. Answer: [`Event::Spawned`] or [`Event::SpawnFailed`]; it is
+    /// watched as any other from then on.
+    FindMain {
+        /// The name of the process from now on.
+        process: ProcessId,
+        /// Its unit.
+        unit: UnitName,
+        /// A process that it belongs to: the one that was started, or the main one so far.
+        like: Option<ProcessId>,
+        /// Where to look.
+        hint: MainHint,
+    },
+    /// Keep a descriptor that came with a notification; report [`Event::StoredHungUp`].
+    Store {
+        /// The descriptor.
+        fd: FdId,
+        /// Look out for its other end.
+        is_polled: bool,
+    },
+    /// Close a descriptor that came with a notification.
+    Unstore {
+        /// The descriptor.
+        fd: FdId,
     },
     /// Send a signal.
     Kill {

@@ -34,7 +34,7 @@ pub(crate) struct Group {
 
 impl Group {
     fn states<'a>(&'a self, nodes: &'a Nodes) -> impl Iterator<Item = ActiveState> {
-        self.slots.iter().filter_map(|slot| Some(nodes.get(slot)?.service()?.active_state()))
+        self.slots.iter().filter_map(|slot| nodes.get(slot)?.service_active_state())
     }
 
     /// The state that says most: up as long as one instance is up.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sockmgr_unit::value::Span;
 
 /// A moment in microseconds of `CLOCK_MONOTONIC` (clock_gettime(2)), at the earliest 1, so that an optional one takes no more room. The engine never reads a clock; every call brings its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Time(NonZeroU64);
 
 impl Default for Time {

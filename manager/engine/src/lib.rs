@@ -23,13 +23,13 @@ mod view;
 pub use command::{Command, JobMode, KillWho, RequestError, Verb};
 pub use engine::Engine;
 pub use event::{
-    Action, Connection, Event, ExecList, ExitStatus, KillScope, Level, Notice, Notification, PassedFd, Peer,
-    Port, SpawnError,
+    Action, Connection, Event, ExecList, ExitStatus, KillScope, Level, MainHint, Notice, Notification,
+    PassedFd, Peer, Port, SpawnError, StoreRequest, WatchdogWord,
 };
 pub use ids::{FdId, JobId, ProcessId, Time};
 pub use job::{JobKind, JobResult};
 pub use node::{ActiveState, Stamps};
 pub use saved::{SavedProcess, SavedUnit, UnitToSave};
-pub use service::{ServiceResult, commands};
+pub use service::{CommandRecord, ServiceResult, StoredFd, commands};
 pub use socket::SocketResult;
 pub use view::{GroupView, JobView, MachineView, OtherView, ServiceView, SlotView, SocketView, UnitView};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sockmgr_unit::value::ServiceType;
 use sockmgr_unit::{Unit, UnitName};
 
 use crate::group::Group;
@@ -99,6 +100,8 @@ pub(crate) struct Links {
     pub(crate) required_by: Names,
     /// Units that want this one.
     pub(crate) wanted_by: Names,
+    /// Units that start this one when they end (`OnFailure=`, `OnSuccess=`).
+    pub(crate) ending_of: Names,
     /// What this socket starts.
     pub(crate) triggers: Option<UnitName>,
     /// The sockets that start this service and give it their descriptors.
@@ -138,6 +141,12 @@ impl Node {
 
     pub(crate) fn service(&self) -> Option<&Service> {
         if let Machine::Service(service) = &self.machine { Some(service) } else { None }
+    }
+
+    /// The general state of a service.
+    pub(crate) fn service_active_state(&self) -> Option<ActiveState> {
+        let kind = self.unit.service().map_or(ServiceType::Simple, |unit| unit.service.type_);
+        Some(self.service()?.active_state(kind))
     }
 
     pub(crate) fn group(&self) -> Option<&Group> {

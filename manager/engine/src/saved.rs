@@ -68,12 +68,26 @@ enum SavedMachine {
     Target(Target),
 }
 
+impl SavedUnit {
+    /// The descriptors that it knows.
+    fn fds(&self) -> Vec<FdId> {
+        let mut fds = self.machine.fds();
+        fds.extend(
+            self.other.iter().flat_map(|other| other.service.run().store.iter()).map(|stored| stored.fd),
+        );
+        fds
+    }
+}
+
 impl SavedMachine {
     /// The descriptors that it knows.
     fn fds(&self) -> Vec<FdId> {
         match self {
             Self::Socket(socket) => socket.ports.iter().map(|open| open.port.fd).collect(),
-            Self::Service(service) => service.served.iter().filter_map(|served| served.fd).collect(),
+            Self::Service(service) => {
+                let served = service.served.iter().filter_map(|served| served.fd);
+                served.chain(service.run().store.iter().map(|stored| stored.fd)).collect()
+            }
             Self::Group | Self::Target(_) => Vec::new(),
         }
     }
@@ -88,6 +102,8 @@ pub struct SavedProcess {
     pub pid: u32,
     /// How it ended, if it ended while nobody looked.
     pub status: Option<ExitStatus>,
+    /// It has ended, and processes that it has started still live.
+    pub leaves_others: bool,
 }
 
 impl Engine {
@@ -145,7 +161,7 @@ impl Engine {
 
     /// What a manager opened that died before it could note it down. It must go first: its address is about to be opened again.
     fn discard_unknown(&mut self, units: &[SavedUnit], held: &BTreeSet<FdId>) {
-        let known: BTreeSet<FdId> = units.iter().flat_map(|unit| unit.machine.fds()).collect();
+        let known: BTreeSet<FdId> = units.iter().flat_map(SavedUnit::fds).collect();
         self.next_fd = held.iter().chain(&known).map(|fd| fd.0).fold(self.next_fd, u64::max);
         self.out.extend(held.difference(&known).map(|fd| Action::Discard { fd: *fd }));
     }
@@ -161,7 +177,7 @@ impl Engine {
             SavedMachine::Service(old) => {
                 is_stranded = self.restore_service(&name, *old, held);
                 if let Some(other) = saved.other {
-                    self.restore_other(&name, *other);
+                    self.restore_other(&name, *other, held);
                 }
             }
             // A group is the sum of its instances.
@@ -221,7 +237,10 @@ impl Engine {
         old.seat = service.seat.take();
         *service = old;
         self.claim_processes(name);
-        lost && self.service(name).has_lost_connection()
+        let is_stranded = lost && self.service(name).has_lost_connection();
+        self.restore_store(name, |fd| held.contains(&fd));
+        self.arm_timers(name);
+        is_stranded
     }
 
     fn restore_job(&mut self, name: &UnitName, saved: SavedJob) {
@@ -245,7 +264,7 @@ impl Engine {
                 self.kill_scope(saved.process, SIGKILL, KillScope::Session);
             }
             if let Some(status) = saved.status {
-                self.service_exited(saved.process, status);
+                self.service_exited(saved.process, status, saved.leaves_others);
             }
         }
         for process in lost {
@@ -270,7 +289,7 @@ impl Engine {
             let text = "whether it could be started is not known; treated as a failure".to_owned();
             self.service_spawn_failed(process, SpawnError { exit_code: 0, text, resources: true });
         } else {
-            self.service_exited(process, ExitStatus::Killed(SIGKILL));
+            self.service_exited(process, ExitStatus::Killed(SIGKILL), false);
         }
     }
 }

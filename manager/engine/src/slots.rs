@@ -43,11 +43,13 @@ impl Engine {
 
     fn link_dependencies(&mut self, name: &UnitName) {
         let unit = self.nodes[name].unit.clone();
-        let mirrors: [(&[UnitName], Mirror); 4] = [
+        let mirrors: [(&[UnitName], Mirror); 6] = [
             (&unit.unit.after, |links| &mut links.before),
             (&unit.unit.before, |links| &mut links.after),
             (&unit.unit.requires, |links| &mut links.required_by),
             (&unit.unit.wants, |links| &mut links.wanted_by),
+            (&unit.unit.on_failure, |links| &mut links.ending_of),
+            (&unit.unit.on_success, |links| &mut links.ending_of),
         ];
         for (others, side) in mirrors {
             for other in others {
@@ -177,7 +179,8 @@ impl Engine {
             let named = socket.and_then(|socket| {
                 Some(self.nodes.get(socket)?.unit.socket()?.fd_name(0, socket).to_owned())
             });
-            return vec![PassedFd { fd, name: named.unwrap_or_else(|| "connection".to_owned()) }];
+            let name = named.unwrap_or_else(|| "connection".to_owned());
+            return vec![PassedFd { fd, name, is_stored: false }];
         }
         let seat = self.service(name).seat.clone();
         let name = &self.nodes[name].unit.name;
@@ -196,6 +199,7 @@ impl Engine {
             passed.extend(state.ports.iter().filter(|open| mine(open.port.slot)).map(|open| PassedFd {
                 fd: open.port.fd,
                 name: section.fd_name(open.port.line, socket).to_owned(),
+                is_stored: false,
             }));
         }
         passed

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sockmgr_unit::value::{NotifyAccess, Span};
 use sockmgr_unit::{Unit, UnitName};
 
 use crate::engine::Engine;
@@ -9,7 +10,7 @@ use crate::event::{ExitStatus, Port};
 use crate::ids::{JobId, Time};
 use crate::job::JobKind;
 use crate::node::{ActiveState, Machine, Node, Stamps};
-use crate::service::{ServiceResult, is_other};
+use crate::service::{CommandRecord, ServiceResult, StoredFd, is_other};
 use crate::socket::SocketResult;
 
 /// A unit as clients see it.
@@ -47,7 +48,7 @@ pub enum MachineView<'a> {
     /// A socket.
     Socket(SocketView),
     /// A service.
-    Service(ServiceView<'a>),
+    Service(Box<ServiceView<'a>>),
     /// All instances of a service.
     Group(GroupView<'a>),
     /// A target.
@@ -96,6 +97,20 @@ pub struct ServiceView<'a> {
     pub seat: Option<(&'a UnitName, u32)>,
     /// The client it serves, where it serves one connection.
     pub peer: Option<String>,
+    /// `BUSERROR=` of the last notification.
+    pub bus_error: Option<&'a str>,
+    /// Commands that have run.
+    pub commands: &'a [CommandRecord],
+    /// Descriptors that it has left with us, oldest first.
+    pub stored: &'a [StoredFd],
+    /// `$INVOCATION_ID`; 0 before the first start.
+    pub invocation: u128,
+    /// When it last said that it is well.
+    pub watchdog_ping: Option<Time>,
+    /// How often it wants to, where it has said so (`WATCHDOG_USEC=`).
+    pub watchdog: Option<Span>,
+    /// Who may send notifications, where it has said so (`NOTIFYACCESS=`).
+    pub notify_access: Option<NotifyAccess>,
     /// Starts so far; `SOCKMGR_GENERATION`.
     pub generation: u32,
     /// The generation beside it, if there is one.
@@ -236,7 +251,7 @@ impl Engine {
             Machine::Service(service) => {
                 let mut view = service.view();
                 view.other = self.other_generation(name).and_then(|other| self.other_view(&other));
-                MachineView::Service(view)
+                MachineView::Service(Box::new(view))
             }
             Machine::Group(group) => {
                 let slots = group
@@ -256,7 +271,7 @@ impl Engine {
             main_pid: service.main.and_then(|main| main.pid).unwrap_or(0),
             generation: service.generation,
             state: service.sub_state(),
-            is_outgoing: service.active_state() == ActiveState::Deactivating,
+            is_outgoing: self.active_state(other) == ActiveState::Deactivating,
         })
     }
 

@@ -52,6 +52,7 @@ pub(super) fn from_property(property: Property) -> Value {
         Property::Listen(value) => value.into(),
         Property::Exec(commands) => exec_lines(&commands, ExecTimes::default()),
         Property::EnvironmentFiles(value) => value.into(),
+        Property::ExitStatuses(codes, signals) => (codes, signals).into(),
     }
 }
 

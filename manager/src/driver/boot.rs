@@ -1,6 +1,7 @@
 //! How a driver comes to be: fresh, or as the successor of a manager that ended.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::BuildHasher;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -103,6 +104,7 @@ impl Driver {
             is_stopping: false,
             commanded: Rc::default(),
         };
+        driver.engine.set_entropy(entropy());
         driver.watch_notify().map_err(|error| BootError::Step("watch the notify socket", chain(&error)))?;
         driver.push(ToKeeper::Environment(driver.planner.common_environment()));
         driver.report_diagnostics();
@@ -160,6 +162,11 @@ impl Driver {
     }
 }
 
+/// A number that nobody can foretell: the standard library draws keys for its hash tables.
+fn entropy() -> u64 {
+    std::hash::RandomState::new().hash_one(now())
+}
+
 /// Everything the keeper says before `Restored`.
 fn receive_estate(link: &mut KeeperLink, poll: &Poll) -> Result<Estate, BootError> {
     let failed = |error: sockmgr_sys::SysError| BootError::Step("watch the keeper", chain(&error));
@@ -179,15 +186,19 @@ fn receive_estate(link: &mut KeeperLink, poll: &Poll) -> Result<Estate, BootErro
                     }
                 }
                 ToManager::Remembered { key, value } => estate.values.push((key, value)),
-                ToManager::Process { process, pid, exit, .. } => estate.processes.push(SavedProcess {
-                    process: ProcessId(process.0),
-                    pid: u32::try_from(pid).unwrap_or(0),
-                    status: exit.map(exit_status),
-                }),
+                ToManager::Process { process, pid, exit, leaves_others, .. } => {
+                    estate.processes.push(SavedProcess {
+                        process: ProcessId(process.0),
+                        pid: u32::try_from(pid).unwrap_or(0),
+                        status: exit.map(exit_status),
+                        leaves_others,
+                    })
+                }
                 ToManager::Restored => return Ok(estate),
                 ToManager::Spawned { .. }
                 | ToManager::SpawnFailed { .. }
                 | ToManager::Exited { .. }
+                | ToManager::LeftGone { .. }
                 | ToManager::Signal(_)
                 | ToManager::Released
                 | ToManager::NotHeld { .. } => tracing::debug!("the keeper speaks before its turn"),

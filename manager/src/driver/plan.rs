@@ -113,7 +113,7 @@ impl Planner {
             extends_environment: true,
             fds: fds.owned.len() as u16,
             listen_fds: fds.listen,
-            socket_fds: fds.listen,
+            socket_fds: if fds.listen > 0 { sockets(request.fds).count() as u16 } else { 0 },
             nonblocking: nonblocking(request, table)?,
             stdin,
             stdout,
@@ -122,6 +122,8 @@ impl Planner {
             rlimits: self.limits(exec),
             working_directory: self.working_directory(exec, user.as_ref())?,
             ignore_sigpipe: true,
+            watchdog_pid: request.environment.iter().any(|(name, _)| *name == "WATCHDOG_USEC"),
+            exec_pid: true,
             ..SpawnPlan::default()
         };
         Ok((plan, fds.owned))
@@ -232,11 +234,15 @@ fn nonblocking(request: &Request, table: &Descriptors) -> Result<Option<bool>, P
     if request.in_use.is_empty() {
         return Ok(Some(wanted));
     }
-    let own = request.fds.iter().filter(|passed| !request.in_use.contains(&passed.fd));
+    let own = sockets(request.fds).filter(|passed| !request.in_use.contains(&passed.fd));
     for fd in own.filter_map(|passed| table.get(passed.fd)) {
         set_nonblocking(fd, wanted).map_err(|error| PlanError::Resources(chain(&error)))?;
     }
     Ok(None)
+}
+
+fn sockets(fds: &[PassedFd]) -> impl Iterator<Item = &PassedFd> {
+    fds.iter().filter(|passed| !passed.is_stored)
 }
 
 fn has_listen_fds(request: &Request) -> bool {
@@ -341,7 +347,7 @@ fn read_environment_file(file: &EnvironmentFile) -> Result<Vec<(String, String)>
 
 /// A user's services see what the user's manager sees; system services only what is fit for them.
 fn inherited_environment(scope: Scope) -> BTreeMap<String, String> {
-    const OURS: [&str; 8] = [
+    const OURS: [&str; 11] = [
         "LISTEN_PID",
         "LISTEN_FDS",
         "LISTEN_FDNAMES",
@@ -350,6 +356,9 @@ fn inherited_environment(scope: Scope) -> BTreeMap<String, String> {
         "WATCHDOG_USEC",
         crate::keeper::KEEPER_FD_VARIABLE,
         "MAINPID",
+        "INVOCATION_ID",
+        "FDSTORE",
+        "SYSTEMD_EXEC_PID",
     ];
     let mut all: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -91,7 +91,9 @@ impl Driver {
 
     fn traffic(&mut self, ready: Ready) {
         let fd = FdId(ready.token);
-        if ready.hang_up {
+        if self.engine.stored_by(fd).is_some() {
+            self.feed(Event::StoredHungUp { fd });
+        } else if ready.hang_up {
             // A service shut down the listener that it was given (shutdown(2)); ours is the same open file.
             self.revive(fd);
         } else {
@@ -126,12 +128,14 @@ impl Driver {
                 };
                 self.feed(Event::SpawnFailed { process: ProcessId(process.0), error });
             }
-            ToManager::Exited { process, status } => {
+            ToManager::Exited { process, status, leaves_others } => {
                 self.feed(Event::Exited {
                     process: ProcessId(process.0),
                     status: super::boot::exit_status(status),
+                    leaves_others,
                 });
             }
+            ToManager::LeftGone { process } => self.feed(Event::LeftGone { process: ProcessId(process.0) }),
             ToManager::Signal(signal) => self.signalled(signal),
             ToManager::Released => self.releases = self.releases.saturating_sub(1),
             ToManager::NotHeld { name } => {

@@ -37,9 +37,7 @@ pub enum ExitStatus {
 pub enum KillScope {
     /// The process itself.
     Main,
-    /// Its process group.
-    Group,
-    /// Every process of its session.
+    /// The session that it leads, and everything else that came of it ([`crate::family`]).
     Session,
 }
 
@@ -71,40 +69,25 @@ fn decode(status: i32) -> ExitStatus {
     }
 }
 
-/// Signals a leader of a session that has not been reaped yet, and the rest of `scope` with it.
-/// Whoever has gone already is no error.
+/// Signals a process that has not been reaped yet. One that has gone already is no error.
 ///
 /// # Errors
 /// The cause: `EPERM`, `EINVAL`.
-pub fn kill(leader: i32, signal: i32, scope: KillScope) -> Result<(), SysError> {
-    match scope {
-        KillScope::Main => send(leader, signal),
-        KillScope::Group => send(-leader, signal),
-        KillScope::Session => kill_session(leader, signal),
-    }
+pub fn kill(pid: i32, signal: i32) -> Result<(), SysError> {
+    send(pid, signal)
 }
 
-/// Signals what the reaped leader of a session has left behind. As long as anybody is left in the session or group the
-/// kernel gives its number to nobody else; if there is a process with that number, nobody is left.
-///
-/// # Errors
-/// As [`kill`].
-pub fn kill_left_behind(leader: i32, signal: i32, scope: KillScope) -> Result<(), SysError> {
-    if scope == KillScope::Main || exists(leader) {
-        return Ok(());
-    }
-    kill(leader, signal, scope)
-}
-
-fn exists(pid: i32) -> bool {
+/// Whether there is a process of this number, ours or somebody's.
+#[must_use]
+pub fn exists(pid: i32) -> bool {
     // SAFETY: plain numbers; signal 0 only asks.
     let result = unsafe { libc::kill(pid, 0) };
     result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
 fn send(target: i32, signal: i32) -> Result<(), SysError> {
-    // 0, -1 and pid 1's group would reach far more than meant.
-    if target.unsigned_abs() <= 1 {
+    // 0, -1 and pid 1 would be far more than meant.
+    if target <= 1 {
         return Err(SysError::new("send a signal", io::Error::from_raw_os_error(libc::EINVAL)));
     }
     // SAFETY: plain numbers.
@@ -116,44 +99,12 @@ fn send(target: i32, signal: i32) -> Result<(), SysError> {
     Err(SysError::new("send a signal", error))
 }
 
-/// The group at once, then whoever of the session is in another group. A member that forks while the list is read may
-/// be missed, so a deadly signal is sent until a reading finds nobody new, a few times at most.
-fn kill_session(leader: i32, signal: i32) -> Result<(), SysError> {
-    let outcome = send(-leader, signal);
-    let rounds = if signal == libc::SIGKILL { 4 } else { 1 };
-    for _ in 0..rounds {
-        let strays = session_members_outside_group(leader);
-        strays.iter().try_for_each(|pid| send(*pid, signal))?;
-        if strays.is_empty() {
-            break;
-        }
-    }
-    outcome
-}
-
 /// The session of a process; `None` when it is gone.
 #[must_use]
 pub fn session_of(pid: u32) -> Option<u32> {
     let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0)?;
     // SAFETY: plain numbers.
     u32::try_from(unsafe { libc::getsid(pid) }).ok()
-}
-
-/// Live processes of the session in other groups than the leader's; none where `/proc` is missing.
-fn session_members_outside_group(leader: i32) -> Vec<i32> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| is_session_member_outside_group(*pid, leader))
-        .collect()
-}
-
-fn is_session_member_outside_group(pid: i32, leader: i32) -> bool {
-    // SAFETY: plain numbers; a process that has gone answers -1.
-    let (session, group) = unsafe { (libc::getsid(pid), libc::getpgid(pid)) };
-    session == leader && group != leader
 }
 
 /// Makes orphans of our descendants our children (`PR_SET_CHILD_SUBREAPER`).

@@ -10,6 +10,7 @@ pub mod child;
 pub mod clock;
 pub mod diag;
 pub mod error;
+pub mod family;
 pub mod listener;
 pub mod memfd;
 pub mod memory;

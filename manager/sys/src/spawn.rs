@@ -69,6 +69,8 @@ pub struct SpawnPlan {
     pub no_new_privileges: bool,
     /// The child adds `WATCHDOG_PID=<its own pid>`.
     pub watchdog_pid: bool,
+    /// The child adds `SYSTEMD_EXEC_PID=<its own pid>`.
+    pub exec_pid: bool,
 }
 
 /// What a standard descriptor of the child is.
@@ -141,6 +143,8 @@ pub const DEFAULT_SEARCH_PATH: [&str; 6] =
 /// The step at which a start failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SpawnStep {
+    /// Finding a process that somebody else has made.
+    Adopt,
     /// Making the process at all: no process, no exit status; the unit's result is `resources`.
     Clone,
     /// The working directory.
@@ -175,7 +179,7 @@ impl SpawnStep {
     #[must_use]
     pub fn exit_status(self) -> Option<i32> {
         Some(match self {
-            Self::Clone => return None,
+            Self::Clone | Self::Adopt => return None,
             Self::Chdir => 200,
             Self::Fds => 202,
             Self::Exec => 203,
@@ -196,6 +200,7 @@ impl SpawnStep {
     pub fn name(self) -> &'static str {
         match self {
             Self::Clone => "CLONE",
+            Self::Adopt => "ADOPT",
             Self::Chdir => "CHDIR",
             Self::Fds => "FDS",
             Self::Exec => "EXEC",

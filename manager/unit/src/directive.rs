@@ -179,6 +179,8 @@ pub enum Property {
     Exec(Vec<ExecCommand>),
     /// `a(sb)`: path, and whether it may be missing
     EnvironmentFiles(Vec<(String, bool)>),
+    /// `(aiai)`: exit codes and signals
+    ExitStatuses(Vec<i32>, Vec<i32>),
 }
 
 impl Property {
@@ -195,6 +197,7 @@ impl Property {
             Self::Listen(_) => "a(ss)",
             Self::Exec(_) => "a(sasbttttuii)",
             Self::EnvironmentFiles(_) => "a(sb)",
+            Self::ExitStatuses(..) => "(aiai)",
         }
     }
 
@@ -214,6 +217,7 @@ impl Property {
             "a(ss)" => Self::Listen(Vec::new()),
             "a(sasbttttuii)" => Self::Exec(Vec::new()),
             "a(sb)" => Self::EnvironmentFiles(Vec::new()),
+            "(aiai)" => Self::ExitStatuses(Vec::new(), Vec::new()),
             other => panic!("no property has the signature {other}"),
         }
     }

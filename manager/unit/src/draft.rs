@@ -410,7 +410,9 @@ fn service_defaults(settings: &Settings) -> ServiceUnit {
 /// Fills in what depends on other directives and on the settings.
 fn resolve_service(body: &mut ServiceUnit, type_given: bool, settings: &Settings) {
     let service = &mut body.service;
-    if !type_given && service.exec_start.is_empty() {
+    if !type_given && service.bus_name.is_some() {
+        service.type_ = ServiceType::Dbus;
+    } else if !type_given && service.exec_start.is_empty() {
         service.type_ = ServiceType::Oneshot;
     }
     let oneshot = service.type_ == ServiceType::Oneshot;

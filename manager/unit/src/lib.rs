@@ -35,5 +35,5 @@ pub use value::{
     BindIpv6Only, Distribute, EnvironmentFile, ExecCommand, ExecFlags, FdName, Instances, KillMode,
     LimitAction, Listen, ListenAddress, ListenKind, Mode, NotifyAccess, Privilege, Restart, Rlimit,
     ScopedAddress, ServiceType, Signal, Size, Span, StandardInput, StandardOutput, Steering, ValueError,
-    parse_environment_file,
+    exit_status_name, parse_environment_file,
 };

@@ -79,11 +79,11 @@ fn is_known_to_systemd(section: Section, key: &str) -> bool {
 // The directives of systemd, by manual page, that sockmgr does not act on (some it does, in other sections).
 
 /// systemd.unit(5)
-const UNIT: &str = "BindsTo Conflicts PartOf Upholds Requisite OnFailure OnSuccess PropagatesReloadTo ReloadPropagatedFrom \
+const UNIT: &str = "BindsTo Conflicts PartOf Upholds Requisite PropagatesReloadTo ReloadPropagatedFrom \
     PropagatesStopTo StopPropagatedFrom JoinsNamespaceOf RequiresMountsFor WantsMountsFor OnFailureJobMode OnSuccessJobMode \
     OnFailureIsolate IgnoreOnIsolate StopWhenUnneeded RefuseManualStart RefuseManualStop AllowIsolate DefaultDependencies \
     SurviveFinalKillSignal CollectMode FailureAction SuccessAction FailureActionExitStatus SuccessActionExitStatus \
-    JobTimeoutSec JobRunningTimeoutSec JobTimeoutAction JobTimeoutRebootArgument StartLimitAction RebootArgument SourcePath \
+    JobTimeoutSec JobRunningTimeoutSec JobTimeoutAction JobTimeoutRebootArgument RebootArgument SourcePath \
     ConditionArchitecture ConditionFirmware ConditionVirtualization ConditionHost ConditionKernelCommandLine \
     ConditionKernelVersion ConditionVersion ConditionCredential ConditionEnvironment ConditionSecurity ConditionCapability \
     ConditionACPower ConditionNeedsUpdate ConditionFirstBoot ConditionPathExists ConditionPathExistsGlob \
@@ -107,11 +107,8 @@ const SOCKET: &str = "ListenFIFO ListenSpecial ListenNetlink ListenMessageQueue 
     ExecStartPost ExecStopPre ExecStopPost TimeoutSec";
 
 /// systemd.service(5)
-const SERVICE: &str = "ExitType PIDFile BusName ExecCondition ExecStopPost ExecReloadPost RestartSteps RestartMaxDelaySec \
-    TimeoutAbortSec TimeoutStartFailureMode TimeoutStopFailureMode RuntimeMaxSec RuntimeRandomizedExtraSec \
-    WatchdogSec SuccessExitStatus RestartPreventExitStatus RestartForceExitStatus RootDirectoryStartOnly \
-    PermissionsStartOnly FileDescriptorStoreMax FileDescriptorStorePreserve USBFunctionDescriptors USBFunctionStrings \
-    OOMPolicy OpenFile ReloadSignal RefreshOnReload GuessMainPID StartLimitAction FailureAction RebootArgument";
+const SERVICE: &str = "ExitType ExecReloadPost RootDirectoryStartOnly PermissionsStartOnly USBFunctionDescriptors \
+    USBFunctionStrings OOMPolicy OpenFile RefreshOnReload StartLimitAction FailureAction RebootArgument";
 
 /// systemd.exec(5)
 const EXEC: &str = "ExecSearchPath WorkingDirectory RootDirectory RootImage RootImageOptions RootEphemeral RootHash \

@@ -164,10 +164,6 @@ fn words() {
 #[test]
 fn what_systemd_has_and_sockmgr_not_is_named() {
     for (key, value) in [
-        ("Type", "forking"),
-        ("Type", "dbus"),
-        ("Type", "idle"),
-        ("Type", "notify-reload"),
         ("StandardInput", "tty-force"),
         ("StandardInput", "fd:web"),
         ("StandardOutput", "fd:web"),

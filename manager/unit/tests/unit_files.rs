@@ -104,6 +104,7 @@ fn shown(property: Property) -> Value {
         Property::Strs(values) => json!(values),
         Property::Listen(values) => json!(values),
         Property::EnvironmentFiles(values) => json!(values),
+        Property::ExitStatuses(codes, signals) => json!([codes, signals]),
         Property::Exec(commands) => {
             commands.iter().map(|command| json!([command.path, command.argv])).collect()
         }

@@ -1,16 +1,20 @@
-//! The way down: commands, signals, timeouts; and whether it comes up again.
+//! The way down: commands, signals, and whether it comes up again.
 
 use sockmgr_unit::UnitName;
-use sockmgr_unit::value::{KillMode, Restart, Span};
+use sockmgr_unit::value::{KillMode, Restart, ServiceType, Signal, Span};
 
-use super::{Child, SIGKILL, ServiceResult, ServiceState, is_other};
+use super::{ServiceResult, ServiceState, is_other};
 use crate::command::{Command, JobMode, Verb};
 use crate::engine::Engine;
-use crate::event::{ExecList, KillScope};
-use crate::job::JobResult;
+use crate::event::{ExecList, ExitStatus, KillScope};
+use crate::ids::ProcessId;
+use crate::job::JobKind;
 
 /// Between two restarts that come to nothing there is at least this.
 const RESUME_MIN: Span = Span::from_millis(100);
+
+const SIGHUP: i32 = 1;
+const SIGCONT: i32 = 18;
 
 impl Engine {
     pub(super) fn enter_stop(&mut self, name: &UnitName, result: ServiceResult) {
@@ -18,49 +22,111 @@ impl Engine {
         self.enter_list(name, ExecList::Stop);
     }
 
-    /// Signals what is left, as `KillMode=` says, and waits for it; down at once when nothing is left, or nothing is to be signalled.
-    pub(super) fn enter_signal(&mut self, name: &UnitName, state: ServiceState, result: ServiceResult) {
-        self.note_result(name, result);
-        let service = self.service(name);
-        let (main, control) = (service.main, service.control);
-        let mode = self.service_unit(name).kill.kill_mode;
-        if mode == KillMode::None || (main.is_none() && control.is_none()) {
-            return self.enter_down(name, ServiceResult::Success);
-        }
-        self.signal_children(name, state, main, control);
-        self.set_service_state(name, state);
+    /// It says that it stops: as if we had sent it the signal.
+    pub(super) fn enter_stop_by_notify(&mut self, name: &UnitName) {
+        self.set_service_state(name, ServiceState::StopSigterm);
         let limit = self.stop_limit(name);
         self.set_deadline(name, self.now.after(limit));
+        self.refresh_rotation_of(name);
     }
 
-    fn signal_children(
-        &mut self,
-        name: &UnitName,
-        state: ServiceState,
-        main: Option<Child>,
-        control: Option<Child>,
-    ) {
-        let kill = &self.service_unit(name).kill;
-        let last = state == ServiceState::StopSigkill;
-        let signal = if last { SIGKILL } else { kill.kill_signal.number() };
-        let whole = match kill.kill_mode {
-            KillMode::ControlGroup => true,
-            KillMode::Mixed => last,
-            KillMode::Process | KillMode::None => false,
-        };
-        if let Some(main) = main {
-            let scope = if whole { KillScope::Session } else { KillScope::Process };
-            self.kill_scope(main.process, signal, scope);
+    pub(super) fn enter_stop_post(&mut self, name: &UnitName, result: ServiceResult) {
+        self.note_result(name, result);
+        self.enter_list(name, ExecList::StopPost);
+    }
+
+    /// Signals what is left, as `KillMode=` says, and waits for it; goes on at once when nothing is left, or nothing is to be
+    /// signalled.
+    pub(super) fn enter_signal(&mut self, name: &UnitName, state: ServiceState, result: ServiceResult) {
+        self.note_result(name, result);
+        self.idle.remove(name);
+        if self.signal_processes(name, state) {
+            self.set_service_state(name, state);
+            let is_abort = matches!(state, ServiceState::StopWatchdog | ServiceState::FinalWatchdog);
+            let limit = if is_abort { self.abort_limit(name) } else { self.stop_limit(name) };
+            self.set_deadline(name, self.now.after(limit));
+            return;
         }
-        if let Some(control) = control {
-            self.kill_scope(control.process, signal, KillScope::Session);
+        let kills = self.service_unit(name).kill.send_sigkill;
+        match state {
+            ServiceState::StopWatchdog | ServiceState::StopSigterm if kills => {
+                self.enter_signal(name, ServiceState::StopSigkill, ServiceResult::Success);
+            }
+            ServiceState::FinalWatchdog | ServiceState::FinalSigterm if kills => {
+                self.enter_signal(name, ServiceState::FinalSigkill, ServiceResult::Success);
+            }
+            ServiceState::StopWatchdog | ServiceState::StopSigterm | ServiceState::StopSigkill => {
+                self.enter_stop_post(name, ServiceResult::Success);
+            }
+            _ => self.enter_down(name, ServiceResult::Success),
         }
     }
 
-    pub(super) fn finish_stop(&mut self, name: &UnitName) {
+    /// Whether there is anybody whose end is to be waited for.
+    fn signal_processes(&mut self, name: &UnitName, state: ServiceState) -> bool {
         let service = self.service(name);
-        if service.main.is_none() && service.control.is_none() {
-            self.enter_down(name, ServiceResult::Success);
+        let own: Vec<ProcessId> =
+            [service.main, service.control].into_iter().flatten().map(|child| child.process).collect();
+        let mode = self.service_unit(name).kill.kill_mode;
+        let is_last = matches!(state, ServiceState::StopSigkill | ServiceState::FinalSigkill);
+        let (scope, left) = match mode {
+            KillMode::None => return false,
+            KillMode::Process => (KillScope::Process, Vec::new()),
+            KillMode::Mixed if !is_last => (KillScope::Process, Vec::new()),
+            KillMode::Mixed | KillMode::ControlGroup => {
+                (KillScope::Session, self.service(name).run().left.clone())
+            }
+        };
+        let targets = own.iter().map(|own| (*own, scope)).chain(left.iter().map(|left| (*left, scope)));
+        let targets: Vec<(ProcessId, KillScope)> = targets.collect();
+        for signal in self.stop_signals(name, state) {
+            for (process, scope) in &targets {
+                self.kill_scope(*process, signal, *scope);
+            }
+        }
+        !targets.is_empty()
+    }
+
+    /// The signals of a state of the way down. SIGCONT, because what is stopped heeds none but SIGKILL.
+    fn stop_signals(&self, name: &UnitName, state: ServiceState) -> Vec<i32> {
+        let kill = &self.service_unit(name).kill;
+        let is_restart = self.job_of(name).is_some_and(|job| job.kind == JobKind::Restart);
+        let signal = match state {
+            ServiceState::StopSigkill | ServiceState::FinalSigkill => {
+                return vec![kill.final_kill_signal.number()];
+            }
+            ServiceState::StopWatchdog | ServiceState::FinalWatchdog => kill.watchdog_signal,
+            _ if is_restart => kill.effective_restart_kill_signal(),
+            _ => kill.kill_signal,
+        };
+        let is_polite = !matches!(state, ServiceState::StopWatchdog | ServiceState::FinalWatchdog);
+        let mut signals = vec![signal.number()];
+        if signal != Signal::KILL {
+            signals.push(SIGCONT);
+        }
+        if kill.send_sighup && is_polite {
+            signals.push(SIGHUP);
+        }
+        signals
+    }
+
+    /// Nothing of it that is waited for in this state runs any more.
+    pub(super) fn step_down(&mut self, name: &UnitName, result: ServiceResult) {
+        self.note_result(name, result);
+        let service = self.service(name);
+        if service.main.is_some() || service.control.is_some() {
+            return;
+        }
+        match service.state {
+            ServiceState::StopWatchdog | ServiceState::StopSigterm | ServiceState::StopSigkill => {
+                self.enter_stop_post(name, result);
+            }
+            ServiceState::FinalWatchdog | ServiceState::FinalSigterm | ServiceState::FinalSigkill
+                if service.run().left.is_empty() =>
+            {
+                self.enter_down(name, result);
+            }
+            _ => {}
         }
     }
 
@@ -82,13 +148,18 @@ impl Engine {
         if self.goes_on_in_other(name, restarts) {
             return;
         }
-        let down = if result == ServiceResult::Success { ServiceState::Dead } else { ServiceState::Failed };
+        let down = if result.is_failure() { ServiceState::Failed } else { ServiceState::Dead };
+        self.release_store(name, false);
         self.set_service_state(name, down);
-        if result != ServiceResult::Success {
-            self.log_failure(name, result);
+        match result {
+            ServiceResult::Success => {}
+            ServiceResult::ExecCondition => {
+                self.log_info(name, "not started: ExecCondition= says no".to_owned())
+            }
+            _ => self.log_failure(name, result),
         }
         if restarts {
-            let delay = self.service_unit(name).service.restart_sec;
+            let delay = self.restart_delay(name);
             self.set_service_state(name, ServiceState::AutoRestart);
             self.set_deadline(name, self.now.after(delay));
             self.log_info(name, format!("restarting in {delay}"));
@@ -110,9 +181,19 @@ impl Engine {
     /// Processes that are still there are left to themselves: `KillMode=none`, or they cannot be killed.
     fn let_go(&mut self, name: &UnitName) {
         let service = self.service_mut(name);
-        for child in [service.main.take(), service.control.take()].into_iter().flatten() {
+        let children = [service.main.take(), service.control.take()];
+        let left = if service.run().left.is_empty() {
+            Vec::new()
+        } else {
+            std::mem::take(&mut service.run_mut().left)
+        };
+        for child in children.into_iter().flatten() {
             self.forget_child(child);
         }
+        for process in left {
+            self.forget_left(process);
+        }
+        self.set_look(name, None);
         self.refresh_rotation_of(name);
     }
 
@@ -122,39 +203,62 @@ impl Engine {
         if self.is_stopping_by_job(name) || service.is_per_connection() || is_other(name) {
             return false;
         }
-        let default = if service.seat.is_some() { Restart::Always } else { Restart::No };
-        let failed = result != ServiceResult::Success;
-        match self.service_unit(name).service.restart.unwrap_or(default) {
+        let section = &self.service_unit(name).service;
+        let ended_as = |set: &sockmgr_unit::value::ExitStatuses| match service.main_status {
+            Some(ExitStatus::Exited(code)) => set.has_code(code),
+            Some(ExitStatus::Killed(signal) | ExitStatus::Dumped(signal)) => set.has_signal(signal),
+            None => false,
+        };
+        if ended_as(&section.restart_prevent_exit_status) {
+            return false;
+        }
+        if ended_as(&section.restart_force_exit_status) {
+            return true;
+        }
+        let default = if service.seat.is_some() && section.type_ != ServiceType::Oneshot {
+            Restart::Always
+        } else {
+            Restart::No
+        };
+        let failed = result.is_failure();
+        match section.restart.unwrap_or(default) {
             Restart::No => false,
-            Restart::Always => true,
-            Restart::OnSuccess => !failed,
+            Restart::Always => result != ServiceResult::ExecCondition,
+            Restart::OnSuccess => result == ServiceResult::Success,
             Restart::OnFailure => failed,
             Restart::OnAbnormal => failed && result != ServiceResult::ExitCode,
             Restart::OnAbort => matches!(result, ServiceResult::Signal | ServiceResult::CoreDump),
-            // There is no watchdog that could bite.
-            Restart::OnWatchdog => false,
+            Restart::OnWatchdog => result == ServiceResult::Watchdog,
         }
     }
 
-    pub(crate) fn service_timeout(&mut self, name: &UnitName) {
-        match self.service(name).state {
-            ServiceState::StartPre | ServiceState::Start | ServiceState::StartPost => {
-                self.log_warning(name, "start timed out".to_owned());
-                self.enter_signal(name, ServiceState::StopSigterm, ServiceResult::Timeout);
-            }
-            ServiceState::Reload => self.reload_timed_out(name),
-            ServiceState::Stop => self.enter_signal(name, ServiceState::StopSigterm, ServiceResult::Timeout),
-            ServiceState::StopSigterm => {
-                self.log_warning(name, "did not stop in time, killing".to_owned());
-                self.enter_signal(name, ServiceState::StopSigkill, ServiceResult::Timeout);
-            }
-            ServiceState::StopSigkill => {
-                self.log_error(name, "processes remain after SIGKILL, ignoring them".to_owned());
-                self.enter_down(name, ServiceResult::Timeout);
-            }
-            ServiceState::AutoRestart => self.restart_now(name),
-            ServiceState::Dead | ServiceState::Running | ServiceState::Exited | ServiceState::Failed => {}
+    /// `RestartSec=`, or with `RestartSteps=` more from one restart to the next. A service that was up for as long as the longest
+    /// of these waits is well: it begins with the shortest again.
+    fn restart_delay(&mut self, name: &UnitName) -> Span {
+        let section = &self.service_unit(name).service;
+        let (first, last, steps) =
+            (section.restart_sec, section.restart_max_delay_sec, section.restart_steps);
+        if steps == 0 || last.is_infinite() || last <= first || first == Span::ZERO {
+            return first;
         }
+        let stamps = &self.nodes[name].stamps;
+        let was_well = stamps
+            .active_enter
+            .zip(stamps.active_exit)
+            .is_some_and(|(up, down)| up.after(last).is_some_and(|well| well <= down));
+        let run = self.service_mut(name).run_mut();
+        if was_well {
+            run.backoff = 0;
+        }
+        let step = run.backoff;
+        run.backoff = run.backoff.saturating_add(1);
+        if step >= steps {
+            return last;
+        }
+        // Each wait is the same multiple of the one before.
+        let growth = last.as_micros() as f64 / first.as_micros() as f64;
+        let factor = growth.powf(f64::from(step) / f64::from(steps));
+        Span::from_micros((first.as_micros() as f64 * factor) as u64)
     }
 
     /// The job that was to start the service again came to nothing: what it requires did not start, or another job was in the way.
@@ -170,18 +274,8 @@ impl Engine {
         }
     }
 
-    fn reload_timed_out(&mut self, name: &UnitName) {
-        self.log_warning(name, "reload timed out".to_owned());
-        if let Some(control) = self.service_mut(name).control.take() {
-            self.forget_child(control);
-            self.kill_scope(control.process, SIGKILL, KillScope::Session);
-        }
-        self.reload_ended(name, JobResult::Timeout);
-        self.enter_running(name);
-    }
-
     /// `RestartSec=` is over. A job that is to take the unit down has been waiting for its turn: it goes first.
-    fn restart_now(&mut self, name: &UnitName) {
+    pub(super) fn restart_now(&mut self, name: &UnitName) {
         if self.is_stopping_by_job(name) {
             return;
         }
@@ -192,9 +286,5 @@ impl Engine {
             self.note_result(name, ServiceResult::Resources);
             self.set_service_state(name, ServiceState::Failed);
         }
-    }
-
-    pub(super) fn stop_limit(&self, name: &UnitName) -> Span {
-        self.service_unit(name).service.timeout_stop_sec.unwrap_or(self.settings.default_timeout_stop_sec)
     }
 }

@@ -1,19 +1,31 @@
 //! The service machine: what it keeps, and what jobs ask of it. The way up is in `up`, what processes do on their own in
-//! `processes`, the way down and its timeouts in `down`, two generations side by side in `overlap`.
+//! `processes`, what they say in `notify`, how the main process of a daemon is found in `main_process`, the way down in `down`,
+//! time limits in `limits`, two generations side by side in `overlap`, the descriptors that it leaves with us in `store`. What of it
+//! is there only after the first start is in `run`.
 //!
 //! Never here: how a process is made or signalled. Invariant: a service has at most one main and one control process, and each
 //! of them is in `Engine::processes` until its end was reported or the unit let go of it.
 
 mod down;
+mod environment;
+mod limits;
+mod main_process;
+mod notify;
 mod overlap;
 mod processes;
+mod run;
+mod store;
 mod up;
 
+pub(crate) use notify::Early;
 pub(crate) use overlap::{OtherToSave, SavedOther, is_other, unit_of_other};
-pub(crate) use processes::Early;
+pub(crate) use run::Run;
+pub use run::{CommandRecord, StoredFd};
+
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
-use sockmgr_unit::value::{ExecCommand, LimitAction, NotifyAccess};
+use sockmgr_unit::value::{ExecCommand, LimitAction, NotifyAccess, ServiceType};
 use sockmgr_unit::{ServiceUnit, UnitName};
 
 use crate::command::KillWho;
@@ -25,12 +37,12 @@ use crate::limit::{Rate, RateLimit};
 use crate::node::{ActiveState, Machine};
 use crate::view::ServiceView;
 
-const SIGKILL: i32 = 9;
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ServiceState {
     #[default]
     Dead,
+    /// `ExecCondition=`
+    Condition,
     StartPre,
     /// The main process is there or about to be, and not yet ready.
     Start,
@@ -38,10 +50,23 @@ pub(crate) enum ServiceState {
     Running,
     /// The main process is through and the unit remains up (`RemainAfterExit=yes`).
     Exited,
+    /// `ExecReload=`
     Reload,
+    /// It was told by a signal to reload, and has not said yet that it does.
+    ReloadSignal,
+    /// It says that it reloads.
+    ReloadNotify,
     Stop,
+    /// The watchdog has bitten: it dumps core.
+    StopWatchdog,
     StopSigterm,
     StopSigkill,
+    /// `ExecStopPost=`
+    StopPost,
+    /// As the three above, for what is left after `ExecStopPost=`.
+    FinalWatchdog,
+    FinalSigterm,
+    FinalSigkill,
     Failed,
     /// Waits for `RestartSec=`, or for the end of its start limit.
     AutoRestart,
@@ -51,18 +76,51 @@ impl ServiceState {
     fn as_str(self) -> &'static str {
         match self {
             Self::Dead => "dead",
+            Self::Condition => "condition",
             Self::StartPre => "start-pre",
             Self::Start => "start",
             Self::StartPost => "start-post",
             Self::Running => "running",
             Self::Exited => "exited",
             Self::Reload => "reload",
+            Self::ReloadSignal => "reload-signal",
+            Self::ReloadNotify => "reload-notify",
             Self::Stop => "stop",
+            Self::StopWatchdog => "stop-watchdog",
             Self::StopSigterm => "stop-sigterm",
             Self::StopSigkill => "stop-sigkill",
+            Self::StopPost => "stop-post",
+            Self::FinalWatchdog => "final-watchdog",
+            Self::FinalSigterm => "final-sigterm",
+            Self::FinalSigkill => "final-sigkill",
             Self::Failed => "failed",
             Self::AutoRestart => "auto-restart",
         }
+    }
+
+    fn active_state(self) -> ActiveState {
+        match self {
+            Self::Dead => ActiveState::Inactive,
+            Self::Condition | Self::StartPre | Self::Start | Self::StartPost | Self::AutoRestart => {
+                ActiveState::Activating
+            }
+            Self::Running | Self::Exited => ActiveState::Active,
+            Self::Reload | Self::ReloadSignal | Self::ReloadNotify => ActiveState::Reloading,
+            Self::Stop
+            | Self::StopWatchdog
+            | Self::StopSigterm
+            | Self::StopSigkill
+            | Self::StopPost
+            | Self::FinalWatchdog
+            | Self::FinalSigterm
+            | Self::FinalSigkill => ActiveState::Deactivating,
+            Self::Failed => ActiveState::Failed,
+        }
+    }
+
+    /// It is ready, and has to say so from time to time where there is a watchdog.
+    fn is_watched(self) -> bool {
+        self == Self::StartPost || self.active_state().is_up()
     }
 }
 
@@ -84,6 +142,10 @@ pub enum ServiceResult {
     Signal,
     /// A signal killed a process, which dumped core.
     CoreDump,
+    /// It did not say in time that it was well.
+    Watchdog,
+    /// `ExecCondition=` did not want it started, which is no failure.
+    ExecCondition,
     /// Started too often.
     StartLimitHit,
 }
@@ -99,8 +161,15 @@ impl ServiceResult {
             Self::ExitCode => "exit-code",
             Self::Signal => "signal",
             Self::CoreDump => "core-dump",
+            Self::Watchdog => "watchdog",
+            Self::ExecCondition => "exec-condition",
             Self::StartLimitHit => "start-limit-hit",
         }
+    }
+
+    /// The unit is `failed` with it, else merely down.
+    pub(crate) fn is_failure(self) -> bool {
+        !matches!(self, Self::Success | Self::ExecCondition)
     }
 }
 
@@ -152,8 +221,6 @@ pub(crate) struct Service {
     /// Boxed: most services serve no single connection, and should not have the room for it.
     pub(crate) served: Option<Box<Served>>,
     pub(crate) seat: Option<Seat>,
-    /// `STOPPING=1`: it still works off what it has, and wants nothing new.
-    pub(crate) is_draining: bool,
     /// Why it is in no state to listen on: the start limit was hit.
     start_limit_hit: bool,
     start_limit: RateLimit,
@@ -165,22 +232,22 @@ pub(crate) struct Service {
     pub(crate) main_status: Option<ExitStatus>,
     pub(crate) main_started: Option<Time>,
     pub(crate) main_exited: Option<Time>,
+    /// `None` before the first start: a thousand idle services should not have the room for it.
+    run: Option<Box<Run>>,
 }
 
 impl Service {
-    pub(crate) fn active_state(&self) -> ActiveState {
-        match self.state {
-            ServiceState::Dead => ActiveState::Inactive,
-            ServiceState::StartPre
-            | ServiceState::Start
-            | ServiceState::StartPost
-            | ServiceState::AutoRestart => ActiveState::Activating,
-            ServiceState::Running | ServiceState::Exited => ActiveState::Active,
-            ServiceState::Reload => ActiveState::Reloading,
-            ServiceState::Stop | ServiceState::StopSigterm | ServiceState::StopSigkill => {
-                ActiveState::Deactivating
-            }
-            ServiceState::Failed => ActiveState::Failed,
+    /// Of a service of this type: an idle one counts as up before it is started, so that nobody waits for it.
+    pub(crate) fn active_state(&self, kind: ServiceType) -> ActiveState {
+        match (self.state, kind) {
+            (
+                ServiceState::Condition
+                | ServiceState::StartPre
+                | ServiceState::Start
+                | ServiceState::StartPost,
+                ServiceType::Idle,
+            ) => ActiveState::Active,
+            (state, _) => state.active_state(),
         }
     }
 
@@ -190,17 +257,9 @@ impl Service {
 
     pub(crate) fn activity(&self) -> Activity {
         match self.state {
-            ServiceState::Dead | ServiceState::Failed => Activity::Idle,
             ServiceState::AutoRestart => Activity::Waiting,
-            ServiceState::StartPre
-            | ServiceState::Start
-            | ServiceState::StartPost
-            | ServiceState::Running
-            | ServiceState::Exited
-            | ServiceState::Reload
-            | ServiceState::Stop
-            | ServiceState::StopSigterm
-            | ServiceState::StopSigkill => Activity::Busy,
+            state if state.active_state().is_down() => Activity::Idle,
+            _ => Activity::Busy,
         }
     }
 
@@ -224,12 +283,34 @@ impl Service {
             && self.main_started.is_none()
     }
 
+    /// What it has since its first start.
+    pub(crate) fn run(&self) -> &Run {
+        static NONE: LazyLock<Run> = LazyLock::new(Run::default);
+        self.run.as_deref().unwrap_or(&NONE)
+    }
+
+    pub(crate) fn run_mut(&mut self) -> &mut Run {
+        self.run.get_or_insert_default()
+    }
+
     /// The process was asked for, and that it runs is not known yet.
     pub(crate) fn lacks_pid(&self, process: ProcessId) -> bool {
-        [self.main, self.control]
-            .into_iter()
-            .flatten()
-            .any(|child| child.process == process && child.pid.is_none())
+        self.is_sought(process)
+            || [self.main, self.control]
+                .into_iter()
+                .flatten()
+                .any(|child| child.process == process && child.pid.is_none())
+    }
+
+    /// It is the main process of a daemon, and which that is has been asked.
+    fn is_sought(&self, process: ProcessId) -> bool {
+        self.run().sought == Some(process)
+    }
+
+    /// All its processes: main, control, and what ended ones have left behind.
+    pub(crate) fn all_processes(&self) -> impl Iterator<Item = ProcessId> {
+        let children = [self.main, self.control].into_iter().flatten().map(|child| child.process);
+        children.chain(self.run().left.iter().copied()).chain(self.run().sought)
     }
 
     pub(crate) fn view(&self) -> ServiceView<'_> {
@@ -249,14 +330,19 @@ impl Service {
             peer: self.served.as_ref().map(|served| peer_text(&served.peer)),
             generation: self.generation,
             other: None,
+            bus_error: self.run().bus_error.as_deref(),
+            commands: &self.run().commands,
+            stored: &self.run().store,
+            invocation: self.run().invocation,
+            watchdog_ping: self.run().watchdog_ping,
+            watchdog: self.run().watchdog,
+            notify_access: self.run().notify_access,
         }
     }
 
     /// Ready for new connections.
     pub(crate) fn takes_connections(&self) -> bool {
-        matches!(self.state, ServiceState::Running | ServiceState::Reload)
-            && self.main.is_some()
-            && !self.is_draining
+        self.state.active_state().is_up() && self.main.is_some()
     }
 
     /// An instance that is to serve one connection.
@@ -269,11 +355,13 @@ impl Engine {
     // --- jobs ---
 
     pub(crate) fn service_start(&mut self, name: &UnitName) -> Begun {
-        match self.service(name).state {
-            ServiceState::StartPre | ServiceState::Start | ServiceState::StartPost => return Begun::Pending,
-            ServiceState::Running | ServiceState::Exited | ServiceState::Reload => return Begun::Done,
-            ServiceState::Stop | ServiceState::StopSigterm | ServiceState::StopSigkill => return Begun::Wait,
-            ServiceState::Dead | ServiceState::Failed | ServiceState::AutoRestart => {}
+        match self.service(name).state.active_state() {
+            ActiveState::Active | ActiveState::Reloading => return Begun::Done,
+            ActiveState::Deactivating => return Begun::Wait,
+            ActiveState::Activating if self.service(name).state != ServiceState::AutoRestart => {
+                return Begun::Pending;
+            }
+            ActiveState::Activating | ActiveState::Inactive | ActiveState::Failed => {}
         }
         if !self.admit_start(name) {
             return Begun::Refused;
@@ -283,16 +371,26 @@ impl Engine {
             self.enter_down(name, ServiceResult::Resources);
             return Begun::Refused;
         }
+        self.begin_run(name);
+        self.enter_list(name, ExecList::Condition);
+        Begun::Pending
+    }
+
+    /// A new start: what the last one was forgets itself, but for what its descriptors and its restarts are.
+    fn begin_run(&mut self, name: &UnitName) {
+        let invocation = self.draw_id();
         let service = self.service_mut(name);
+        if service.state != ServiceState::AutoRestart {
+            service.n_restarts = 0;
+            service.run_mut().backoff = 0;
+        }
         service.result = ServiceResult::Success;
         service.start_limit_hit = false;
-        service.is_draining = false;
         service.status_text = None;
         service.status_errno = 0;
         service.main_status = None;
         service.generation += 1;
-        self.enter_list(name, ExecList::StartPre);
-        Begun::Pending
+        service.run_mut().begin(invocation);
     }
 
     /// Counts one start against `StartLimitBurst=`.
@@ -348,7 +446,13 @@ impl Engine {
                 Begun::Pending
             }
             // A command is under way: no other one beside it.
-            ServiceState::StartPre | ServiceState::Start | ServiceState::StartPost | ServiceState::Reload => {
+            ServiceState::Condition
+            | ServiceState::StartPre
+            | ServiceState::Start
+            | ServiceState::StartPost
+            | ServiceState::Reload
+            | ServiceState::ReloadSignal
+            | ServiceState::ReloadNotify => {
                 self.enter_signal(name, ServiceState::StopSigterm, ServiceResult::Success);
                 Begun::Pending
             }
@@ -356,26 +460,42 @@ impl Engine {
                 self.enter_stop(name, ServiceResult::Success);
                 Begun::Pending
             }
-            ServiceState::Stop | ServiceState::StopSigterm | ServiceState::StopSigkill => Begun::Pending,
+            ServiceState::Stop
+            | ServiceState::StopWatchdog
+            | ServiceState::StopSigterm
+            | ServiceState::StopSigkill
+            | ServiceState::StopPost
+            | ServiceState::FinalWatchdog
+            | ServiceState::FinalSigterm
+            | ServiceState::FinalSigkill => Begun::Pending,
         }
     }
 
     pub(crate) fn service_reload(&mut self, name: &UnitName) -> Begun {
         match self.service(name).state {
             ServiceState::Running | ServiceState::Exited => {
-                self.enter_list(name, ExecList::Reload);
+                self.enter_reload(name);
                 Begun::Pending
             }
             // A reload that is under way may have read the old configuration: once more after it.
-            ServiceState::Reload | ServiceState::StartPre | ServiceState::Start | ServiceState::StartPost => {
-                Begun::Wait
-            }
+            ServiceState::Reload
+            | ServiceState::ReloadSignal
+            | ServiceState::ReloadNotify
+            | ServiceState::Condition
+            | ServiceState::StartPre
+            | ServiceState::Start
+            | ServiceState::StartPost => Begun::Wait,
             ServiceState::Dead
             | ServiceState::Failed
             | ServiceState::AutoRestart
             | ServiceState::Stop
+            | ServiceState::StopWatchdog
             | ServiceState::StopSigterm
-            | ServiceState::StopSigkill => {
+            | ServiceState::StopSigkill
+            | ServiceState::StopPost
+            | ServiceState::FinalWatchdog
+            | ServiceState::FinalSigterm
+            | ServiceState::FinalSigkill => {
                 self.log_error(name, "not running, so it cannot reload".to_owned());
                 Begun::Refused
             }
@@ -398,15 +518,14 @@ impl Engine {
             self.kill_processes(&other, who, signal);
         }
         let Some(service) = self.nodes.get(name).and_then(|node| node.service()) else { return };
-        let (main, control) = (service.main, service.control);
-        let targets = match who {
-            KillWho::Main => [main, None],
-            KillWho::Control => [None, control],
-            KillWho::All => [main, control],
+        let process = |child: Option<Child>| child.map(|child| child.process);
+        let (targets, scope): (Vec<ProcessId>, _) = match who {
+            KillWho::Main => (process(service.main).into_iter().collect(), KillScope::Process),
+            KillWho::Control => (process(service.control).into_iter().collect(), KillScope::Process),
+            KillWho::All => (service.all_processes().collect(), KillScope::Session),
         };
-        let scope = if who == KillWho::All { KillScope::Session } else { KillScope::Process };
-        for child in targets.into_iter().flatten() {
-            self.kill_scope(child.process, signal, scope);
+        for target in targets {
+            self.kill_scope(target, signal, scope);
         }
     }
 
@@ -433,9 +552,14 @@ impl Engine {
         }
     }
 
-    /// `NotifyAccess=`, with its default (systemd.service(5)): `main` where readiness comes by notification, else nobody.
+    /// `NotifyAccess=`, with its default (systemd.service(5)), or what the service itself has asked for (`NOTIFYACCESS=`).
     pub fn notify_access(&self, name: &UnitName) -> NotifyAccess {
-        self.service_unit(name).service.effective_notify_access()
+        let asked_for = self.service(name).run().notify_access;
+        asked_for.unwrap_or_else(|| self.service_unit(name).service.effective_notify_access())
+    }
+
+    pub(crate) fn service_type(&self, name: &UnitName) -> ServiceType {
+        self.service_unit(name).service.type_
     }
 
     pub(crate) fn set_service_state(&mut self, name: &UnitName, state: ServiceState) {
@@ -444,6 +568,9 @@ impl Engine {
                 service.state = state;
             }
         });
+        if !state.is_watched() {
+            self.set_watchdog(name, None);
+        }
     }
 
     pub(crate) fn service(&self, name: &UnitName) -> &Service {
@@ -474,11 +601,13 @@ impl Engine {
 pub fn commands(unit: &ServiceUnit, list: ExecList) -> &[ExecCommand] {
     let section = &unit.service;
     match list {
+        ExecList::Condition => &section.exec_condition,
         ExecList::StartPre => &section.exec_start_pre,
         ExecList::Start => &section.exec_start,
         ExecList::StartPost => &section.exec_start_post,
         ExecList::Reload => &section.exec_reload,
         ExecList::Stop => &section.exec_stop,
+        ExecList::StopPost => &section.exec_stop_post,
     }
 }
 

@@ -8,12 +8,14 @@
 //! Invariant: a unit has at most one other generation. It is on its way up (then it is the next one), or on its way down (then it is
 //! the former one, or a next one that failed); ready or down it is only until the engine settles.
 
+use std::collections::BTreeSet;
+
 use sockmgr_unit::value::{RestartMode, ServiceType};
 use sockmgr_unit::{UnitName, UnitType};
 
 use super::{Service, ServiceResult};
 use crate::engine::Engine;
-use crate::ids::Time;
+use crate::ids::{FdId, ProcessId, Time};
 use crate::job::{Begun, JobKind, JobResult};
 use crate::node::{ActiveState, Machine, Node};
 
@@ -77,10 +79,10 @@ impl Engine {
         // Two of the others would be in each other's way: they have a name or a file that only one can have, or an end.
         let may_be_two = matches!(
             self.service_unit(name).service.type_,
-            ServiceType::Simple | ServiceType::Exec | ServiceType::Notify
+            ServiceType::Simple | ServiceType::Exec | ServiceType::Notify | ServiceType::NotifyReload
         );
         may_be_two
-            && service.active_state().is_up()
+            && self.active_state(name).is_up()
             && service.main.is_some()
             && !service.is_per_connection()
             && other_name(name).is_some()
@@ -144,6 +146,7 @@ impl Engine {
     /// The next generation is ready: it takes the place of the one that served, which is told to stop.
     fn hand_over(&mut self, name: &UnitName, other: &UnitName) {
         self.exchange(name, other);
+        self.move_store(other, name);
         let service = self.service(name);
         let pid = service.main.and_then(|main| main.pid).unwrap_or(0);
         self.log_info(name, format!("generation {} serves now (pid {pid})", service.generation));
@@ -175,6 +178,8 @@ impl Engine {
 
     fn remove_other(&mut self, name: &UnitName, other: &UnitName) {
         self.set_deadline(other, None);
+        self.disarm_timers(other);
+        self.move_store(other, name);
         self.nodes.remove(other);
         self.stir(name);
         // A restart may have waited for this.
@@ -218,6 +223,9 @@ impl Engine {
     /// The two machines change places, with their timers and processes. How often the unit was restarted is the unit's own.
     fn exchange(&mut self, name: &UnitName, other: &UnitName) {
         let (our_deadline, their_deadline) = (self.nodes[name].deadline, self.nodes[other].deadline);
+        for machine in [name, other] {
+            self.disarm_timers(machine);
+        }
         self.service_mut(other).n_restarts = self.service(name).n_restarts;
         let mut moved = std::mem::take(self.service_mut(other));
         self.change(name, |machine| {
@@ -229,17 +237,19 @@ impl Engine {
         self.set_deadline(name, their_deadline);
         self.set_deadline(other, our_deadline);
         for owner in [name, other] {
+            self.arm_timers(owner);
             self.claim_processes(owner);
         }
         self.stir(other);
     }
 
-    /// From now on the processes of this machine are known under this name.
+    /// From now on the processes of this machine, and the descriptors that they have left, are known under this name.
     pub(crate) fn claim_processes(&mut self, name: &UnitName) {
-        let service = self.service(name);
-        for child in [service.main, service.control].into_iter().flatten() {
-            self.processes.insert(child.process, name.clone());
-        }
+        let (processes, stored) = (self.service(name).all_processes(), self.service(name).run().store.iter());
+        let processes: Vec<ProcessId> = processes.collect();
+        let stored: Vec<FdId> = stored.map(|stored| stored.fd).collect();
+        self.processes.extend(processes.into_iter().map(|process| (process, name.clone())));
+        self.stored.extend(stored.into_iter().map(|fd| (fd, name.clone())));
     }
 
     // --- across the manager's death ---
@@ -249,12 +259,14 @@ impl Engine {
         Some(OtherToSave { service: node.service()?, deadline: node.deadline })
     }
 
-    pub(crate) fn restore_other(&mut self, name: &UnitName, saved: SavedOther) {
+    pub(crate) fn restore_other(&mut self, name: &UnitName, saved: SavedOther, held: &BTreeSet<FdId>) {
         let Some(other) = other_name(name) else { return };
         let mut service = saved.service;
         service.seat = self.service(name).seat.clone();
         self.insert_other(name, &other, service);
         self.set_deadline(&other, saved.deadline);
         self.claim_processes(&other);
+        self.restore_store(&other, |fd| held.contains(&fd));
+        self.arm_timers(&other);
     }
 }

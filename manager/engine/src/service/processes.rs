@@ -1,66 +1,149 @@
-//! What the processes of a service do on their own: they appear, report, and end.
+//! What the processes of a service do on their own: they appear, and they end.
 
 use sockmgr_unit::UnitName;
-use sockmgr_unit::value::{KillMode, NotifyAccess, ServiceType, Signal, Span};
+use sockmgr_unit::value::{KillMode, NotifyAccess, ServiceType, Signal};
 
-use super::{Child, SIGKILL, ServiceResult, ServiceState, commands};
+use super::{Child, ServiceResult, ServiceState, commands};
 use crate::engine::Engine;
-use crate::event::{Action, ExecList, ExitStatus, KillScope, Notification, SpawnError};
+use crate::event::{Action, ExecList, ExitStatus, SpawnError};
 use crate::ids::ProcessId;
 use crate::job::JobResult;
 
-/// Notifications kept of processes that the keeper has yet to tell of.
-const EARLY_MAX: usize = 64;
-
-/// A notification that came before the answer to [`Action::Spawn`]: they take different ways.
-#[derive(Clone, Debug)]
-pub(crate) struct Early {
-    pid: u32,
-    session: Option<u32>,
-    message: Notification,
-}
+pub(super) const SIGKILL: i32 = 9;
 
 impl Engine {
     pub(crate) fn service_spawned(&mut self, process: ProcessId, pid: u32) {
         let Some(name) = self.processes.get(&process).cloned() else { return };
         self.pids.insert(pid, process);
         self.stir(&name);
-        let service = self.service_mut(&name);
-        if let Some(control) = service.control.as_mut().filter(|child| child.process == process) {
-            control.pid = Some(pid);
+        if self.service(&name).is_sought(process) {
+            self.main_found(&name, process, pid);
         } else {
-            self.main_spawned(&name, process, pid);
+            self.child_spawned(&name, process, pid);
         }
         self.replay_early(pid);
     }
 
-    fn main_spawned(&mut self, name: &UnitName, process: ProcessId, pid: u32) {
+    fn child_spawned(&mut self, name: &UnitName, process: ProcessId, pid: u32) {
         let now = self.now;
         let service = self.service_mut(name);
-        let Some(main) = service.main.as_mut().filter(|child| child.process == process) else { return };
-        main.pid = Some(pid);
+        let children = [service.main.as_mut(), service.control.as_mut()];
+        let Some(child) = children.into_iter().flatten().find(|child| child.process == process) else {
+            return;
+        };
+        child.pid = Some(pid);
+        let child = *child;
+        service.run_mut().note_begin(child.list, child.index, pid, now);
+        let is_main = service.main == Some(child);
+        if child.list == ExecList::Start {
+            self.release_connection_fd(name);
+        }
+        if is_main {
+            self.main_spawned(name, pid);
+        }
+    }
+
+    fn main_spawned(&mut self, name: &UnitName, pid: u32) {
+        let now = self.now;
+        let service = self.service_mut(name);
         service.main_pid_seen = pid;
         service.main_started = Some(now);
         service.main_exited = None;
-        let state = service.state;
-        self.release_connection_fd(name);
-        let kind = self.service_unit(name).service.type_;
-        if state == ServiceState::Start && matches!(kind, ServiceType::Simple | ServiceType::Exec) {
-            self.enter_list(name, ExecList::StartPost);
+        if service.state == ServiceState::Start {
+            self.started(name);
+        }
+    }
+
+    /// The program runs: for some types that is all there is to a start.
+    fn started(&mut self, name: &UnitName) {
+        match self.service_type(name) {
+            ServiceType::Simple | ServiceType::Exec | ServiceType::Idle => {
+                self.enter_list(name, ExecList::StartPost);
+            }
+            ServiceType::Dbus if self.service(name).run().owns_bus_name => {
+                self.enter_list(name, ExecList::StartPost);
+            }
+            ServiceType::Dbus
+            | ServiceType::Forking
+            | ServiceType::Oneshot
+            | ServiceType::Notify
+            | ServiceType::NotifyReload => {}
         }
     }
 
     pub(crate) fn service_spawn_failed(&mut self, process: ProcessId, error: SpawnError) {
         let Some(name) = self.processes.get(&process).cloned() else { return };
+        if self.service(&name).is_sought(process) {
+            return self.main_missing(&name, process, &error.text);
+        }
         self.log_error(&name, error.text);
-        let result = if error.resources { Some(ServiceResult::Resources) } else { None };
+        let result = error.resources.then_some(ServiceResult::Resources);
+        if result.is_none() && self.is_up_at_the_fork(&name, process) {
+            // systemd.service(5): the start of such a service has succeeded before its program turns out not to run.
+            self.enter_list(&name, ExecList::StartPost);
+        }
         self.child_ended(&name, process, ExitStatus::Exited(error.exit_code), result);
     }
 
-    pub(crate) fn service_exited(&mut self, process: ProcessId, status: ExitStatus) {
-        if let Some(name) = self.processes.get(&process).cloned() {
-            self.child_ended(&name, process, status, None);
+    fn is_up_at_the_fork(&self, name: &UnitName, process: ProcessId) -> bool {
+        let service = self.service(name);
+        service.state == ServiceState::Start
+            && service.main.is_some_and(|main| main.process == process)
+            && matches!(self.service_type(name), ServiceType::Simple | ServiceType::Idle)
+    }
+
+    /// `leaves_others`: processes that it has started still live.
+    pub(crate) fn service_exited(&mut self, process: ProcessId, status: ExitStatus, leaves_others: bool) {
+        let Some(name) = self.processes.get(&process).cloned() else {
+            return self.out.push(Action::Forget { process });
+        };
+        if self.service(&name).run().left.contains(&process) {
+            // It had ceased to be the main process before.
+            return if leaves_others { self.stir(&name) } else { self.left_are_gone(process) };
         }
+        if leaves_others && self.keeps_track(&name) {
+            self.service_mut(&name).run_mut().left.push(process);
+        } else {
+            self.out.push(Action::Forget { process });
+        }
+        self.child_ended(&name, process, status, None);
+    }
+
+    /// Whether what a process leaves behind is to be ended with the unit.
+    fn keeps_track(&self, name: &UnitName) -> bool {
+        let forks = self.service_type(name) == ServiceType::Forking;
+        match self.service_unit(name).kill.kill_mode {
+            KillMode::ControlGroup | KillMode::Mixed => true,
+            KillMode::Process | KillMode::None => forks,
+        }
+    }
+
+    /// What an ended process had left behind has ended, too.
+    pub(crate) fn left_are_gone(&mut self, process: ProcessId) {
+        let Some(name) = self.processes.get(&process).cloned() else { return };
+        let run = self.service_mut(&name).run_mut();
+        let Some(place) = run.left.iter().position(|left| *left == process) else { return };
+        run.left.remove(place);
+        let all_gone = run.left.is_empty();
+        self.forget_left(process);
+        self.stir(&name);
+        let service = self.service(&name);
+        if !all_gone || service.main.is_some() || service.control.is_some() {
+            return;
+        }
+        match service.state {
+            ServiceState::Running => self.enter_running(&name, ServiceResult::Success),
+            ServiceState::Start | ServiceState::StartPost if service.run().sought.is_none() => {
+                self.enter_signal(&name, ServiceState::StopSigterm, ServiceResult::Protocol);
+            }
+            _ => self.step_down(&name, ServiceResult::Success),
+        }
+    }
+
+    /// From now on what this process has left behind is no business of its unit.
+    pub(super) fn forget_left(&mut self, process: ProcessId) {
+        self.processes.remove(&process);
+        self.pids.retain(|_, known| *known != process);
         self.out.push(Action::Forget { process });
     }
 
@@ -74,55 +157,55 @@ impl Engine {
     ) {
         let now = self.now;
         let service = self.service_mut(name);
-        if let Some(main) = service.main.take_if(|child| child.process == process) {
+        let main = service.main.take_if(|child| child.process == process);
+        let control = service.control.take_if(|child| child.process == process);
+        let Some(child) = main.or(control) else { return };
+        service.run_mut().note_end(child.list, child.index, (now, status));
+        self.forget_child(child);
+        let result = failure.unwrap_or_else(|| self.result_of(name, child, main.is_some(), status));
+        if main.is_some() {
+            let service = self.service_mut(name);
             service.main_status = Some(status);
             service.main_exited = Some(now);
-            self.forget_child(main);
             // Before all else: until then the kernel sends new connections to a slot where nobody is.
             self.refresh_rotation_of(name);
-            if main.pid.is_some() {
-                self.kill_leftovers(name, process);
-            }
-            let result = failure.unwrap_or_else(|| self.result_of(name, main, status));
-            self.main_ended(name, main, result, status);
-        } else if let Some(control) = service.control.take_if(|child| child.process == process) {
-            self.forget_child(control);
-            let result = failure.unwrap_or_else(|| self.result_of(name, control, status));
-            self.control_ended(name, control, result, status);
+            self.main_ended(name, child, result, status);
+        } else {
+            self.control_ended(name, child, result, status);
         }
     }
 
-    /// From now on what this process does is no business of its unit.
+    /// From now on what this process does is no business of its unit, except for those that it has left behind.
     pub(super) fn forget_child(&mut self, child: Child) {
-        self.processes.remove(&child.process);
+        let is_left = self
+            .processes
+            .get(&child.process)
+            .is_some_and(|name| self.service(name).run().left.contains(&child.process));
+        if !is_left {
+            self.processes.remove(&child.process);
+        }
         if let Some(pid) = child.pid {
             self.pids.remove(&pid);
         }
     }
 
-    /// What the main process leaves behind in its process group does not outlive it (`KillMode=`).
-    fn kill_leftovers(&mut self, name: &UnitName, process: ProcessId) {
-        let kill = &self.service_unit(name).kill;
-        let signal = match kill.kill_mode {
-            KillMode::ControlGroup => kill.kill_signal.number(),
-            KillMode::Mixed => SIGKILL,
-            KillMode::Process | KillMode::None => return,
-        };
-        self.kill_scope(process, signal, KillScope::Group);
-    }
-
     /// What an exit means for the unit: systemd.service(5), "clean exit", and the `-` prefix.
-    fn result_of(&self, name: &UnitName, child: Child, status: ExitStatus) -> ServiceResult {
+    fn result_of(&self, name: &UnitName, child: Child, is_main: bool, status: ExitStatus) -> ServiceResult {
+        let section = &self.service_unit(name).service;
         let ignored = commands(self.service_unit(name), child.list)
             .get(child.index)
             .is_some_and(|command| command.flags.ignore_failure);
-        let is_main =
-            child.list == ExecList::Start && self.service_unit(name).service.type_ != ServiceType::Oneshot;
+        let is_daemon = is_main && section.type_ != ServiceType::Oneshot;
+        let clean = &section.success_exit_status;
         match status {
             _ if ignored => ServiceResult::Success,
-            ExitStatus::Exited(0) => ServiceResult::Success,
+            ExitStatus::Exited(code) if code == 0 || clean.has_code(code) => ServiceResult::Success,
+            ExitStatus::Exited(1..255) if child.list == ExecList::Condition => ServiceResult::ExecCondition,
             ExitStatus::Exited(_) => ServiceResult::ExitCode,
-            ExitStatus::Killed(signal) if is_main && is_clean_signal(signal) => ServiceResult::Success,
+            ExitStatus::Killed(signal) if is_daemon && is_clean_signal(signal) => ServiceResult::Success,
+            ExitStatus::Killed(signal) | ExitStatus::Dumped(signal) if clean.has_signal(signal) => {
+                ServiceResult::Success
+            }
             ExitStatus::Killed(_) => ServiceResult::Signal,
             ExitStatus::Dumped(_) => ServiceResult::CoreDump,
         }
@@ -131,18 +214,33 @@ impl Engine {
     fn main_ended(&mut self, name: &UnitName, main: Child, result: ServiceResult, status: ExitStatus) {
         let state = self.service(name).state;
         self.log_end(name, state, result, status);
+        self.note_result(name, result);
         match state {
             ServiceState::Start => self.start_ended(name, main, result),
-            ServiceState::Running => self.enter_stop(name, result),
+            ServiceState::Running => self.enter_running(name, result),
             // The control process is still at it; when it is through, the missing main process is seen.
-            ServiceState::StartPost | ServiceState::Reload | ServiceState::Stop => {
-                self.note_result(name, result)
+            ServiceState::StartPost
+            | ServiceState::Reload
+            | ServiceState::ReloadSignal
+            | ServiceState::ReloadNotify
+                if self.service(name).control.is_none() =>
+            {
+                self.enter_stop(name, result);
             }
-            ServiceState::StopSigterm | ServiceState::StopSigkill => {
-                self.note_result(name, result);
-                self.finish_stop(name);
-            }
+            ServiceState::StartPost
+            | ServiceState::Reload
+            | ServiceState::ReloadSignal
+            | ServiceState::ReloadNotify
+            | ServiceState::Stop
+            | ServiceState::StopPost => {}
+            ServiceState::StopWatchdog
+            | ServiceState::StopSigterm
+            | ServiceState::StopSigkill
+            | ServiceState::FinalWatchdog
+            | ServiceState::FinalSigterm
+            | ServiceState::FinalSigkill => self.step_down(name, result),
             ServiceState::Dead
+            | ServiceState::Condition
             | ServiceState::StartPre
             | ServiceState::Exited
             | ServiceState::Failed
@@ -153,14 +251,24 @@ impl Engine {
 
     /// The main process ended while the service was starting.
     fn start_ended(&mut self, name: &UnitName, main: Child, result: ServiceResult) {
-        let oneshot = self.service_unit(name).service.type_ == ServiceType::Oneshot;
+        let kind = self.service_type(name);
         match result {
-            ServiceResult::Success if oneshot => self.run_command(name, ExecList::Start, main.index + 1),
-            ServiceResult::Success => {
-                self.enter_signal(name, ServiceState::StopSigterm, ServiceResult::Protocol)
+            ServiceResult::Success if kind == ServiceType::Oneshot => {
+                self.run_command(name, ExecList::Start, main.index + 1);
             }
-            failure => self.enter_signal(name, ServiceState::StopSigterm, failure),
+            // A child of it may still say that it is ready.
+            ServiceResult::Success if kind.notifies() && self.may_get_ready_without_main(name) => {}
+            ServiceResult::Success if kind.notifies() => {
+                self.enter_signal(name, ServiceState::StopSigterm, ServiceResult::Protocol);
+            }
+            result => self.enter_running(name, result),
         }
+    }
+
+    fn may_get_ready_without_main(&self, name: &UnitName) -> bool {
+        self.service_unit(name).service.remain_after_exit
+            && self.notify_access(name) == NotifyAccess::All
+            && !self.service(name).run().left.is_empty()
     }
 
     fn log_end(&mut self, name: &UnitName, state: ServiceState, result: ServiceResult, status: ExitStatus) {
@@ -169,8 +277,7 @@ impl Engine {
             ExitStatus::Killed(signal) => format!("killed by {}", signal_name(signal)),
             ExitStatus::Dumped(signal) => format!("killed by {} (core dumped)", signal_name(signal)),
         };
-        let asked_for =
-            matches!(state, ServiceState::Stop | ServiceState::StopSigterm | ServiceState::StopSigkill);
+        let asked_for = state.active_state() == crate::node::ActiveState::Deactivating;
         let per_connection = self.service(name).is_per_connection();
         match result {
             ServiceResult::Signal if asked_for && self.is_own_signal(name, status) => {
@@ -189,91 +296,53 @@ impl Engine {
     }
 
     fn control_ended(&mut self, name: &UnitName, control: Child, result: ServiceResult, status: ExitStatus) {
-        if result != ServiceResult::Success {
+        if result.is_failure() {
             self.log_end(name, self.service(name).state, result, status);
         }
         match (self.service(name).state, result) {
+            (ServiceState::Start, ServiceResult::Success) => self.forked(name),
             (
-                ServiceState::StartPre | ServiceState::StartPost | ServiceState::Reload | ServiceState::Stop,
+                ServiceState::Condition
+                | ServiceState::StartPre
+                | ServiceState::StartPost
+                | ServiceState::Reload
+                | ServiceState::ReloadNotify
+                | ServiceState::Stop
+                | ServiceState::StopPost,
                 ServiceResult::Success,
             ) => self.run_command(name, control.list, control.index + 1),
-            (ServiceState::StartPre | ServiceState::StartPost | ServiceState::Stop, failure) => {
-                self.enter_signal(name, ServiceState::StopSigterm, failure);
+            (
+                ServiceState::Condition
+                | ServiceState::StartPre
+                | ServiceState::Start
+                | ServiceState::StartPost
+                | ServiceState::Stop,
+                failure,
+            ) => self.enter_signal(name, ServiceState::StopSigterm, failure),
+            (ServiceState::StopPost, failure) => {
+                self.enter_signal(name, ServiceState::FinalSigterm, failure);
             }
-            (ServiceState::Reload, _) => {
+            (ServiceState::Reload | ServiceState::ReloadSignal | ServiceState::ReloadNotify, _) => {
                 self.reload_ended(name, JobResult::Failed);
-                self.enter_running(name);
+                self.enter_running(name, ServiceResult::Success);
             }
-            (ServiceState::StopSigterm | ServiceState::StopSigkill, _) => self.finish_stop(name),
+            (
+                ServiceState::StopWatchdog
+                | ServiceState::StopSigterm
+                | ServiceState::StopSigkill
+                | ServiceState::FinalWatchdog
+                | ServiceState::FinalSigterm
+                | ServiceState::FinalSigkill,
+                _,
+            ) => self.step_down(name, ServiceResult::Success),
             (
                 ServiceState::Dead
-                | ServiceState::Start
                 | ServiceState::Running
                 | ServiceState::Exited
                 | ServiceState::Failed
                 | ServiceState::AutoRestart,
                 _,
             ) => {}
-        }
-    }
-
-    pub(crate) fn service_notified(&mut self, pid: u32, session: Option<u32>, message: Notification) {
-        let sender = self.pids.get(&pid).or_else(|| self.pids.get(&session?)).copied();
-        match sender.and_then(|process| self.processes.get(&process)).cloned() {
-            Some(name) => self.notified_by(&name, pid, message),
-            None => self.keep_early(Early { pid, session, message }),
-        }
-    }
-
-    /// The sender may be a process that the keeper has started and not told of yet.
-    fn keep_early(&mut self, early: Early) {
-        if self.processes.iter().any(|(process, name)| self.service(name).lacks_pid(*process)) {
-            self.early.push_back(early);
-            if self.early.len() > EARLY_MAX {
-                self.early.pop_front();
-            }
-        }
-    }
-
-    /// Now the process is known: what it has said already is heard.
-    fn replay_early(&mut self, pid: u32) {
-        let (known, rest): (Vec<Early>, Vec<Early>) = std::mem::take(&mut self.early)
-            .into_iter()
-            .partition(|early| early.pid == pid || early.session == Some(pid));
-        self.early.extend(rest);
-        for early in known {
-            self.service_notified(early.pid, early.session, early.message);
-        }
-    }
-
-    fn notified_by(&mut self, name: &UnitName, pid: u32, message: Notification) {
-        if !self.may_notify(name, pid) {
-            return self.log_debug(name, format!("notification of pid {pid} ignored; see NotifyAccess="));
-        }
-        let Notification { ready, stopping, status, errno, extend_timeout } = message;
-        let service = self.service_mut(name);
-        service.status_text = status.or(service.status_text.take());
-        service.status_errno = errno.unwrap_or(service.status_errno);
-        service.is_draining |= stopping;
-        let state = service.state;
-        self.stir(name);
-        if let Some(micros) = extend_timeout.filter(|_| self.nodes[name].deadline.is_some()) {
-            self.set_deadline(name, self.now.after(Span::from_micros(micros)));
-        }
-        let notifies = self.service_unit(name).service.type_ == ServiceType::Notify;
-        if ready && notifies && state == ServiceState::Start {
-            self.enter_list(name, ExecList::StartPost);
-        }
-    }
-
-    fn may_notify(&self, name: &UnitName, pid: u32) -> bool {
-        let service = self.service(name);
-        let is = |child: Option<Child>| child.and_then(|child| child.pid) == Some(pid);
-        match self.notify_access(name) {
-            NotifyAccess::None => false,
-            NotifyAccess::Main => is(service.main),
-            NotifyAccess::Exec => is(service.main) || is(service.control),
-            NotifyAccess::All => true,
         }
     }
 }

@@ -1,12 +1,16 @@
-//! The way up: the lists of commands, one after the other, until the service runs.
+//! The way up: the lists of commands, one after the other, until the service runs; and reloading.
 
 use sockmgr_unit::UnitName;
 use sockmgr_unit::value::{ServiceType, Span};
 
-use super::{Child, Served, ServiceResult, ServiceState, commands};
+use super::run::Word;
+use super::{Child, ServiceResult, ServiceState, commands};
 use crate::engine::Engine;
-use crate::event::{Action, ExecList, Peer};
+use crate::event::{Action, ExecList, KillScope, PassedFd};
 use crate::job::{JobKind, JobResult};
+
+/// systemd.service(5), `Type=idle`: it waits at most so long for other jobs.
+const IDLE_MAX: Span = Span::from_secs(5);
 
 impl Engine {
     pub(super) fn enter_list(&mut self, name: &UnitName, list: ExecList) {
@@ -21,91 +25,180 @@ impl Engine {
         self.set_service_state(name, state_of(list));
         let limit = self.time_limit(name, list);
         self.set_deadline(name, self.now.after(limit));
+        if list == ExecList::StartPost && index == 0 {
+            self.reset_watchdog(name);
+        }
         self.spawn(name, list, index);
     }
 
     fn spawn(&mut self, name: &UnitName, list: ExecList, index: usize) {
         let process = self.new_process(name);
         let child = Child { process, pid: None, list, index };
+        let is_main = self.is_main(name, list);
         let service = self.service_mut(name);
-        if list == ExecList::Start {
+        if is_main {
             service.main = Some(child);
+            service.run_mut().is_main_known = true;
         } else {
             service.control = Some(child);
         }
-        let fds = if list == ExecList::Start || self.service_unit(name).exec.uses_socket() {
+        let fds = self.passed_fds(name, list);
+        let environment = self.environment(name, list);
+        self.out.push(Action::Spawn { process, unit: name.clone(), list, index, fds, environment });
+    }
+
+    /// Whether the process of a command of this list is the main one. What forks into the background is not: its child is.
+    fn is_main(&self, name: &UnitName, list: ExecList) -> bool {
+        list == ExecList::Start && self.service_type(name) != ServiceType::Forking
+    }
+
+    /// Sockets, then what it has left with us.
+    fn passed_fds(&self, name: &UnitName, list: ExecList) -> Vec<PassedFd> {
+        let is_start = list == ExecList::Start;
+        let mut fds = if is_start || self.service_unit(name).exec.uses_socket() {
             self.descriptors(name)
         } else {
             Vec::new()
         };
-        let environment = self.environment(name);
-        self.out.push(Action::Spawn { process, unit: name.clone(), list, index, fds, environment });
-    }
-
-    fn environment(&self, name: &UnitName) -> Vec<(&'static str, String)> {
-        let service = self.service(name);
-        let mut environment = vec![
-            ("SOCKMGR_UNIT", self.nodes[name].unit.name.to_string()),
-            ("SOCKMGR_GENERATION", service.generation.to_string()),
-        ];
-        if let Some(seat) = &service.seat {
-            let count = self
-                .nodes
-                .get(&seat.group)
-                .and_then(|node| node.group())
-                .map_or(0, |group| group.slots.len());
-            environment.push(("SOCKMGR_INSTANCE", (seat.slot + 1).to_string()));
-            environment.push(("SOCKMGR_INSTANCES", count.to_string()));
+        if is_start {
+            fds.extend(self.store_of(name).map(|stored| PassedFd {
+                fd: stored.fd,
+                name: stored.name.to_string(),
+                is_stored: true,
+            }));
         }
-        if let Some(Served { peer: Peer::Inet { remote, .. }, .. }) = service.served.as_deref() {
-            environment.push(("REMOTE_ADDR", remote.ip().to_canonical().to_string()));
-            environment.push(("REMOTE_PORT", remote.port().to_string()));
-        }
-        if let Some(pid) = service.main.and_then(|main| main.pid) {
-            environment.push(("MAINPID", pid.to_string()));
-        }
-        environment
+        fds
     }
 
     fn list_done(&mut self, name: &UnitName, list: ExecList) {
         match list {
+            ExecList::Condition => self.enter_list(name, ExecList::StartPre),
             ExecList::StartPre if self.service(name).has_lost_connection() => {
                 self.enter_signal(name, ServiceState::StopSigterm, ServiceResult::Resources);
             }
-            ExecList::StartPre => self.enter_list(name, ExecList::Start),
+            ExecList::StartPre => self.enter_start(name),
             // The last command of a oneshot service, or none at all.
             ExecList::Start => self.enter_list(name, ExecList::StartPost),
-            ExecList::StartPost => self.enter_running(name),
-            ExecList::Reload => {
-                self.log_info(name, "reloaded".to_owned());
-                self.reload_ended(name, JobResult::Done);
-                self.enter_running(name);
-            }
+            ExecList::StartPost if self.must_seek_main(name) => {}
+            ExecList::StartPost => self.enter_running(name, ServiceResult::Success),
+            ExecList::Reload => self.reload_commands_done(name),
             ExecList::Stop => self.enter_signal(name, ServiceState::StopSigterm, ServiceResult::Success),
+            ExecList::StopPost => self.enter_signal(name, ServiceState::FinalSigterm, ServiceResult::Success),
         }
     }
 
-    pub(super) fn enter_running(&mut self, name: &UnitName) {
-        let kind = self.service_unit(name).service.type_;
-        let service = self.service(name);
-        let (main, remains) = (service.main, self.service_unit(name).service.remain_after_exit);
-        if let Some(main) = main {
-            let was_reloading = service.state == ServiceState::Reload;
+    fn enter_start(&mut self, name: &UnitName) {
+        if self.service_type(name) == ServiceType::Idle {
+            // This counts as up, which ends its own job: what is left are others'.
+            self.set_service_state(name, ServiceState::Start);
+            self.set_deadline(name, self.now.after(IDLE_MAX));
+            self.idle.insert(name.clone());
+        } else {
+            self.enter_list(name, ExecList::Start);
+        }
+    }
+
+    /// No job is under way any more, or it has waited long enough.
+    pub(crate) fn leave_idle(&mut self, name: &UnitName) {
+        self.idle.remove(name);
+        if self.nodes.contains_key(name) && self.service(name).state == ServiceState::Start {
+            self.enter_list(name, ExecList::Start);
+        }
+    }
+
+    /// Up, if there is something that runs, or that remains; otherwise down again. `result` is how its main process ended, if it has.
+    pub(super) fn enter_running(&mut self, name: &UnitName, result: ServiceResult) {
+        self.note_result(name, result);
+        let was_up = self.service(name).state.active_state().is_up();
+        if self.service(name).result != ServiceResult::Success {
+            self.enter_signal(name, ServiceState::StopSigterm, result);
+        } else if self.is_good(name) {
             self.set_service_state(name, ServiceState::Running);
-            let pid = main.pid.unwrap_or(0);
-            match (was_reloading, self.service(name).is_per_connection()) {
-                (true, _) => {}
-                // As many as there are connections.
-                (false, true) => self.log_debug(name, format!("running (pid {pid})")),
-                (false, false) => self.log_info(name, format!("running (pid {pid})")),
+            self.limit_run(name);
+            if !was_up {
+                self.reset_watchdog(name);
+                self.log_up(name);
+                self.heed_word(name);
             }
-        } else if remains {
+        } else if self.service_unit(name).service.remain_after_exit {
             self.set_service_state(name, ServiceState::Exited);
-        } else if kind == ServiceType::Oneshot {
-            self.enter_signal(name, ServiceState::StopSigterm, ServiceResult::Success);
         } else {
             self.enter_stop(name, ServiceResult::Success);
         }
+    }
+
+    /// What it said while its last commands ran.
+    fn heed_word(&mut self, name: &UnitName) {
+        match self.service(name).run().word {
+            Word::Reloading => self.enter_reload_notify(name),
+            Word::Stopping => self.enter_stop_by_notify(name),
+            Word::None | Word::Ready => {}
+        }
+    }
+
+    fn log_up(&mut self, name: &UnitName) {
+        let service = self.service(name);
+        let text = match service.main {
+            Some(main) => format!("running (pid {})", main.pid.unwrap_or(0)),
+            None => "running".to_owned(),
+        };
+        match service.is_per_connection() {
+            // As many as there are connections.
+            true => self.log_debug(name, text),
+            false => self.log_info(name, text),
+        }
+    }
+
+    /// Something of it runs that makes it what it is.
+    fn is_good(&self, name: &UnitName) -> bool {
+        let service = self.service(name);
+        let run = service.run();
+        let has_name = self.service_type(name) != ServiceType::Dbus || run.owns_bus_name;
+        has_name && (service.main.is_some() || (!run.is_main_known && !run.left.is_empty()))
+    }
+
+    // --- reloading ---
+
+    /// systemd.service(5): a signal, where the type says so, then `ExecReload=`.
+    pub(super) fn enter_reload(&mut self, name: &UnitName) {
+        let now = self.now;
+        self.service_mut(name).run_mut().reload_begun = Some(now);
+        let is_signalled = self.service_type(name) == ServiceType::NotifyReload;
+        let target = self.service(name).main.filter(|_| is_signalled);
+        if let Some(main) = target {
+            let signal = self.service_unit(name).service.reload_signal.number();
+            self.kill_scope(main.process, signal, KillScope::Process);
+        }
+        if target.is_some() && self.service_unit(name).service.exec_reload.is_empty() {
+            self.set_service_state(name, ServiceState::ReloadSignal);
+            self.limit_reload(name);
+        } else {
+            self.enter_list(name, ExecList::Reload);
+        }
+    }
+
+    fn limit_reload(&mut self, name: &UnitName) {
+        let limit = self.time_limit(name, ExecList::Reload);
+        self.set_deadline(name, self.now.after(limit));
+    }
+
+    fn reload_commands_done(&mut self, name: &UnitName) {
+        if self.service(name).run().word == Word::Reloading {
+            return self.enter_reload_notify(name);
+        }
+        self.reload_succeeded(name);
+    }
+
+    /// It says that it reloads: until it says that it is ready again.
+    pub(super) fn enter_reload_notify(&mut self, name: &UnitName) {
+        self.set_service_state(name, ServiceState::ReloadNotify);
+        self.limit_reload(name);
+    }
+
+    pub(super) fn reload_succeeded(&mut self, name: &UnitName) {
+        self.log_info(name, "reloaded".to_owned());
+        self.reload_ended(name, JobResult::Done);
+        self.enter_running(name, ServiceResult::Success);
     }
 
     /// The commands of a reload are through. A job that waits came after they began: it has them run once more.
@@ -115,27 +208,16 @@ impl Engine {
             self.finish_job(id, result);
         }
     }
-
-    /// How long a command of this list may take.
-    fn time_limit(&self, name: &UnitName, list: ExecList) -> Span {
-        let section = &self.service_unit(name).service;
-        match (list, section.type_) {
-            (ExecList::Stop, _) => self.stop_limit(name),
-            // systemd.service(5), `TimeoutStartSec=`: off for oneshot unless it is set.
-            (_, ServiceType::Oneshot) => section.timeout_start_sec.unwrap_or(Span::INFINITY),
-            (ExecList::Start | ExecList::StartPre | ExecList::StartPost | ExecList::Reload, _) => {
-                section.timeout_start_sec.unwrap_or(self.settings.default_timeout_start_sec)
-            }
-        }
-    }
 }
 
 fn state_of(list: ExecList) -> ServiceState {
     match list {
+        ExecList::Condition => ServiceState::Condition,
         ExecList::StartPre => ServiceState::StartPre,
         ExecList::Start => ServiceState::Start,
         ExecList::StartPost => ServiceState::StartPost,
         ExecList::Reload => ServiceState::Reload,
         ExecList::Stop => ServiceState::Stop,
+        ExecList::StopPost => ServiceState::StopPost,
     }
 }

@@ -117,6 +117,9 @@ impl World {
             Action::Accept { fd, max } => return self.accept(fd, max),
             Action::Flush { fd } => self.flush_queue(fd),
             Action::CloseConnection { fd } => self.close_connection(fd),
+            Action::FindMain { .. } | Action::Store { .. } | Action::Unstore { .. } => {
+                unreachable!("no unit of the simulation asks for it yet")
+            }
             Action::Discard { fd } => self.release(fd),
             Action::Spawn { process, unit, list, fds, .. } => return self.spawn(process, unit, list, &fds),
             Action::Kill { process, signal, .. } => {

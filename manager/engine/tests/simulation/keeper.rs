@@ -137,7 +137,7 @@ impl Keeper {
                 (process.phase, process.next) = (Phase::Serving, now);
                 let message = Notification { ready: true, ..Notification::default() };
                 let pid = process.pid;
-                self.notify.push_back(Event::Notified { pid, session: Some(pid), message });
+                self.notify.push_back(Event::Notified { pid, kin: Some(pid), message });
             }
             Deed::Accepts => {
                 let fd = process.listeners.iter().copied().find(|fd| kernel.is_readable(*fd));
@@ -175,7 +175,7 @@ impl Keeper {
         (process.phase, process.next) = (Phase::Ended(status), NEVER);
         let listeners = std::mem::take(&mut process.listeners);
         self.let_go(&listeners, kernel);
-        self.to_manager.push_back(Event::Exited { process: id, status });
+        self.to_manager.push_back(Event::Exited { process: id, status, leaves_others: false });
     }
 
     fn let_go(&self, listeners: &[FdId], kernel: &mut Kernel) {

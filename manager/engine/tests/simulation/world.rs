@@ -275,6 +275,7 @@ impl World {
                 process: *id,
                 pid: process.pid,
                 status: status(process.phase),
+                leaves_others: false,
             })
             .collect()
     }

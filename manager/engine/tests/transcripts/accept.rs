@@ -46,7 +46,6 @@ fn each_connection_has_an_instance_that_goes_when_it_ends() {
               job 2: done (echo@0-127.0.0.1:7-10.0.0.9:4000.service)
               echo@0-127.0.0.1:7-10.0.0.9:4000.service: start -> running
             > exit echo@0-127.0.0.1:7-10.0.0.9:4000.service
-              SIGTERM to echo@0-127.0.0.1:7-10.0.0.9:4000.service ExecStart (Group)
               echo@0-127.0.0.1:7-10.0.0.9:4000.service: gone
         "#]],
     );
@@ -140,7 +139,6 @@ fn connections_beyond_the_limit_wait() {
             > connect echo.socket from 10.0.0.9:3
             > incoming echo.socket
             > exit echo@0-127.0.0.1:7-10.0.0.9:1.service
-              SIGTERM to echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart (Group)
               watch echo.socket:0
               echo@0-127.0.0.1:7-10.0.0.9:1.service: gone
               accept echo.socket:0 up to 1
@@ -368,7 +366,6 @@ fn stopping_the_socket_leaves_the_connections() {
               Info: echo.socket: closed
               echo.socket: listening -> dead
             > exit echo@0-127.0.0.1:7-10.0.0.9:1.service
-              SIGTERM to echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart (Group)
               echo@0-127.0.0.1:7-10.0.0.9:1.service: gone
         "#]],
     );
@@ -387,8 +384,8 @@ fn a_connection_whose_program_cannot_run_is_closed() {
               run echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart connection=conn1 $REMOTE_ADDR=10.0.0.9 $REMOTE_PORT=1
               echo@0-127.0.0.1:7-10.0.0.9:1.service: new, start
               Error: echo@0-127.0.0.1:7-10.0.0.9:1.service: no such file
+              job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
               Warning: echo@0-127.0.0.1:7-10.0.0.9:1.service: exited with status 203
-              job 2: failed (echo@0-127.0.0.1:7-10.0.0.9:1.service)
               Error: echo@0-127.0.0.1:7-10.0.0.9:1.service: failed: exit-code
               close conn1
               echo@0-127.0.0.1:7-10.0.0.9:1.service: gone
@@ -471,7 +468,6 @@ ExecStart=/bin/db
               job 4: stop db.service
               SIGTERM to db.service ExecStart (Session)
               db.service: running -> stop-sigterm
-              SIGTERM to db.service ExecStart (Group)
               job 4: done (db.service)
               db.service: stop-sigterm -> dead
             > connect echo.socket from 10.0.0.9:2
@@ -482,7 +478,6 @@ ExecStart=/bin/db
               db.service: dead -> start
               echo@1-127.0.0.1:7-10.0.0.9:2.service: new, dead
             > exit db.service 1
-              SIGTERM to db.service ExecStart (Group)
               Warning: db.service: exited with status 1
               job 5: failed (db.service)
               Error: db.service: failed: exit-code

@@ -98,7 +98,6 @@ fn a_crash_steers_away_first_and_restarts_on_the_same_listeners() {
         expect![[r#"
             > dies web@1.service SIGSEGV
               steer web.socket to [1]
-              SIGTERM to web@1.service ExecStart (Group)
               Warning: web@1.service: killed by SIGSEGV
               Error: web@1.service: failed: signal
               Info: web@1.service: restarting in 100ms
@@ -131,7 +130,6 @@ fn a_stopping_instance_leaves_the_rotation_before_its_signal() {
               SIGTERM to web@2.service ExecStart (Session)
               web.service: running -> degraded
               web@2.service: running -> stop-sigterm
-              SIGTERM to web@2.service ExecStart (Group)
               job 5: done (web@2.service)
               watch web.socket:0@1
               web@2.service: stop-sigterm -> dead
@@ -158,12 +156,11 @@ fn stopping_1_takes_an_instance_out_of_rotation() {
         expect![[r#"
             > stopping web@2.service
               steer web.socket to [0]
-            > exit web@2.service
-              SIGTERM to web@2.service ExecStart (Group)
-              Info: web@2.service: exited with status 0
-              Info: web@2.service: restarting in 100ms
               web.service: running -> degraded
-              web@2.service: running -> auto-restart
+              web@2.service: running -> stop-sigterm
+            > exit web@2.service
+              Info: web@2.service: restarting in 100ms
+              web@2.service: stop-sigterm -> auto-restart
         "#]],
     );
 }
@@ -181,7 +178,6 @@ fn a_restart_goes_slot_by_slot() {
               SIGTERM to web@1.service ExecStart (Session)
               web.service: running -> degraded
               web@1.service: running -> stop-sigterm
-              SIGTERM to web@1.service ExecStart (Group)
               run web@1.service ExecStart web.socket=web.socket:0@0 web.socket=web.socket:1 $INSTANCE=1 $INSTANCES=2
               web@1.service: stop-sigterm -> start
             > ready web@1.service
@@ -192,7 +188,6 @@ fn a_restart_goes_slot_by_slot() {
               SIGTERM to web@2.service ExecStart (Session)
               web@1.service: start -> running
               web@2.service: running -> stop-sigterm
-              SIGTERM to web@2.service ExecStart (Group)
               run web@2.service ExecStart web.socket=web.socket:0@1 web.socket=web.socket:1 $INSTANCE=2 $INSTANCES=2
               web@2.service: stop-sigterm -> start
             > ready web@2.service
@@ -219,11 +214,9 @@ fn a_restart_stops_at_the_first_slot_that_fails() {
               SIGTERM to web@1.service ExecStart (Session)
               web.service: running -> degraded
               web@1.service: running -> stop-sigterm
-              SIGTERM to web@1.service ExecStart (Group)
               run web@1.service ExecStart web.socket=web.socket:0@0 web.socket=web.socket:1 $INSTANCE=1 $INSTANCES=2
               web@1.service: stop-sigterm -> start
             > exit web@1.service 1
-              SIGTERM to web@1.service ExecStart (Group)
               Warning: web@1.service: exited with status 1
               job 6: failed (web@1.service)
               job 5: failed (web.service)
@@ -258,7 +251,6 @@ fn a_stop_takes_the_place_of_a_rolling_restart() {
               SIGTERM to web@1.service ExecStart (Session)
               web.service: running -> degraded
               web@1.service: running -> stop-sigterm
-              SIGTERM to web@1.service ExecStart (Group)
               run web@1.service ExecStart web.socket=web.socket:0@0 web.socket=web.socket:1 $INSTANCE=1 $INSTANCES=2
               web@1.service: stop-sigterm -> start
             > stop web.service
@@ -273,10 +265,8 @@ fn a_stop_takes_the_place_of_a_rolling_restart() {
               web.service: degraded -> stop
               web@1.service: start -> stop-sigterm
               web@2.service: running -> stop-sigterm
-              SIGTERM to web@1.service ExecStart (Group)
               job 8: done (web@1.service)
               web@1.service: stop-sigterm -> dead
-              SIGTERM to web@2.service ExecStart (Group)
               job 9: done (web@2.service)
               job 7: done (web.service)
               watch web.socket:0@0
@@ -299,7 +289,6 @@ fn a_restart_takes_the_place_of_a_start_that_is_under_way() {
               SIGTERM to web@1.service ExecStart (Session)
               steer web.socket to [1]
               web@1.service: start -> stop-sigterm
-              SIGTERM to web@1.service ExecStart (Group)
               run web@1.service ExecStart web.socket=web.socket:0@0 web.socket=web.socket:1 $INSTANCE=1 $INSTANCES=2
               steer web.socket to [0]
               web@1.service: stop-sigterm -> start
@@ -310,7 +299,6 @@ fn a_restart_takes_the_place_of_a_start_that_is_under_way() {
               web.service: start -> degraded
               web@1.service: start -> running
               web@2.service: start -> stop-sigterm
-              SIGTERM to web@2.service ExecStart (Group)
               run web@2.service ExecStart web.socket=web.socket:0@1 web.socket=web.socket:1 $INSTANCE=2 $INSTANCES=2
               web@2.service: stop-sigterm -> start
             > ready web@2.service
@@ -407,10 +395,8 @@ fn a_group_that_is_down_starts_when_it_is_restarted() {
               web.service: running -> stop
               web@1.service: running -> stop-sigterm
               web@2.service: running -> stop-sigterm
-              SIGTERM to web@1.service ExecStart (Group)
               job 6: done (web@1.service)
               web@1.service: stop-sigterm -> dead
-              SIGTERM to web@2.service ExecStart (Group)
               job 7: done (web@2.service)
               job 5: done (web.service)
               watch web.socket:0@0
@@ -431,7 +417,6 @@ fn a_straggler_on_a_parked_slot_starts_its_instance() {
         expect![[r#"
             > exit web@2.service
               steer web.socket to [0, 2]
-              SIGTERM to web@2.service ExecStart (Group)
               Info: web@2.service: exited with status 0
               watch web.socket:0@1
               web.service: running -> degraded
@@ -458,7 +443,6 @@ fn an_instance_that_crashes_too_often_waits_out_its_limit() {
         "start web.socket; start web.service; ready web@2.service | dies web@1.service SIGSEGV; wait 100ms; dies web@1.service SIGSEGV; wait 100ms; dies web@1.service SIGSEGV; wait 100ms; dies web@1.service SIGSEGV; wait 100ms; dies web@1.service SIGSEGV; connect web.socket:0@0; wait 10s; ready web@1.service",
         expect![[r#"
             > dies web@1.service SIGSEGV
-              SIGTERM to web@1.service ExecStart (Group)
               Warning: web@1.service: killed by SIGSEGV
               job 3: failed (web@1.service)
               job 2: failed (web.service)
@@ -475,7 +459,6 @@ fn an_instance_that_crashes_too_often_waits_out_its_limit() {
               run web@1.service ExecStart web.socket=web.socket:0@0 web.socket=web.socket:1 $INSTANCE=1 $INSTANCES=2
               web@1.service: auto-restart -> start
             > dies web@1.service SIGSEGV
-              SIGTERM to web@1.service ExecStart (Group)
               Warning: web@1.service: killed by SIGSEGV
               job 5: failed (web@1.service)
               Error: web@1.service: failed: signal
@@ -487,7 +470,6 @@ fn an_instance_that_crashes_too_often_waits_out_its_limit() {
               run web@1.service ExecStart web.socket=web.socket:0@0 web.socket=web.socket:1 $INSTANCE=1 $INSTANCES=2
               web@1.service: auto-restart -> start
             > dies web@1.service SIGSEGV
-              SIGTERM to web@1.service ExecStart (Group)
               Warning: web@1.service: killed by SIGSEGV
               job 6: failed (web@1.service)
               Error: web@1.service: failed: signal
@@ -499,7 +481,6 @@ fn an_instance_that_crashes_too_often_waits_out_its_limit() {
               run web@1.service ExecStart web.socket=web.socket:0@0 web.socket=web.socket:1 $INSTANCE=1 $INSTANCES=2
               web@1.service: auto-restart -> start
             > dies web@1.service SIGSEGV
-              SIGTERM to web@1.service ExecStart (Group)
               Warning: web@1.service: killed by SIGSEGV
               job 7: failed (web@1.service)
               Error: web@1.service: failed: signal
@@ -511,7 +492,6 @@ fn an_instance_that_crashes_too_often_waits_out_its_limit() {
               run web@1.service ExecStart web.socket=web.socket:0@0 web.socket=web.socket:1 $INSTANCE=1 $INSTANCES=2
               web@1.service: auto-restart -> start
             > dies web@1.service SIGSEGV
-              SIGTERM to web@1.service ExecStart (Group)
               Warning: web@1.service: killed by SIGSEGV
               job 8: failed (web@1.service)
               Error: web@1.service: failed: signal
@@ -572,7 +552,6 @@ fn instances_may_share_one_listener() {
               web.service: degraded -> running
               web@2.service: start -> running
             > exit web@1.service
-              SIGTERM to web@1.service ExecStart (Group)
               Info: web@1.service: exited with status 0
               Info: web@1.service: restarting in 100ms
               web.service: running -> degraded
@@ -586,7 +565,6 @@ fn instances_may_share_one_listener() {
               web.service: degraded -> stop
               web@1.service: auto-restart -> dead
               web@2.service: running -> stop-sigterm
-              SIGTERM to web@2.service ExecStart (Group)
               job 7: done (web@2.service)
               job 5: done (web.service)
               watch web.socket:0
@@ -658,7 +636,6 @@ ExecStart=/bin/web
               SIGTERM to web@1.service ExecStart (Session)
               web.service: running -> stop
               web@1.service: running -> stop-sigterm
-              SIGTERM to web@1.service ExecStart (Group)
               run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=1
               web.service: stop -> start
               web@1.service: stop-sigterm -> start
@@ -684,7 +661,6 @@ fn kill_reaches_every_instance_of_a_group() {
               SIGHUP to web@2.service ExecStart (Session)
             > kill web@2.service main SIGKILL
               SIGKILL to web@2.service ExecStart (Process)
-              SIGTERM to web@2.service ExecStart (Group)
               Warning: web@2.service: killed by SIGKILL
               Error: web@2.service: failed: signal
               Info: web@2.service: restarting in 100ms
@@ -702,7 +678,6 @@ fn a_flood_of_stragglers_does_not_stop_the_group() {
         expect![[r#"
             > exit web@2.service
               steer web.socket to [0, 2]
-              SIGTERM to web@2.service ExecStart (Group)
               Info: web@2.service: exited with status 0
               watch web.socket:0@1
               web.service: running -> degraded
@@ -719,7 +694,6 @@ fn a_flood_of_stragglers_does_not_stop_the_group() {
               web@2.service: start -> running
             > exit web@2.service
               steer web.socket to [0, 2]
-              SIGTERM to web@2.service ExecStart (Group)
               Info: web@2.service: exited with status 0
               watch web.socket:0@1
               web.service: running -> degraded
@@ -735,7 +709,6 @@ fn a_flood_of_stragglers_does_not_stop_the_group() {
               web@2.service: start -> running
             > exit web@2.service
               steer web.socket to [0, 2]
-              SIGTERM to web@2.service ExecStart (Group)
               Info: web@2.service: exited with status 0
               watch web.socket:0@1
               web.service: running -> degraded
@@ -751,7 +724,6 @@ fn a_flood_of_stragglers_does_not_stop_the_group() {
               web@2.service: start -> running
             > exit web@2.service
               steer web.socket to [0, 2]
-              SIGTERM to web@2.service ExecStart (Group)
               Info: web@2.service: exited with status 0
               watch web.socket:0@1
               web.service: running -> degraded
@@ -767,7 +739,6 @@ fn a_flood_of_stragglers_does_not_stop_the_group() {
               web@2.service: start -> running
             > exit web@2.service
               steer web.socket to [0, 2]
-              SIGTERM to web@2.service ExecStart (Group)
               Info: web@2.service: exited with status 0
               watch web.socket:0@1
               web.service: running -> degraded
@@ -807,7 +778,6 @@ fn a_straggler_does_not_undo_the_stop_of_its_group() {
               web.service: running -> stop
               web@1.service: running -> stop-sigterm
               web@2.service: running -> stop-sigterm
-              SIGTERM to web@1.service ExecStart (Group)
               job 7: done (web@1.service)
               web@1.service: stop-sigterm -> dead
             > connect web.socket
@@ -816,7 +786,6 @@ fn a_straggler_does_not_undo_the_stop_of_its_group() {
               Warning: web@2.service: did not stop in time, killing
               SIGKILL to web@2.service ExecStart (Session)
               web@2.service: stop-sigterm -> stop-sigkill
-              SIGTERM to web@2.service ExecStart (Group)
               job 8: done (web@2.service)
               job 6: done (web.service)
               Error: web@2.service: failed: timeout

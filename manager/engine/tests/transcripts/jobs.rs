@@ -31,29 +31,28 @@ fn what_is_required_and_wanted_comes_first() {
         APP,
         "start app.service; ready db.service; exit cache.service",
         expect![[r#"
-        > start app.service
-          job 1: start db.service
-          job 2: start cache.service
-          job 3: start app.service
-          run db.service ExecStart
-          run cache.service ExecStart
-          cache.service: dead -> start
-          db.service: dead -> start
-        > ready db.service
-          job 1: done (db.service)
-          Info: db.service: running (pid 101)
-          db.service: start -> running
-        > exit cache.service
-          SIGTERM to cache.service ExecStart (Group)
-          Info: cache.service: exited with status 0
-          job 2: done (cache.service)
-          run app.service ExecStart
-          app.service: dead -> start
-          cache.service: start -> exited
-          job 3: done (app.service)
-          Info: app.service: running (pid 103)
-          app.service: start -> running
-    "#]],
+            > start app.service
+              job 1: start db.service
+              job 2: start cache.service
+              job 3: start app.service
+              run db.service ExecStart
+              run cache.service ExecStart
+              cache.service: dead -> start
+              db.service: dead -> start
+            > ready db.service
+              job 1: done (db.service)
+              Info: db.service: running (pid 101)
+              db.service: start -> running
+            > exit cache.service
+              Info: cache.service: exited with status 0
+              job 2: done (cache.service)
+              run app.service ExecStart
+              app.service: dead -> start
+              cache.service: start -> exited
+              job 3: done (app.service)
+              Info: app.service: running (pid 103)
+              app.service: start -> running
+        "#]],
     );
 }
 
@@ -72,7 +71,6 @@ fn a_failed_requirement_fails_what_requires_it() {
               cache.service: dead -> start
               db.service: dead -> start
             > exit db.service 1
-              SIGTERM to db.service ExecStart (Group)
               Warning: db.service: exited with status 1
               job 1: failed (db.service)
               Error: app.service: not started: db.service, which it requires, did not start
@@ -80,7 +78,6 @@ fn a_failed_requirement_fails_what_requires_it() {
               Error: db.service: failed: exit-code
               db.service: start -> failed
             > exit cache.service
-              SIGTERM to cache.service ExecStart (Group)
               Info: cache.service: exited with status 0
               job 2: done (cache.service)
               cache.service: start -> exited
@@ -103,7 +100,6 @@ fn a_failed_wish_is_ignored() {
               cache.service: dead -> start
               db.service: dead -> start
             > exit cache.service 1
-              SIGTERM to cache.service ExecStart (Group)
               Warning: cache.service: exited with status 1
               job 2: failed (cache.service)
               Error: cache.service: failed: exit-code
@@ -176,12 +172,10 @@ fn a_stop_takes_down_what_requires_it_first() {
               job 5: stop db.service
               SIGTERM to app.service ExecStart (Session)
               app.service: running -> stop-sigterm
-              SIGTERM to app.service ExecStart (Group)
               job 4: done (app.service)
               SIGTERM to db.service ExecStart (Session)
               app.service: stop-sigterm -> dead
               db.service: running -> stop-sigterm
-              SIGTERM to db.service ExecStart (Group)
               job 5: done (db.service)
               db.service: stop-sigterm -> dead
         "#]],
@@ -210,11 +204,9 @@ fn a_stop_takes_back_starts_that_require_it() {
               job 4: done (app.service)
               SIGTERM to db.service ExecStart (Session)
               db.service: start -> stop-sigterm
-              SIGTERM to db.service ExecStart (Group)
               job 5: done (db.service)
               db.service: stop-sigterm -> dead
             > exit cache.service
-              SIGTERM to cache.service ExecStart (Group)
               Info: cache.service: exited with status 0
               job 2: done (cache.service)
               cache.service: start -> exited
@@ -233,11 +225,9 @@ fn a_restart_brings_back_what_requires_it() {
               job 5: restart db.service
               SIGTERM to app.service ExecStart (Session)
               app.service: running -> stop-sigterm
-              SIGTERM to app.service ExecStart (Group)
               SIGTERM to db.service ExecStart (Session)
               app.service: stop-sigterm -> dead
               db.service: running -> stop-sigterm
-              SIGTERM to db.service ExecStart (Group)
               run db.service ExecStart
               db.service: stop-sigterm -> start
             > ready db.service
@@ -263,7 +253,6 @@ fn a_restart_does_not_start_what_is_down() {
               job 2: restart db.service
               SIGTERM to db.service ExecStart (Session)
               db.service: running -> stop-sigterm
-              SIGTERM to db.service ExecStart (Group)
               run db.service ExecStart
               db.service: stop-sigterm -> start
             > ready db.service
@@ -310,7 +299,6 @@ fn a_restart_takes_over_a_start() {
             > restart db.service
               SIGTERM to db.service ExecStart (Session)
               db.service: start -> stop-sigterm
-              SIGTERM to db.service ExecStart (Group)
               run db.service ExecStart
               db.service: stop-sigterm -> start
             > ready db.service
@@ -318,7 +306,6 @@ fn a_restart_takes_over_a_start() {
               Info: db.service: running (pid 103)
               db.service: start -> running
             > exit cache.service
-              SIGTERM to cache.service ExecStart (Group)
               Info: cache.service: exited with status 0
               job 2: done (cache.service)
               run app.service ExecStart
@@ -346,7 +333,6 @@ fn a_restart_takes_over_a_reload() {
               SIGTERM to db.service ExecStart (Session)
               SIGTERM to db.service ExecReload (Session)
               db.service: reload -> stop-sigterm
-              SIGTERM to db.service ExecStart (Group)
               run db.service ExecStart
               db.service: stop-sigterm -> start
             > ready db.service
@@ -367,7 +353,6 @@ fn a_reload_during_a_restart_does_not_stop_it_halfway() {
               job 2: restart db.service
               SIGTERM to db.service ExecStart (Session)
               db.service: running -> stop-sigterm
-              SIGTERM to db.service ExecStart (Group)
               run db.service ExecStart
               db.service: stop-sigterm -> start
             > reload db.service
@@ -394,7 +379,6 @@ fn a_stop_replaces_a_start() {
               job 2: stop db.service
               SIGTERM to db.service ExecStart (Session)
               db.service: start -> stop-sigterm
-              SIGTERM to db.service ExecStart (Group)
               job 2: done (db.service)
               db.service: stop-sigterm -> dead
         "#]],
@@ -428,7 +412,6 @@ fn a_start_replaces_a_stop() {
               Warning: db.service: did not stop in time, killing
               SIGKILL to db.service ExecStart (Session)
               db.service: stop-sigterm -> stop-sigkill
-              SIGTERM to db.service ExecStart (Group)
               Error: db.service: failed: timeout
               run db.service ExecStart
               db.service: stop-sigkill -> start
@@ -477,7 +460,6 @@ fn try_restart_leaves_alone_what_is_down() {
               job 2: restart db.service
               SIGTERM to db.service ExecStart (Session)
               db.service: running -> stop-sigterm
-              SIGTERM to db.service ExecStart (Group)
               run db.service ExecStart
               db.service: stop-sigterm -> start
         "#]],
@@ -585,10 +567,8 @@ ExecStart=/bin/b
               SIGTERM to a.service ExecStart (Session)
               a.service: running -> stop-sigterm
               b.service: running -> stop-sigterm
-              SIGTERM to b.service ExecStart (Group)
               job 3: done (b.service)
               b.service: stop-sigterm -> dead
-              SIGTERM to a.service ExecStart (Group)
               job 4: done (a.service)
               a.service: stop-sigterm -> dead
         "#]],
@@ -713,7 +693,6 @@ ExecStart=/bin/b
               SIGTERM to b.service ExecStart (Session)
               b.service: running -> stop-sigterm
             > exit a.service 1
-              SIGTERM to a.service ExecStart (Group)
               Warning: a.service: exited with status 1
               Error: a.service: failed: exit-code
               Info: a.service: restarting in 1s
@@ -727,7 +706,6 @@ ExecStart=/bin/b
               Warning: b.service: did not stop in time, killing
               SIGKILL to b.service ExecStart (Session)
               b.service: stop-sigterm -> stop-sigkill
-              SIGTERM to b.service ExecStart (Group)
               job 3: done (b.service)
               Error: b.service: failed: timeout
               job 4: done (a.service)

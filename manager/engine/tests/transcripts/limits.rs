@@ -55,7 +55,6 @@ fn a_crash_loop_pauses_the_socket_and_loses_nothing() {
               Info: http.service: running (pid 101)
               http.service: start -> running
             > dies http.service SIGSEGV
-              SIGTERM to http.service ExecStart (Group)
               Warning: http.service: killed by SIGSEGV
               Error: http.service: failed: signal
               watch http.socket:0
@@ -71,7 +70,6 @@ fn a_crash_loop_pauses_the_socket_and_loses_nothing() {
               http.service: start -> running
             > wait 1s
             > dies http.service SIGSEGV
-              SIGTERM to http.service ExecStart (Group)
               Warning: http.service: killed by SIGSEGV
               Error: http.service: failed: signal
               watch http.socket:0
@@ -87,7 +85,6 @@ fn a_crash_loop_pauses_the_socket_and_loses_nothing() {
               http.service: start -> running
             > wait 1s
             > dies http.service SIGSEGV
-              SIGTERM to http.service ExecStart (Group)
               Warning: http.service: killed by SIGSEGV
               Error: http.service: failed: signal
               watch http.socket:0
@@ -102,7 +99,6 @@ fn a_crash_loop_pauses_the_socket_and_loses_nothing() {
               Info: http.service: running (pid 104)
               http.service: start -> running
             > dies http.service SIGSEGV
-              SIGTERM to http.service ExecStart (Group)
               Warning: http.service: killed by SIGSEGV
               Error: http.service: failed: signal
               watch http.socket:0
@@ -117,7 +113,6 @@ fn a_crash_loop_pauses_the_socket_and_loses_nothing() {
               Info: http.service: running (pid 105)
               http.service: start -> running
             > dies http.service SIGSEGV
-              SIGTERM to http.service ExecStart (Group)
               Warning: http.service: killed by SIGSEGV
               Error: http.service: failed: signal
               watch http.socket:0
@@ -144,7 +139,6 @@ fn a_crash_loop_pauses_the_socket_and_loses_nothing() {
               http.service: start -> running
             > take http.service
             > exit http.service
-              SIGTERM to http.service ExecStart (Group)
               Info: http.service: exited with status 0
               watch http.socket:0
               http.service: running -> dead
@@ -178,7 +172,6 @@ fn a_crash_loop_fails_a_strict_socket() {
               Info: http.service: running (pid 101)
               http.service: start -> running
             > dies http.service SIGSEGV
-              SIGTERM to http.service ExecStart (Group)
               Warning: http.service: killed by SIGSEGV
               Error: http.service: failed: signal
               watch http.socket:0
@@ -193,7 +186,6 @@ fn a_crash_loop_fails_a_strict_socket() {
               Info: http.service: running (pid 102)
               http.service: start -> running
             > dies http.service SIGSEGV
-              SIGTERM to http.service ExecStart (Group)
               Warning: http.service: killed by SIGSEGV
               Error: http.service: failed: signal
               watch http.socket:0
@@ -208,7 +200,6 @@ fn a_crash_loop_fails_a_strict_socket() {
               Info: http.service: running (pid 103)
               http.service: start -> running
             > dies http.service SIGSEGV
-              SIGTERM to http.service ExecStart (Group)
               Warning: http.service: killed by SIGSEGV
               Error: http.service: failed: signal
               watch http.socket:0
@@ -223,7 +214,6 @@ fn a_crash_loop_fails_a_strict_socket() {
               Info: http.service: running (pid 104)
               http.service: start -> running
             > dies http.service SIGSEGV
-              SIGTERM to http.service ExecStart (Group)
               Warning: http.service: killed by SIGSEGV
               Error: http.service: failed: signal
               watch http.socket:0
@@ -238,7 +228,6 @@ fn a_crash_loop_fails_a_strict_socket() {
               Info: http.service: running (pid 105)
               http.service: start -> running
             > dies http.service SIGSEGV
-              SIGTERM to http.service ExecStart (Group)
               Warning: http.service: killed by SIGSEGV
               Error: http.service: failed: signal
               watch http.socket:0
@@ -286,7 +275,6 @@ fn too_many_triggers_pause_the_socket_for_the_rest_of_the_window() {
               http.service: start -> running
             > wait 500ms
             > exit http.service
-              SIGTERM to http.service ExecStart (Group)
               Info: http.service: exited with status 0
               watch http.socket:0
               http.service: running -> dead
@@ -300,7 +288,6 @@ fn too_many_triggers_pause_the_socket_for_the_rest_of_the_window() {
               Info: http.service: running (pid 102)
               http.service: start -> running
             > exit http.service
-              SIGTERM to http.service ExecStart (Group)
               Info: http.service: exited with status 0
               watch http.socket:0
               http.service: running -> dead
@@ -323,7 +310,6 @@ fn too_many_triggers_pause_the_socket_for_the_rest_of_the_window() {
               http.service: start -> running
             > take http.service
             > exit http.service
-              SIGTERM to http.service ExecStart (Group)
               Info: http.service: exited with status 0
               watch http.socket:0
               http.service: running -> dead
@@ -348,7 +334,6 @@ fn a_pause_ends_early_when_the_service_is_started_by_hand() {
               Info: http.service: running (pid 101)
               http.service: start -> running
             > exit http.service
-              SIGTERM to http.service ExecStart (Group)
               Info: http.service: exited with status 0
               watch http.socket:0
               http.service: running -> dead
@@ -362,7 +347,6 @@ fn a_pause_ends_early_when_the_service_is_started_by_hand() {
               Info: http.service: running (pid 102)
               http.service: start -> running
             > exit http.service
-              SIGTERM to http.service ExecStart (Group)
               Info: http.service: exited with status 0
               watch http.socket:0
               http.service: running -> dead
@@ -380,7 +364,6 @@ fn a_pause_ends_early_when_the_service_is_started_by_hand() {
               http.socket: paused -> running
             > take http.service
             > exit http.service
-              SIGTERM to http.service ExecStart (Group)
               Info: http.service: exited with status 0
               watch http.socket:0
               http.service: running -> dead
@@ -405,7 +388,6 @@ fn a_socket_may_be_stopped_while_it_pauses() {
               Info: http.service: running (pid 101)
               http.service: start -> running
             > exit http.service
-              SIGTERM to http.service ExecStart (Group)
               Info: http.service: exited with status 0
               watch http.socket:0
               http.service: running -> dead
@@ -419,7 +401,6 @@ fn a_socket_may_be_stopped_while_it_pauses() {
               Info: http.service: running (pid 102)
               http.service: start -> running
             > exit http.service
-              SIGTERM to http.service ExecStart (Group)
               Info: http.service: exited with status 0
               watch http.socket:0
               http.service: running -> dead
@@ -558,7 +539,6 @@ RestartSec=5s
               Info: http.service: running (pid 101)
               http.service: start -> running
             > dies http.service SIGSEGV
-              SIGTERM to http.service ExecStart (Group)
               Warning: http.service: killed by SIGSEGV
               Error: http.service: failed: signal
               Info: http.service: restarting in 5s

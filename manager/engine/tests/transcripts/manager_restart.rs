@@ -99,7 +99,6 @@ fn a_running_service_goes_on() {
             > manager-dies
             > manager-returns
             > dies http.service SIGSEGV
-              SIGTERM to http.service ExecStart (Group)
               Warning: http.service: killed by SIGSEGV
               Error: http.service: failed: signal
               Info: http.service: restarting in 100ms
@@ -122,7 +121,6 @@ fn a_service_that_died_meanwhile_is_restarted() {
             > manager-dies
             > exit http.service 1
             > manager-returns
-              SIGTERM to http.service ExecStart (Group)
               Warning: http.service: exited with status 1
               Error: http.service: failed: exit-code
               Info: http.service: restarting in 100ms
@@ -167,7 +165,6 @@ fn a_start_timeout_goes_on() {
               Warning: http.service: start timed out
               SIGTERM to http.service ExecStart (Session)
               http.service: start -> stop-sigterm
-              SIGTERM to http.service ExecStart (Group)
               job 1: failed (http.service)
               Error: http.service: failed: timeout
               Info: http.service: restarting in 100ms
@@ -190,7 +187,6 @@ fn a_stop_goes_on_and_is_no_crash() {
               Warning: http.service: did not stop in time, killing
               SIGKILL to http.service ExecStart (Session)
               http.service: stop-sigterm -> stop-sigkill
-              SIGTERM to http.service ExecStart (Group)
               job 1: done (http.service)
               Error: http.service: failed: timeout
               http.service: stop-sigkill -> failed
@@ -213,7 +209,6 @@ fn a_restart_goes_on_after_its_stop() {
               Warning: http.service: did not stop in time, killing
               SIGKILL to http.service ExecStart (Session)
               http.service: stop-sigterm -> stop-sigkill
-              SIGTERM to http.service ExecStart (Group)
               Error: http.service: failed: timeout
               run http.service ExecStart
               http.service: stop-sigkill -> start
@@ -296,7 +291,6 @@ fn a_group_is_steered_anew() {
             > dies web@1.service SIGSEGV
             > manager-returns
               steer web.socket to [1]
-              SIGTERM to web@1.service ExecStart (Group)
               Warning: web@1.service: killed by SIGSEGV
               Error: web@1.service: failed: signal
               Info: web@1.service: restarting in 100ms
@@ -331,7 +325,6 @@ fn a_rolling_restart_begins_again() {
               SIGTERM to web@1.service ExecStart (Session)
               web.service: degraded -> stop
               web@1.service: running -> stop-sigterm
-              SIGTERM to web@1.service ExecStart (Group)
               run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=2
               web.service: stop -> start
               web@1.service: stop-sigterm -> start
@@ -344,7 +337,6 @@ fn a_rolling_restart_begins_again() {
               Warning: web@2.service: did not stop in time, killing
               SIGKILL to web@2.service ExecStart (Session)
               web@2.service: stop-sigterm -> stop-sigkill
-              SIGTERM to web@2.service ExecStart (Group)
               Error: web@2.service: failed: timeout
               run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2
               web@2.service: stop-sigkill -> start
@@ -378,7 +370,6 @@ fn connections_go_on_and_are_counted() {
               job 1: done (echo@1-127.0.0.1:7-10.0.0.9:2.service)
               echo@1-127.0.0.1:7-10.0.0.9:2.service: start -> running
             > exit echo@0-127.0.0.1:7-10.0.0.9:1.service
-              SIGTERM to echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart (Group)
               echo@0-127.0.0.1:7-10.0.0.9:1.service: gone
         "#]],
     );
@@ -491,7 +482,6 @@ ExecStart=/bin/web
               SIGTERM to web@1.service ExecStart (Session)
               web.service: running -> degraded
               web@1.service: running -> stop-sigterm
-              SIGTERM to web@1.service ExecStart (Group)
               run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=2
               web@1.service: stop-sigterm -> start
               job 3: done (web@1.service)
@@ -501,7 +491,6 @@ ExecStart=/bin/web
               SIGTERM to web@2.service ExecStart (Session)
               web@1.service: start -> running
               web@2.service: running -> stop-sigterm
-              SIGTERM to web@2.service ExecStart (Group)
               run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2
               web@2.service: stop-sigterm -> start
               job 4: done (web@2.service)
@@ -581,7 +570,6 @@ ExecStart=/bin/http
               job 1: stop http.service
               SIGTERM to http.service ExecStart (Session)
               http.service: running -> stop-sigterm
-              SIGTERM to http.service ExecStart (Group)
               job 1: done (http.service)
               watch http.socket:0
               http.socket: running -> listening

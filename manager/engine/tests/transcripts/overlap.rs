@@ -103,20 +103,19 @@ fn the_next_generation_is_ready_before_the_former_is_told_to_stop() {
         HTTP,
         "plan http.service ExecStart lingers; restart http.service; ready http@@other.service",
         expect![[r#"
-        > plan http.service ExecStart lingers
-        > restart http.service
-          job 3: restart http.service
-          Info: http.service: starting its next generation beside it
-          run http@@other.service ExecStartPre
-          run http@@other.service ExecStart http.socket=http.socket:0
-        > ready http@@other.service
-          Info: http.service: running (pid 104)
-          Info: http.service: generation 2 serves now (pid 104)
-          job 3: done (http.service)
-          run http@@other.service ExecStop $MAINPID=102
-          SIGTERM to http.service ExecStart (Session)
-          SIGTERM to http.service ExecStart (Group)
-    "#]],
+            > plan http.service ExecStart lingers
+            > restart http.service
+              job 3: restart http.service
+              Info: http.service: starting its next generation beside it
+              run http@@other.service ExecStartPre
+              run http@@other.service ExecStart http.socket=http.socket:0
+            > ready http@@other.service
+              Info: http.service: running (pid 104)
+              Info: http.service: generation 2 serves now (pid 104)
+              job 3: done (http.service)
+              run http@@other.service ExecStop $MAINPID=102 $SERVICE_RESULT=success
+              SIGTERM to http.service ExecStart (Session)
+        "#]],
     );
 }
 
@@ -126,23 +125,22 @@ fn a_next_generation_that_ends_too_early_fails_the_job_alone() {
         HTTP,
         "restart http.service; exit http@@other.service 1; restart http.service",
         expect![[r#"
-        > restart http.service
-          job 3: restart http.service
-          Info: http.service: starting its next generation beside it
-          run http@@other.service ExecStartPre
-          run http@@other.service ExecStart http.socket=http.socket:0
-        > exit http@@other.service 1
-          SIGTERM to http@@other.service ExecStart (Group)
-          Warning: http.service: exited with status 1
-          Warning: http.service: generation 2 ended: exit-code
-          job 3: failed (http.service)
-          Error: http.service: its next generation did not get ready; the one that runs goes on
-        > restart http.service
-          job 4: restart http.service
-          Info: http.service: starting its next generation beside it
-          run http@@other.service ExecStartPre
-          run http@@other.service ExecStart http.socket=http.socket:0
-    "#]],
+            > restart http.service
+              job 3: restart http.service
+              Info: http.service: starting its next generation beside it
+              run http@@other.service ExecStartPre
+              run http@@other.service ExecStart http.socket=http.socket:0
+            > exit http@@other.service 1
+              Warning: http.service: exited with status 1
+              Warning: http.service: generation 2 ended: exit-code
+              job 3: failed (http.service)
+              Error: http.service: its next generation did not get ready; the one that runs goes on
+            > restart http.service
+              job 4: restart http.service
+              Info: http.service: starting its next generation beside it
+              run http@@other.service ExecStartPre
+              run http@@other.service ExecStart http.socket=http.socket:0
+        "#]],
     );
 }
 
@@ -152,24 +150,23 @@ fn a_next_generation_that_is_never_ready_is_killed_alone() {
         HTTP,
         "plan http@@other.service ExecStart ignores-signals; restart http.service; wait 20s",
         expect![[r#"
-        > plan http@@other.service ExecStart ignores-signals
-        > restart http.service
-          job 3: restart http.service
-          Info: http.service: starting its next generation beside it
-          run http@@other.service ExecStartPre
-          run http@@other.service ExecStart http.socket=http.socket:0
-        > wait 20s
-          at 5s
-          Warning: http.service: start timed out
-          SIGTERM to http@@other.service ExecStart (Session)
-          job 3: failed (http.service)
-          Error: http.service: its next generation did not get ready; the one that runs goes on
-          at 8s
-          Warning: http.service: did not stop in time, killing
-          SIGKILL to http@@other.service ExecStart (Session)
-          SIGTERM to http@@other.service ExecStart (Group)
-          Warning: http.service: generation 2 ended: timeout
-    "#]],
+            > plan http@@other.service ExecStart ignores-signals
+            > restart http.service
+              job 3: restart http.service
+              Info: http.service: starting its next generation beside it
+              run http@@other.service ExecStartPre
+              run http@@other.service ExecStart http.socket=http.socket:0
+            > wait 20s
+              at 5s
+              Warning: http.service: start timed out
+              SIGTERM to http@@other.service ExecStart (Session)
+              job 3: failed (http.service)
+              Error: http.service: its next generation did not get ready; the one that runs goes on
+              at 8s
+              Warning: http.service: did not stop in time, killing
+              SIGKILL to http@@other.service ExecStart (Session)
+              Warning: http.service: generation 2 ended: timeout
+        "#]],
     );
 }
 
@@ -218,20 +215,19 @@ fn a_crash_while_the_next_generation_starts_makes_that_the_unit() {
         BARE,
         "restart http.service; dies http.service SIGSEGV; ready http@@other.service",
         expect![[r#"
-        > restart http.service
-          job 3: restart http.service
-          Info: http.service: starting its next generation beside it
-          run http@@other.service ExecStart http.socket=http.socket:0
-        > dies http.service SIGSEGV
-          SIGTERM to http.service ExecStart (Group)
-          Warning: http.service: killed by SIGSEGV
-          Error: http.service: failed: signal; its next generation is on its way
-          http.service: running -> start
-        > ready http@@other.service
-          job 3: done (http.service)
-          Info: http.service: running (pid 102)
-          http.service: start -> running
-    "#]],
+            > restart http.service
+              job 3: restart http.service
+              Info: http.service: starting its next generation beside it
+              run http@@other.service ExecStart http.socket=http.socket:0
+            > dies http.service SIGSEGV
+              Warning: http.service: killed by SIGSEGV
+              Error: http.service: failed: signal; its next generation is on its way
+              http.service: running -> start
+            > ready http@@other.service
+              job 3: done (http.service)
+              Info: http.service: running (pid 102)
+              http.service: start -> running
+        "#]],
     );
 }
 
@@ -242,7 +238,6 @@ fn a_crash_of_the_new_one_leaves_the_former_at_its_end_and_starts_another() {
         "start http.socket; plan http.service ExecStart ignores-signals; start http.service; ready http.service; restart http.service; ready http@@other.service | dies http@@other.service SIGSEGV; wait 100ms; ready http.service",
         expect![[r#"
             > dies http@@other.service SIGSEGV
-              SIGKILL to http@@other.service ExecStart (Group)
               Warning: http.service: killed by SIGSEGV
               Error: http.service: failed: signal
               Info: http.service: restarting in 100ms
@@ -267,11 +262,9 @@ fn a_crash_of_the_new_one_that_does_not_come_back_ends_the_unit_with_the_former(
         "start http.socket; plan http.service ExecStart ignores-signals; start http.service; ready http.service; restart http.service; ready http@@other.service | dies http@@other.service SIGSEGV; exit http.service",
         expect![[r#"
             > dies http@@other.service SIGSEGV
-              SIGTERM to http@@other.service ExecStart (Group)
               Warning: http.service: killed by SIGSEGV
               http.service: running -> stop-sigterm
             > exit http.service
-              SIGTERM to http.service ExecStart (Group)
               Error: http.service: failed: signal
               watch http.socket:0
               http.service: stop-sigterm -> failed
@@ -286,26 +279,24 @@ fn a_stop_while_the_next_generation_starts_stops_both() {
         HTTP,
         "restart http.service; stop http.service",
         expect![[r#"
-        > restart http.service
-          job 3: restart http.service
-          Info: http.service: starting its next generation beside it
-          run http@@other.service ExecStartPre
-          run http@@other.service ExecStart http.socket=http.socket:0
-        > stop http.service
-          job 3: canceled (http.service)
-          job 4: stop http.service
-          SIGTERM to http@@other.service ExecStart (Session)
-          run http.service ExecStop $MAINPID=102
-          http.service: running -> stop
-          SIGTERM to http@@other.service ExecStart (Group)
-          SIGTERM to http.service ExecStart (Session)
-          http.service: stop -> stop-sigterm
-          SIGTERM to http.service ExecStart (Group)
-          job 4: done (http.service)
-          watch http.socket:0
-          http.service: stop-sigterm -> dead
-          http.socket: running -> listening
-    "#]],
+            > restart http.service
+              job 3: restart http.service
+              Info: http.service: starting its next generation beside it
+              run http@@other.service ExecStartPre
+              run http@@other.service ExecStart http.socket=http.socket:0
+            > stop http.service
+              job 3: canceled (http.service)
+              job 4: stop http.service
+              SIGTERM to http@@other.service ExecStart (Session)
+              run http.service ExecStop $MAINPID=102 $SERVICE_RESULT=success
+              http.service: running -> stop
+              SIGTERM to http.service ExecStart (Session)
+              http.service: stop -> stop-sigterm
+              job 4: done (http.service)
+              watch http.socket:0
+              http.service: stop-sigterm -> dead
+              http.socket: running -> listening
+        "#]],
     );
 }
 
@@ -319,9 +310,7 @@ fn a_stop_waits_for_the_former_generation_too() {
               job 4: stop http.service
               SIGTERM to http@@other.service ExecStart (Session)
               http.service: running -> stop-sigterm
-              SIGTERM to http@@other.service ExecStart (Group)
             > exit http.service
-              SIGTERM to http.service ExecStart (Group)
               job 4: done (http.service)
               watch http.socket:0
               http.service: stop-sigterm -> dead
@@ -341,7 +330,6 @@ fn a_second_restart_waits_for_the_former_generation_to_finish() {
             > reload http.service
               refused: Job type is not applicable for unit http.service.
             > exit http.service
-              SIGTERM to http.service ExecStart (Group)
               Info: http.service: starting its next generation beside it
               run http@@other.service ExecStart http.socket=http.socket:0
             > ready http@@other.service
@@ -349,7 +337,6 @@ fn a_second_restart_waits_for_the_former_generation_to_finish() {
               Info: http.service: generation 3 serves now (pid 103)
               job 4: done (http.service)
               SIGTERM to http@@other.service ExecStart (Session)
-              SIGTERM to http@@other.service ExecStart (Group)
         "#]],
     );
 }
@@ -391,7 +378,6 @@ fn the_manager_dies_while_the_next_generation_starts() {
               Info: http.service: generation 2 serves now (pid 102)
               job 1: done (http.service)
               SIGTERM to http.service ExecStart (Session)
-              SIGTERM to http.service ExecStart (Group)
         "#]],
     );
 }
@@ -402,20 +388,19 @@ fn the_next_generation_fails_while_there_is_no_manager() {
         BARE,
         "restart http.service; manager-dies; exit http@@other.service 1; manager-returns",
         expect![[r#"
-        > restart http.service
-          job 3: restart http.service
-          Info: http.service: starting its next generation beside it
-          run http@@other.service ExecStart http.socket=http.socket:0
-        > manager-dies
-        > exit http@@other.service 1
-        > manager-returns
-          job 1: restart http.service
-          SIGTERM to http@@other.service ExecStart (Group)
-          Warning: http.service: exited with status 1
-          Warning: http.service: generation 2 ended: exit-code
-          job 1: failed (http.service)
-          Error: http.service: its next generation did not get ready; the one that runs goes on
-    "#]],
+            > restart http.service
+              job 3: restart http.service
+              Info: http.service: starting its next generation beside it
+              run http@@other.service ExecStart http.socket=http.socket:0
+            > manager-dies
+            > exit http@@other.service 1
+            > manager-returns
+              job 1: restart http.service
+              Warning: http.service: exited with status 1
+              Warning: http.service: generation 2 ended: exit-code
+              job 1: failed (http.service)
+              Error: http.service: its next generation did not get ready; the one that runs goes on
+        "#]],
     );
 }
 
@@ -428,9 +413,7 @@ fn the_manager_dies_while_the_former_generation_ends() {
             > manager-dies
             > manager-returns
             > exit http.service
-              SIGTERM to http.service ExecStart (Group)
             > exit http@@other.service
-              SIGTERM to http@@other.service ExecStart (Group)
               Info: http.service: exited with status 0
               watch http.socket:0
               http.service: running -> dead
@@ -458,9 +441,7 @@ fn instances_overlap_one_after_the_other_and_stay_in_rotation() {
               SIGTERM to web@1.service ExecStart (Session)
               Info: web@2.service: starting its next generation beside it
               run web@2@other.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2
-              SIGTERM to web@1.service ExecStart (Group)
             > exit web@2@other.service 1
-              SIGTERM to web@2@other.service ExecStart (Group)
               Warning: web@2.service: exited with status 1
               Warning: web@2.service: generation 2 ended: exit-code
               job 7: failed (web@2.service)
@@ -487,7 +468,6 @@ fn a_group_of_one_overlaps_by_default() {
               job 5: done (web@1.service)
               job 4: done (web.service)
               SIGTERM to web@1.service ExecStart (Session)
-              SIGTERM to web@1.service ExecStart (Group)
         "#]],
     );
 }
@@ -508,11 +488,9 @@ fn stop_first_restarts_all_instances_at_once() {
               web.service: running -> stop
               web@1.service: running -> stop-sigterm
               web@2.service: running -> stop-sigterm
-              SIGTERM to web@1.service ExecStart (Group)
               run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=2
               web.service: stop -> start
               web@1.service: stop-sigterm -> start
-              SIGTERM to web@2.service ExecStart (Group)
               run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2
               web@2.service: stop-sigterm -> start
             > ready web@1.service
@@ -546,7 +524,6 @@ fn a_start_limit_counts_restarts_that_overlap() {
               Info: http.service: generation 2 serves now (pid 102)
               job 3: done (http.service)
               SIGTERM to http.service ExecStart (Session)
-              SIGTERM to http.service ExecStart (Group)
             > restart http.service
               job 4: restart http.service
               Info: http.service: starting its next generation beside it
@@ -562,25 +539,23 @@ fn everything_stops_with_both_generations() {
         BARE,
         "restart http.service; stop-all",
         expect![[r#"
-        > restart http.service
-          job 3: restart http.service
-          Info: http.service: starting its next generation beside it
-          run http@@other.service ExecStart http.socket=http.socket:0
-        > stop-all
-          job 4: stop http.socket
-          job 3: canceled (http.service)
-          job 5: stop http.service
-          close http.socket:0
-          job 4: done (http.socket)
-          Info: http.socket: closed
-          SIGTERM to http@@other.service ExecStart (Session)
-          SIGTERM to http.service ExecStart (Session)
-          http.service: running -> stop-sigterm
-          http.socket: running -> dead
-          SIGTERM to http@@other.service ExecStart (Group)
-          SIGTERM to http.service ExecStart (Group)
-          job 5: done (http.service)
-          http.service: stop-sigterm -> dead
-    "#]],
+            > restart http.service
+              job 3: restart http.service
+              Info: http.service: starting its next generation beside it
+              run http@@other.service ExecStart http.socket=http.socket:0
+            > stop-all
+              job 4: stop http.socket
+              job 3: canceled (http.service)
+              job 5: stop http.service
+              close http.socket:0
+              job 4: done (http.socket)
+              Info: http.socket: closed
+              SIGTERM to http@@other.service ExecStart (Session)
+              SIGTERM to http.service ExecStart (Session)
+              http.service: running -> stop-sigterm
+              http.socket: running -> dead
+              job 5: done (http.service)
+              http.service: stop-sigterm -> dead
+        "#]],
     );
 }

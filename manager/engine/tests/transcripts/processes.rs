@@ -39,7 +39,6 @@ fn always_restarts_after_any_end_but_a_stop() {
         "start always.service | exit always.service; wait 1s; stop always.service; wait 5s",
         expect![[r#"
             > exit always.service
-              SIGTERM to always.service ExecStart (Group)
               Info: always.service: exited with status 0
               Info: always.service: restarting in 1s
               always.service: running -> auto-restart
@@ -55,7 +54,6 @@ fn always_restarts_after_any_end_but_a_stop() {
               job 3: stop always.service
               SIGTERM to always.service ExecStart (Session)
               always.service: running -> stop-sigterm
-              SIGTERM to always.service ExecStart (Group)
               job 3: done (always.service)
               always.service: stop-sigterm -> dead
             > wait 5s
@@ -121,7 +119,6 @@ fn on_failure_restarts_after_a_bad_exit() {
         "start failure.service | exit failure.service 1; wait 1s; exit failure.service; wait 1s",
         expect![[r#"
             > exit failure.service 1
-              SIGTERM to failure.service ExecStart (Group)
               Warning: failure.service: exited with status 1
               Error: failure.service: failed: exit-code
               Info: failure.service: restarting in 100ms
@@ -135,7 +132,6 @@ fn on_failure_restarts_after_a_bad_exit() {
               Info: failure.service: running (pid 102)
               failure.service: start -> running
             > exit failure.service
-              SIGTERM to failure.service ExecStart (Group)
               Info: failure.service: exited with status 0
               failure.service: running -> dead
             > wait 1s
@@ -150,7 +146,6 @@ fn a_clean_signal_is_no_failure() {
         "start failure.service | dies failure.service SIGTERM; start failure.service; dies failure.service SIGKILL",
         expect![[r#"
             > dies failure.service SIGTERM
-              SIGTERM to failure.service ExecStart (Group)
               Info: failure.service: killed by SIGTERM
               failure.service: running -> dead
             > start failure.service
@@ -161,7 +156,6 @@ fn a_clean_signal_is_no_failure() {
               Info: failure.service: running (pid 102)
               failure.service: start -> running
             > dies failure.service SIGKILL
-              SIGTERM to failure.service ExecStart (Group)
               Warning: failure.service: killed by SIGKILL
               Error: failure.service: failed: signal
               Info: failure.service: restarting in 100ms
@@ -177,7 +171,6 @@ fn on_abnormal_restarts_after_a_signal_not_after_an_exit() {
         "start abnormal.service | exit abnormal.service 1; start abnormal.service; dies abnormal.service SIGSEGV",
         expect![[r#"
             > exit abnormal.service 1
-              SIGTERM to abnormal.service ExecStart (Group)
               Warning: abnormal.service: exited with status 1
               Error: abnormal.service: failed: exit-code
               abnormal.service: running -> failed
@@ -189,7 +182,6 @@ fn on_abnormal_restarts_after_a_signal_not_after_an_exit() {
               Info: abnormal.service: running (pid 102)
               abnormal.service: start -> running
             > dies abnormal.service SIGSEGV
-              SIGTERM to abnormal.service ExecStart (Group)
               Warning: abnormal.service: killed by SIGSEGV
               Error: abnormal.service: failed: signal
               Info: abnormal.service: restarting in 100ms
@@ -205,7 +197,6 @@ fn on_abort_restarts_after_a_core_dump() {
         "start abort.service | exit abort.service 1; start abort.service; dumps abort.service SIGABRT",
         expect![[r#"
             > exit abort.service 1
-              SIGTERM to abort.service ExecStart (Group)
               Warning: abort.service: exited with status 1
               Error: abort.service: failed: exit-code
               abort.service: running -> failed
@@ -217,7 +208,6 @@ fn on_abort_restarts_after_a_core_dump() {
               Info: abort.service: running (pid 102)
               abort.service: start -> running
             > dumps abort.service SIGABRT
-              SIGTERM to abort.service ExecStart (Group)
               Warning: abort.service: killed by SIGABRT (core dumped)
               Error: abort.service: failed: core-dump
               Info: abort.service: restarting in 100ms
@@ -233,7 +223,6 @@ fn on_success_restarts_after_a_good_exit() {
         "start success.service | exit success.service; wait 1s; exit success.service 1",
         expect![[r#"
             > exit success.service
-              SIGTERM to success.service ExecStart (Group)
               Info: success.service: exited with status 0
               Info: success.service: restarting in 100ms
               success.service: running -> auto-restart
@@ -246,7 +235,6 @@ fn on_success_restarts_after_a_good_exit() {
               Info: success.service: running (pid 102)
               success.service: start -> running
             > exit success.service 1
-              SIGTERM to success.service ExecStart (Group)
               Warning: success.service: exited with status 1
               Error: success.service: failed: exit-code
               success.service: running -> failed
@@ -261,12 +249,9 @@ fn exec_stop_also_runs_after_an_end_by_itself() {
         "start never.service | exit never.service 1; reset-failed never.service",
         expect![[r#"
             > exit never.service 1
-              SIGTERM to never.service ExecStart (Group)
               Warning: never.service: exited with status 1
-              run never.service ExecStop
-              never.service: running -> stop
               Error: never.service: failed: exit-code
-              never.service: stop -> failed
+              never.service: running -> failed
             > reset-failed never.service
               never.service: failed -> dead
         "#]],
@@ -287,12 +272,9 @@ fn kill_reaches_those_it_names() {
               SIGUSR1 to never.service ExecStart (Session)
             > kill never.service all SIGKILL
               SIGKILL to never.service ExecStart (Session)
-              SIGTERM to never.service ExecStart (Group)
               Warning: never.service: killed by SIGKILL
-              run never.service ExecStop
-              never.service: running -> stop
               Error: never.service: failed: signal
-              never.service: stop -> failed
+              never.service: running -> failed
             > kill never.service all SIGKILL
               refused: Unit never.service has no such process to kill.
             > kill none.service all SIGKILL
@@ -315,7 +297,6 @@ Restart=always
         "start a.service | exit a.service 1; wait 1s; exit a.service 1; wait 20s; start a.service",
         expect![[r#"
             > exit a.service 1
-              SIGTERM to a.service ExecStart (Group)
               Warning: a.service: exited with status 1
               Error: a.service: failed: exit-code
               Info: a.service: restarting in 100ms
@@ -329,7 +310,6 @@ Restart=always
               Info: a.service: running (pid 102)
               a.service: start -> running
             > exit a.service 1
-              SIGTERM to a.service ExecStart (Group)
               Warning: a.service: exited with status 1
               Error: a.service: failed: exit-code
               Info: a.service: restarting in 100ms
@@ -380,7 +360,6 @@ ExecStart=/bin/db
               run db.service ExecStart
               db.service: failed -> start
             > exit db.service 1
-              SIGTERM to db.service ExecStart (Group)
               Warning: db.service: exited with status 1
               job 3: failed (db.service)
               Error: a.service: not started: db.service, which it requires, did not start

@@ -46,11 +46,10 @@ ExecStop=/bin/stop
             > daemon-reload
             > stop http.service
               job 3: stop http.service
-              run http.service ExecStop $MAINPID=101
+              run http.service ExecStop $MAINPID=101 $SERVICE_RESULT=success
               http.service: running -> stop
               SIGTERM to http.service ExecStart (Session)
               http.service: stop -> stop-sigterm
-              SIGTERM to http.service ExecStart (Group)
               job 3: done (http.service)
               watch http.socket:0
               http.service: stop-sigterm -> dead
@@ -119,7 +118,6 @@ ExecStart=/bin/other
               job 4: stop http.service
               SIGTERM to http.service ExecStart (Session)
               http.service: running -> stop-sigterm
-              SIGTERM to http.service ExecStart (Group)
               job 4: done (http.service)
               watch http.socket:0
               http.socket: running -> listening
@@ -139,7 +137,6 @@ ExecStart=/bin/other
               job 6: stop other.service
               SIGTERM to other.service ExecStart (Session)
               other.service: running -> stop-sigterm
-              SIGTERM to other.service ExecStart (Group)
               job 6: done (other.service)
               other.service: stop-sigterm -> dead
             > daemon-reload
@@ -198,7 +195,6 @@ ExecStart=/bin/http
               job 4: stop http.service
               SIGTERM to http.service ExecStart (Session)
               http.service: running -> stop-sigterm
-              SIGTERM to http.service ExecStart (Group)
               job 4: done (http.service)
               http.service: stop-sigterm -> dead
             > start http.socket
@@ -296,10 +292,8 @@ ExecStart=/bin/web
               web.service: running -> stop
               web@1.service: running -> stop-sigterm
               web@2.service: running -> stop-sigterm
-              SIGTERM to web@1.service ExecStart (Group)
               job 8: done (web@1.service)
               web@1.service: stop-sigterm -> dead
-              SIGTERM to web@2.service ExecStart (Group)
               job 9: done (web@2.service)
               job 7: done (web.service)
               web.service: stop -> dead
@@ -366,13 +360,10 @@ ExecStart=/bin/web
               web@1.service: running -> stop-sigterm
               web@2.service: running -> stop-sigterm
               web@3.service: running -> stop-sigterm
-              SIGTERM to web@1.service ExecStart (Group)
               job 17: done (web@1.service)
               web@1.service: stop-sigterm -> dead
-              SIGTERM to web@2.service ExecStart (Group)
               job 18: done (web@2.service)
               web@2.service: stop-sigterm -> dead
-              SIGTERM to web@3.service ExecStart (Group)
               job 19: done (web@3.service)
               job 16: done (web.service)
               web.service: stop -> dead
@@ -475,10 +466,8 @@ ExecStart=/bin/web
               web.service: running -> stop
               web@1.service: running -> stop-sigterm
               web@2.service: running -> stop-sigterm
-              SIGTERM to web@1.service ExecStart (Group)
               job 7: done (web@1.service)
               web@1.service: gone
-              SIGTERM to web@2.service ExecStart (Group)
               job 8: done (web@2.service)
               job 6: done (web.service)
               web.service: stop -> dead
@@ -546,7 +535,6 @@ Accept=yes
               unwatch echo.socket:0
               echo.socket: listening -> paused
             > exit echo@0-127.0.0.1:7-10.0.0.9:1.service
-              SIGTERM to echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStart (Group)
               echo@0-127.0.0.1:7-10.0.0.9:1.service: gone
         "#]],
     );

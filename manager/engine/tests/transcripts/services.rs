@@ -76,11 +76,10 @@ fn commands_run_in_their_order() {
               full.service: reload -> running
             > stop full.service
               job 3: stop full.service
-              run full.service ExecStop $MAINPID=103
+              run full.service ExecStop $MAINPID=103 $SERVICE_RESULT=success
               full.service: running -> stop
               SIGTERM to full.service ExecStart (Session)
               full.service: stop -> stop-sigterm
-              SIGTERM to full.service ExecStart (Group)
               job 3: done (full.service)
               full.service: stop-sigterm -> dead
         "#]],
@@ -151,7 +150,6 @@ fn a_failing_last_command_stops_the_service() {
               Warning: full.service: exited with status 1
               SIGTERM to full.service ExecStart (Session)
               full.service: start-post -> stop-sigterm
-              SIGTERM to full.service ExecStart (Group)
               job 1: failed (full.service)
               Error: full.service: failed: exit-code
               full.service: stop-sigterm -> failed
@@ -173,7 +171,6 @@ fn an_end_before_readiness_is_a_protocol_error() {
               run full.service ExecStart
               full.service: start-pre -> start
             > exit full.service
-              SIGTERM to full.service ExecStart (Group)
               Info: full.service: exited with status 0
               job 1: failed (full.service)
               Error: full.service: failed: protocol
@@ -200,7 +197,6 @@ fn a_start_that_takes_too_long_is_ended() {
               Warning: full.service: start timed out
               SIGTERM to full.service ExecStart (Session)
               full.service: start -> stop-sigterm
-              SIGTERM to full.service ExecStart (Group)
               job 1: failed (full.service)
               Error: full.service: failed: timeout
               full.service: stop-sigterm -> failed
@@ -390,13 +386,12 @@ fn the_main_process_may_end_during_a_reload() {
               run full.service ExecReload $MAINPID=103
               full.service: running -> reload
             > exit full.service
-              SIGTERM to full.service ExecStart (Group)
               Info: full.service: exited with status 0
             > exit full.service/control
               run full.service ExecReload[1]
               Info: full.service: reloaded
               job 2: done (full.service)
-              run full.service ExecStop
+              run full.service ExecStop $SERVICE_RESULT=success $EXIT_CODE=exited $EXIT_STATUS=0
               full.service: reload -> stop
               full.service: stop -> dead
         "#]],
@@ -506,11 +501,9 @@ fn oneshot_runs_its_commands_one_after_the_other() {
               run once.service ExecStart
               once.service: dead -> start
             > exit once.service
-              SIGTERM to once.service ExecStart (Group)
               Info: once.service: exited with status 0
               run once.service ExecStart[1]
             > exit once.service
-              SIGTERM to once.service ExecStart (Group)
               Info: once.service: exited with status 0
               job 1: done (once.service)
               once.service: start -> dead
@@ -529,7 +522,6 @@ fn oneshot_that_remains_is_stopped_by_its_commands() {
               run stay.service ExecStart
               stay.service: dead -> start
             > exit stay.service
-              SIGTERM to stay.service ExecStart (Group)
               Info: stay.service: exited with status 0
               job 1: done (stay.service)
               stay.service: start -> exited
@@ -538,7 +530,7 @@ fn oneshot_that_remains_is_stopped_by_its_commands() {
               job 2: done (stay.service)
             > stop stay.service
               job 3: stop stay.service
-              run stay.service ExecStop
+              run stay.service ExecStop $SERVICE_RESULT=success $EXIT_CODE=exited $EXIT_STATUS=0
               stay.service: exited -> stop
               job 3: done (stay.service)
               stay.service: stop -> dead
@@ -557,7 +549,6 @@ fn oneshot_that_fails_fails_its_job() {
               run once.service ExecStart
               once.service: dead -> start
             > exit once.service 3
-              SIGTERM to once.service ExecStart (Group)
               Warning: once.service: exited with status 3
               job 1: failed (once.service)
               Error: once.service: failed: exit-code
@@ -578,11 +569,9 @@ fn oneshot_has_no_start_timeout() {
               once.service: dead -> start
             > wait 1h
             > exit once.service
-              SIGTERM to once.service ExecStart (Group)
               Info: once.service: exited with status 0
               run once.service ExecStart[1]
             > exit once.service
-              SIGTERM to once.service ExecStart (Group)
               Info: once.service: exited with status 0
               job 1: done (once.service)
               once.service: start -> dead
@@ -604,7 +593,6 @@ fn the_main_process_may_end_while_the_last_command_runs() {
               run exec.service ExecStartPost $MAINPID=101
               exec.service: start -> start-post
             > exit exec.service
-              SIGTERM to exec.service ExecStart (Group)
               Info: exec.service: exited with status 0
             > exit exec.service/control
               job 1: done (exec.service)

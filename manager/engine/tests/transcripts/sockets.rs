@@ -82,7 +82,6 @@ fn when_the_service_has_ended_the_socket_listens_again() {
         "start http.socket; connect http.socket; take http.service | exit http.service; connect http.socket",
         expect![[r#"
             > exit http.service
-              SIGTERM to http.service ExecStart (Group)
               Info: http.service: exited with status 0
               watch http.socket:0
               http.service: running -> dead
@@ -116,7 +115,6 @@ fn what_is_queued_when_the_service_ends_starts_it_again() {
               Info: http.service: running (pid 101)
               http.service: start -> running
             > exit http.service
-              SIGTERM to http.service ExecStart (Group)
               Info: http.service: exited with status 0
               watch http.socket:0
               http.service: running -> dead
@@ -143,7 +141,6 @@ fn stopping_the_service_leaves_the_socket_listening() {
               job 3: stop http.service
               SIGTERM to http.service ExecStart (Session)
               http.service: running -> stop-sigterm
-              SIGTERM to http.service ExecStart (Group)
               job 3: done (http.service)
               watch http.socket:0
               http.service: stop-sigterm -> dead
@@ -174,7 +171,6 @@ fn stopping_the_socket_leaves_the_service_running() {
               Info: http.socket: closed
               http.socket: running -> dead
             > exit http.service
-              SIGTERM to http.service ExecStart (Group)
               Info: http.service: exited with status 0
               http.service: running -> dead
         "#]],
@@ -187,33 +183,32 @@ fn a_socket_does_not_open_beside_a_running_service() {
         HTTP,
         "start http.service; start http.socket; stop http.service; start http.socket",
         expect![[r#"
-        > start http.service
-          job 1: start http.service
-          run http.service ExecStart
-          http.service: dead -> start
-          job 1: done (http.service)
-          Info: http.service: running (pid 101)
-          http.service: start -> running
-        > start http.socket
-          job 2: start http.socket
-          Error: http.socket: http.service is already active, refusing to listen beside it; stop it first
-          job 2: failed (http.socket)
-        > stop http.service
-          job 3: stop http.service
-          SIGTERM to http.service ExecStart (Session)
-          http.service: running -> stop-sigterm
-          SIGTERM to http.service ExecStart (Group)
-          job 3: done (http.service)
-          http.service: stop-sigterm -> dead
-        > start http.socket
-          job 4: start http.socket
-          open http.socket:0
-          http.socket: dead -> start-open
-          Info: http.socket: listening on 127.0.0.1:8080
-          job 4: done (http.socket)
-          watch http.socket:0
-          http.socket: start-open -> listening
-    "#]],
+            > start http.service
+              job 1: start http.service
+              run http.service ExecStart
+              http.service: dead -> start
+              job 1: done (http.service)
+              Info: http.service: running (pid 101)
+              http.service: start -> running
+            > start http.socket
+              job 2: start http.socket
+              Error: http.socket: http.service is already active, refusing to listen beside it; stop it first
+              job 2: failed (http.socket)
+            > stop http.service
+              job 3: stop http.service
+              SIGTERM to http.service ExecStart (Session)
+              http.service: running -> stop-sigterm
+              job 3: done (http.service)
+              http.service: stop-sigterm -> dead
+            > start http.socket
+              job 4: start http.socket
+              open http.socket:0
+              http.socket: dead -> start-open
+              Info: http.socket: listening on 127.0.0.1:8080
+              job 4: done (http.socket)
+              watch http.socket:0
+              http.socket: start-open -> listening
+        "#]],
     );
 }
 
@@ -238,7 +233,6 @@ fn a_service_started_by_hand_gets_the_listeners_of_its_socket() {
               job 3: stop http.service
               SIGTERM to http.service ExecStart (Session)
               http.service: running -> stop-sigterm
-              SIGTERM to http.service ExecStart (Group)
               job 3: done (http.service)
               watch http.socket:0
               http.service: stop-sigterm -> dead
@@ -325,7 +319,6 @@ ExecStart=/bin/late
               Warning: late.service: did not stop in time, killing
               SIGKILL to late.service ExecStart (Session)
               late.service: stop-sigterm -> stop-sigkill
-              SIGTERM to late.service ExecStart (Group)
               job 4: done (late.service)
               Error: late.service: failed: timeout
               close http.socket:0
@@ -419,8 +412,9 @@ fn a_service_that_cannot_exec_is_tried_again_for_what_waits() {
               http.service: dead -> start
               http.socket: listening -> running
               Error: http.service: no such file
+              job 2: done (http.service)
+              Info: http.service: running (pid 0)
               Warning: http.service: exited with status 203
-              job 2: failed (http.service)
               Error: http.service: failed: exit-code
               watch http.socket:0
               http.service: start -> failed
@@ -478,7 +472,6 @@ fn two_sockets_hand_over_all_their_listeners_by_name() {
               job 4: stop web.service
               SIGTERM to web.service ExecStart (Session)
               web.service: running -> stop-sigterm
-              SIGTERM to web.service ExecStart (Group)
               job 4: done (web.service)
               watch admin.socket:0
               watch web.socket:0
@@ -565,7 +558,6 @@ fn a_standard_stream_takes_exactly_one_socket() {
               job 4: stop wait.service
               SIGTERM to wait.service ExecStart (Session)
               wait.service: running -> stop-sigterm
-              SIGTERM to wait.service ExecStart (Group)
               job 4: done (wait.service)
               watch wait.socket:0
               wait.service: stop-sigterm -> dead
@@ -618,7 +610,6 @@ StartLimitIntervalSec=0
               db.service: dead -> start
               http.socket: listening -> running
             > exit db.service 1
-              SIGTERM to db.service ExecStart (Group)
               Warning: db.service: exited with status 1
               job 2: failed (db.service)
               Error: http.service: not started: db.service, which it requires, did not start
@@ -634,7 +625,6 @@ StartLimitIntervalSec=0
               db.service: failed -> start
               http.socket: listening -> running
             > exit db.service 1
-              SIGTERM to db.service ExecStart (Group)
               Warning: db.service: exited with status 1
               job 4: failed (db.service)
               Error: http.service: not started: db.service, which it requires, did not start
@@ -667,31 +657,30 @@ fn a_socket_that_could_not_come_back_is_not_restarted() {
         HTTP,
         "start http.socket; connect http.socket | restart http.socket; stop http.service; restart http.socket",
         expect![[r#"
-        > restart http.socket
-          job 3: restart http.socket
-          Error: http.socket: not restarted, it goes on listening: http.service is already active, refusing to listen beside it; stop it first
-          job 3: failed (http.socket)
-        > stop http.service
-          job 4: stop http.service
-          SIGTERM to http.service ExecStart (Session)
-          http.service: running -> stop-sigterm
-          SIGTERM to http.service ExecStart (Group)
-          job 4: done (http.service)
-          watch http.socket:0
-          http.service: stop-sigterm -> dead
-          http.socket: running -> listening
-          job 5: start http.service
-          unwatch http.socket:0
-          run http.service ExecStart http.socket=http.socket:0
-          http.service: dead -> start
-          http.socket: listening -> running
-          job 5: done (http.service)
-          Info: http.service: running (pid 102)
-          http.service: start -> running
-        > restart http.socket
-          job 6: restart http.socket
-          Error: http.socket: not restarted, it goes on listening: http.service is already active, refusing to listen beside it; stop it first
-          job 6: failed (http.socket)
-    "#]],
+            > restart http.socket
+              job 3: restart http.socket
+              Error: http.socket: not restarted, it goes on listening: http.service is already active, refusing to listen beside it; stop it first
+              job 3: failed (http.socket)
+            > stop http.service
+              job 4: stop http.service
+              SIGTERM to http.service ExecStart (Session)
+              http.service: running -> stop-sigterm
+              job 4: done (http.service)
+              watch http.socket:0
+              http.service: stop-sigterm -> dead
+              http.socket: running -> listening
+              job 5: start http.service
+              unwatch http.socket:0
+              run http.service ExecStart http.socket=http.socket:0
+              http.service: dead -> start
+              http.socket: listening -> running
+              job 5: done (http.service)
+              Info: http.service: running (pid 102)
+              http.service: start -> running
+            > restart http.socket
+              job 6: restart http.socket
+              Error: http.socket: not restarted, it goes on listening: http.service is already active, refusing to listen beside it; stop it first
+              job 6: failed (http.socket)
+        "#]],
     );
 }

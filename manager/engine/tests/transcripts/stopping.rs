@@ -34,21 +34,20 @@ fn control_group_signals_everybody() {
         MODES,
         "start group.service; stop group.service",
         expect![[r#"
-        > start group.service
-          job 1: start group.service
-          run group.service ExecStart
-          group.service: dead -> start
-          job 1: done (group.service)
-          Info: group.service: running (pid 101)
-          group.service: start -> running
-        > stop group.service
-          job 2: stop group.service
-          SIGTERM to group.service ExecStart (Session)
-          group.service: running -> stop-sigterm
-          SIGTERM to group.service ExecStart (Group)
-          job 2: done (group.service)
-          group.service: stop-sigterm -> dead
-    "#]],
+            > start group.service
+              job 1: start group.service
+              run group.service ExecStart
+              group.service: dead -> start
+              job 1: done (group.service)
+              Info: group.service: running (pid 101)
+              group.service: start -> running
+            > stop group.service
+              job 2: stop group.service
+              SIGTERM to group.service ExecStart (Session)
+              group.service: running -> stop-sigterm
+              job 2: done (group.service)
+              group.service: stop-sigterm -> dead
+        "#]],
     );
 }
 
@@ -67,7 +66,6 @@ fn a_process_that_ignores_its_signal_is_killed() {
               Warning: group.service: did not stop in time, killing
               SIGKILL to group.service ExecStart (Session)
               group.service: stop-sigterm -> stop-sigkill
-              SIGTERM to group.service ExecStart (Group)
               job 2: done (group.service)
               Error: group.service: failed: timeout
               group.service: stop-sigkill -> failed
@@ -92,16 +90,11 @@ fn a_process_that_survives_sigkill_is_given_up() {
               group.service: stop-sigterm -> stop-sigkill
               at 4s
               Error: group.service: processes remain after SIGKILL, ignoring them
-              job 2: done (group.service)
-              Error: group.service: failed: timeout
-              group.service: stop-sigkill -> failed
+              SIGTERM to group.service ExecStart (Session)
+              group.service: stop-sigkill -> final-sigterm
             > start group.service
+              job 2: canceled (group.service)
               job 3: start group.service
-              run group.service ExecStart
-              group.service: failed -> start
-              job 3: done (group.service)
-              Info: group.service: running (pid 102)
-              group.service: start -> running
         "#]],
     );
 }
@@ -121,7 +114,6 @@ fn mixed_signals_the_main_process_then_kills_all() {
               Warning: mixed.service: did not stop in time, killing
               SIGKILL to mixed.service ExecStart (Session)
               mixed.service: stop-sigterm -> stop-sigkill
-              SIGKILL to mixed.service ExecStart (Group)
               job 2: done (mixed.service)
               Error: mixed.service: failed: timeout
               mixed.service: stop-sigkill -> failed
@@ -160,7 +152,7 @@ fn none_signals_nobody_and_leaves_the_process_behind() {
         expect![[r#"
             > stop none.service
               job 2: stop none.service
-              run none.service ExecStop $MAINPID=101
+              run none.service ExecStop $MAINPID=101 $SERVICE_RESULT=success
               none.service: running -> stop
               job 2: done (none.service)
               none.service: stop -> dead
@@ -173,7 +165,7 @@ fn none_signals_nobody_and_leaves_the_process_behind() {
               none.service: start -> running
             > stop none.service
               job 4: stop none.service
-              run none.service ExecStop $MAINPID=103
+              run none.service ExecStop $MAINPID=103 $SERVICE_RESULT=success
               none.service: running -> stop
               job 4: done (none.service)
               none.service: stop -> dead
@@ -203,14 +195,14 @@ TimeoutStopSec=2s
             > plan a.service ExecStop ignores-signals
             > stop a.service
               job 2: stop a.service
-              run a.service ExecStop $MAINPID=101
+              run a.service ExecStop $MAINPID=101 $SERVICE_RESULT=success
               a.service: running -> stop
             > wait 4s
               at 2s
+              Warning: a.service: ExecStop= timed out
               SIGTERM to a.service ExecStart (Session)
               SIGTERM to a.service ExecStop (Session)
               a.service: stop -> stop-sigterm
-              SIGTERM to a.service ExecStart (Group)
               at 4s
               Warning: a.service: did not stop in time, killing
               SIGKILL to a.service ExecStop (Session)
@@ -280,7 +272,6 @@ ExecStop=/bin/stop
               SIGTERM to a.service ExecStart (Session)
               SIGTERM to a.service ExecReload (Session)
               a.service: reload -> stop-sigterm
-              SIGTERM to a.service ExecStart (Group)
               job 3: done (a.service)
               a.service: stop-sigterm -> dead
         "#]],
@@ -305,7 +296,6 @@ fn a_start_during_a_stop_waits_for_its_end() {
               Warning: group.service: did not stop in time, killing
               SIGKILL to group.service ExecStart (Session)
               group.service: stop-sigterm -> stop-sigkill
-              SIGTERM to group.service ExecStart (Group)
               Error: group.service: failed: timeout
               run group.service ExecStart
               group.service: stop-sigkill -> start
@@ -339,7 +329,6 @@ fn a_stop_before_the_keeper_answers_is_not_forgotten() {
               Warning: group.service: did not stop in time, killing
               SIGKILL to group.service ExecStart (Session)
               group.service: stop-sigterm -> stop-sigkill
-              SIGTERM to group.service ExecStart (Group)
               job 2: done (group.service)
               Error: group.service: failed: timeout
               group.service: stop-sigkill -> failed
@@ -385,10 +374,8 @@ ExecStart=/bin/c
               a.service: running -> stop-sigterm
               a.socket: running -> dead
               c.service: start -> stop-sigterm
-              SIGTERM to a.service ExecStart (Group)
               job 6: done (a.service)
               a.service: stop-sigterm -> dead
-              SIGTERM to c.service ExecStart (Group)
               job 8: done (c.service)
               c.service: stop-sigterm -> dead
         "#]],

@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 
 use sockmgr_engine::{
     Action, Command, Connection, Engine, Event, ExecList, ExitStatus, FdId, JobMode, KillScope, KillWho,
-    Level, Notice, Notification, PassedFd, Peer, Port, ProcessId, SavedProcess, SpawnError, Time, Verb,
+    Level, MainHint, Notice, Notification, PassedFd, Peer, Port, ProcessId, SavedProcess, SpawnError,
+    StoreRequest, Time, Verb, WatchdogWord,
 };
 use sockmgr_unit::value::{Signal, Span};
 use sockmgr_unit::{Settings, UnitName};
@@ -35,6 +36,10 @@ enum Plan {
     Ignores,
     /// It survives SIGKILL too (uninterruptible sleep).
     Unkillable,
+    /// It leaves others behind when it ends.
+    Leaves,
+    /// Its daemon is not to be found.
+    Lost,
 }
 
 #[derive(Debug)]
@@ -46,6 +51,8 @@ struct Child {
     plans: Vec<Plan>,
     started: bool,
     ended: Option<ExitStatus>,
+    /// It has ended, and others that it has started live.
+    leaves: bool,
 }
 
 pub(crate) struct World {
@@ -154,6 +161,14 @@ impl World {
                 self.notify(unit, Notification { extend_timeout, ..Notification::default() });
             }
             ["ready-from-stranger", unit] => self.stranger(unit),
+            ["notify", unit, ref words @ ..] => {
+                let message = self.message(words);
+                self.notify(unit, message);
+            }
+            ["hang-up", fd] => self.feed(Event::StoredHungUp { fd: self.fd_named(fd) }),
+            ["bus-name", bus_name, "appears"] => self.bus_name(bus_name, true),
+            ["bus-name", bus_name, "vanishes"] => self.bus_name(bus_name, false),
+            ["left-gone", unit] => self.left_gone(unit),
             ["wait", span] => self.wait(span),
             ["kill", unit, who, signal] => self.kill(unit, who, signal),
             ["reset-failed"] => self.call(|engine, now, out| engine.reset_failed(now, None, out)),
@@ -256,21 +271,70 @@ impl World {
     }
 
     fn end(&mut self, unit: &str, status: ExitStatus) {
-        let (process, child) = self.any(unit);
-        child.ended = Some(status);
-        self.feed(Event::Exited { process, status });
+        let process = self.any(unit).0;
+        self.exit(process, status);
+    }
+
+    fn bus_name(&mut self, bus_name: &str, is_owned: bool) {
+        self.feed(Event::BusName { name: bus_name.to_owned(), is_owned });
+    }
+
+    /// What ended processes of the unit had left behind ends.
+    fn left_gone(&mut self, unit: &str) {
+        let unit = name(unit);
+        let mut left = self.children.iter().filter(|(_, child)| child.unit == unit && child.leaves);
+        let process = *left.next().expect("it has left something").0;
+        self.vanish(process);
+    }
+
+    fn vanish(&mut self, process: ProcessId) {
+        if let Some(child) = self.children.get_mut(&process) {
+            child.leaves = false;
+        }
+        self.feed(Event::LeftGone { process });
+    }
+
+    /// What `words` say, as lines of sd_notify(3).
+    fn message(&mut self, words: &[&str]) -> Notification {
+        let mut message = Notification::default();
+        for word in words {
+            let (key, value) = word.split_once('=').expect("NAME=value");
+            match key {
+                "READY" => message.ready = true,
+                "RELOADING" => message.reloading = true,
+                "STOPPING" => message.stopping = true,
+                "STATUS" => message.status = Some(value.to_owned()),
+                "MAINPID" => message.main_pid = Some(number(value)),
+                "WATCHDOG" if value == "trigger" => message.watchdog = Some(WatchdogWord::Trigger),
+                "WATCHDOG" => message.watchdog = Some(WatchdogWord::Ping),
+                "WATCHDOG_USEC" => message.watchdog_interval = Some(number(value).into()),
+                // In this world it is the time since its beginning.
+                "MONOTONIC" => {
+                    message.monotonic = Time::from_micros(1_000_000).after(self.span(value));
+                }
+                "FDSTORE" => {
+                    let fd = self.engine.name_fd();
+                    self.fds.insert(fd, format!("{value}:stored"));
+                    message.fds.push(fd);
+                    message.store = Some(StoreRequest::Add { name: value.to_owned(), poll: true });
+                }
+                "FDSTOREREMOVE" => message.store = Some(StoreRequest::Remove { name: value.to_owned() }),
+                _ => panic!("no such field: {word}"),
+            }
+        }
+        message
     }
 
     fn notify(&mut self, unit: &str, message: Notification) {
         let pid = self.main(unit).1.pid;
-        self.feed(Event::Notified { pid, session: Some(pid), message });
+        self.feed(Event::Notified { pid, kin: Some(pid), message });
     }
 
     /// A child of the main process says that it is ready.
     fn stranger(&mut self, unit: &str) {
-        let session = Some(self.main(unit).1.pid);
+        let kin = Some(self.main(unit).1.pid);
         let message = Notification { ready: true, ..Notification::default() };
-        self.feed(Event::Notified { pid: 9999, session, message });
+        self.feed(Event::Notified { pid: 9999, kin, message });
     }
 
     fn manager_dies(&mut self) {
@@ -287,7 +351,12 @@ impl World {
         let processes: Vec<SavedProcess> = self
             .children
             .iter()
-            .map(|(process, child)| SavedProcess { process: *process, pid: child.pid, status: child.ended })
+            .map(|(process, child)| SavedProcess {
+                process: *process,
+                pid: child.pid,
+                status: child.ended,
+                leaves_others: child.leaves,
+            })
             .collect();
         let held: BTreeSet<FdId> =
             self.fds.keys().copied().filter(|fd| !self.is_connection(*fd) && Some(*fd) != lost).collect();
@@ -358,9 +427,13 @@ impl World {
             Action::Unwatch { fd } => assert!(self.watched.remove(&fd), "it was not watched"),
             Action::Accept { fd, max } => self.accept(fd, max),
             Action::Flush { fd } => drop(self.queues.remove(&fd)),
-            Action::CloseConnection { fd } | Action::Discard { fd } => drop(self.fds.remove(&fd)),
+            Action::CloseConnection { fd } | Action::Discard { fd } | Action::Unstore { fd } => {
+                drop(self.fds.remove(&fd));
+            }
+            Action::Store { .. } => {}
+            Action::FindMain { process, unit, hint, .. } => self.find_main(process, unit, &hint),
             Action::Spawn { process, unit, list, fds, .. } => self.spawn(process, unit, list, &fds),
-            Action::Kill { process, signal, scope } => self.signal(process, signal, scope),
+            Action::Kill { process, signal, .. } => self.signal(process, signal),
             Action::Forget { process } => drop(self.children.remove(&process)),
             Action::Steer { socket, live } => drop(self.steered.insert(socket, live)),
             Action::Notice(Notice::UnitChanged(unit)) => {
@@ -433,7 +506,7 @@ impl World {
         }
         self.next_pid += 1;
         let (pid, started) = (self.next_pid, !plans.contains(&Plan::Slow));
-        let child = Child { unit, list, pid, fds, started, ended: None, plans };
+        let child = Child { unit, list, pid, fds, started, ended: None, leaves: false, plans };
         let exits = child.exits_at_once();
         self.children.insert(process, child);
         if started {
@@ -447,19 +520,38 @@ impl World {
     fn exit(&mut self, process: ProcessId, status: ExitStatus) {
         if let Some(child) = self.children.get_mut(&process).filter(|child| child.ended.is_none()) {
             child.ended = Some(status);
-            self.feed(Event::Exited { process, status });
+            child.leaves = child.plans.contains(&Plan::Leaves);
+            let leaves_others = child.leaves;
+            self.feed(Event::Exited { process, status, leaves_others });
         }
     }
 
-    fn signal(&mut self, process: ProcessId, signal: i32, scope: KillScope) {
+    /// A daemon is found, unless it was planned otherwise.
+    fn find_main(&mut self, process: ProcessId, unit: UnitName, hint: &MainHint) {
+        let lost = |(of, _, plan): &(UnitName, ExecList, Plan)| *of == unit && *plan == Plan::Lost;
+        if let Some(place) = self.plans.iter().position(lost) {
+            self.plans.remove(place);
+            let error = SpawnError { exit_code: 0, text: "no such file".to_owned(), resources: true };
+            return self.feed(Event::SpawnFailed { process, error });
+        }
+        self.next_pid += 1;
+        let pid = if let MainHint::Pid(pid) = hint { *pid } else { self.next_pid };
+        let (list, plans) = (ExecList::Start, Vec::new());
+        let child =
+            Child { unit, list, pid, fds: Vec::new(), started: true, ended: None, leaves: false, plans };
+        self.children.insert(process, child);
+        self.feed(Event::Spawned { process, pid });
+    }
+
+    fn signal(&mut self, process: ProcessId, signal: i32) {
         let Some(child) = self.children.get(&process) else { return };
         let survives = child.plans.contains(&Plan::Unkillable)
             || child.plans.contains(&Plan::Ignores) && signal != 9
-            || signal == 1
-            || signal == 10;
-        // The group of a process that is gone has nobody in it here.
-        if !survives && scope != KillScope::Group {
-            self.exit(process, ExitStatus::Killed(signal));
+            || matches!(signal, 1 | 10 | 18);
+        match (survives, child.leaves) {
+            (true, _) => {}
+            (false, true) => self.vanish(process),
+            (false, false) => self.exit(process, ExitStatus::Killed(signal)),
         }
     }
 
@@ -536,7 +628,12 @@ impl World {
             Action::Spawn { unit, list, index, fds, environment, .. } => {
                 self.describe_spawn(unit, *list, *index, fds, environment)
             }
+            // It follows each signal that is not deadly anyway.
+            Action::Kill { signal: 18, .. } => return,
             Action::Kill { process, signal, scope } => self.describe_kill(*process, *signal, *scope),
+            Action::Store { fd, .. } => format!("store {}", self.fd_name(*fd)),
+            Action::Unstore { fd } => format!("close {}", self.fd_name(*fd)),
+            Action::FindMain { unit, hint, .. } => format!("find the main process of {unit}: {hint:?}"),
             Action::Forget { .. } => return,
             Action::Steer { socket, live } => format!("steer {socket} to {live:?}"),
             Action::Notice(notice) => match describe_notice(notice) {
@@ -562,8 +659,19 @@ impl World {
         for passed in fds {
             let _ = write!(line, " {}={}", passed.name, self.fd_name(passed.fd));
         }
-        let telling =
-            |name: &str| name.starts_with("REMOTE") || name == "MAINPID" || name.contains("_INSTANCE");
+        let telling = |name: &str| {
+            let kinds = [
+                "REMOTE_",
+                "SOCKMGR_INSTANCE",
+                "MAINPID",
+                "WATCHDOG_",
+                "SERVICE_",
+                "EXIT_",
+                "MONITOR_S",
+                "MONITOR_U",
+            ];
+            kinds.iter().any(|kind| name.starts_with(kind))
+        };
         for (name, value) in environment.iter().filter(|(name, _)| telling(name)) {
             let _ = write!(line, " ${}={value}", name.trim_start_matches("SOCKMGR_"));
         }
@@ -617,16 +725,19 @@ fn port_names(socket: &UnitName, ports: &[Port]) -> String {
 
 fn list_name(list: ExecList) -> &'static str {
     match list {
+        ExecList::Condition => "ExecCondition",
         ExecList::StartPre => "ExecStartPre",
         ExecList::Start => "ExecStart",
         ExecList::StartPost => "ExecStartPost",
         ExecList::Reload => "ExecReload",
         ExecList::Stop => "ExecStop",
+        ExecList::StopPost => "ExecStopPost",
     }
 }
 
 fn list_of(name: &str) -> ExecList {
-    [ExecList::StartPre, ExecList::Start, ExecList::StartPost, ExecList::Reload, ExecList::Stop]
+    use ExecList::{Condition, Reload, Start, StartPost, StartPre, Stop, StopPost};
+    [Condition, StartPre, Start, StartPost, Reload, Stop, StopPost]
         .into_iter()
         .find(|list| list_name(*list) == name)
         .unwrap_or_else(|| panic!("there is no list {name}"))
@@ -640,6 +751,8 @@ fn plan_of(text: &str) -> Plan {
         "lingers" => Plan::Lingers,
         "ignores-signals" => Plan::Ignores,
         "unkillable" => Plan::Unkillable,
+        "leaves" => Plan::Leaves,
+        "lost" => Plan::Lost,
         _ => Plan::Exits(number(text.strip_prefix("exits-").expect("a plan")) as i32),
     }
 }

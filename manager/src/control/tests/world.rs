@@ -102,7 +102,7 @@ impl World {
                 Some(Event::Spawned { process, pid })
             }
             Action::Kill { process, signal, .. } => {
-                Some(Event::Exited { process, status: ExitStatus::Killed(signal) })
+                Some(Event::Exited { process, status: ExitStatus::Killed(signal), leaves_others: false })
             }
             Action::Notice(notice) => {
                 self.notices.push(notice);

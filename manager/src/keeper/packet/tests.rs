@@ -33,7 +33,7 @@ fn plan() -> impl Strategy<Value = SpawnPlan> {
 
 fn to_keeper() -> impl Strategy<Value = ToKeeper> {
     let id = || any::<u64>().prop_map(ProcessId);
-    let scope = prop_oneof![Just(KillScope::Main), Just(KillScope::Group), Just(KillScope::Session)];
+    let scope = prop_oneof![Just(KillScope::Main), Just(KillScope::Session)];
     prop_oneof![
         vec("[a-z]{1,9}", 0..600).prop_map(|names| ToKeeper::Hold { names }),
         vec("[a-z]{1,9}", 0..9).prop_map(|names| ToKeeper::Release { names }),
@@ -130,7 +130,10 @@ fn a_turn_is_one_packet() {
     for number in 0..1000 {
         let process = ProcessId(number);
         outbox.push(&ToManager::Spawned { process, pid: 4711 }, Vec::<u32>::new());
-        outbox.push(&ToManager::Exited { process, status: ExitStatus::Exited(0) }, Vec::new());
+        outbox.push(
+            &ToManager::Exited { process, status: ExitStatus::Exited(0), leaves_others: false },
+            Vec::new(),
+        );
     }
     assert!(outbox.front().is_some());
     outbox.pop_front();
@@ -144,11 +147,18 @@ fn every_answer_of_the_keeper_survives() {
         ToManager::Hello { version: 1, restarts: 2 },
         ToManager::Held { name: "a".into() },
         ToManager::Remembered { key: "k".into(), value: vec![0, 255] },
-        ToManager::Process { process, tag: "t".into(), pid: 5, exit: Some(ExitStatus::Dumped(11)) },
+        ToManager::Process {
+            process,
+            tag: "t".into(),
+            pid: 5,
+            exit: Some(ExitStatus::Dumped(11)),
+            leaves_others: true,
+        },
         ToManager::Restored,
         ToManager::Spawned { process, pid: 6 },
         ToManager::SpawnFailed { process, step: SpawnStep::Exec, errno: 2 },
-        ToManager::Exited { process, status: ExitStatus::Killed(9) },
+        ToManager::Exited { process, status: ExitStatus::Killed(9), leaves_others: true },
+        ToManager::LeftGone { process },
         ToManager::Signal(15),
         ToManager::NotHeld { name: "b".into() },
     ];

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 
 use super::SpawnPlan;
 
-/// `LISTEN_PID=` and `WATCHDOG_PID=`, each a C string with room for the digits that the child fills in.
+/// `LISTEN_PID=`, `WATCHDOG_PID=` and `SYSTEMD_EXEC_PID=`, each a C string with room for the digits that the child fills in.
 #[derive(Debug)]
 pub(super) struct OwnPidVariables {
     variables: Vec<PidVariable>,
@@ -22,7 +22,8 @@ impl OwnPidVariables {
     pub(super) fn of(plan: &SpawnPlan) -> Self {
         let listen = (plan.listen_fds > 0).then_some("LISTEN_PID=");
         let watchdog = plan.watchdog_pid.then_some("WATCHDOG_PID=");
-        Self { variables: listen.into_iter().chain(watchdog).map(PidVariable::new).collect() }
+        let exec = plan.exec_pid.then_some("SYSTEMD_EXEC_PID=");
+        Self { variables: listen.into_iter().chain(watchdog).chain(exec).map(PidVariable::new).collect() }
     }
 
     /// Adds the variables to the null-terminated array `envp`.

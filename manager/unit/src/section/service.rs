@@ -1,19 +1,26 @@
 //! `[Service]`: what is run and how it is kept running (systemd.service(5)).
 
-use super::SocketNames;
+use super::{BusName, PidFile, SocketNames};
 use crate::directive::section;
-use crate::value::{ExecCommand, NotifyAccess, Restart, RestartMode, ServiceType, Span};
+use crate::value::{
+    ExecCommand, ExitStatuses, FailureMode, FdStorePreserve, NotifyAccess, Restart, RestartMode, ServiceType,
+    Signal, Span,
+};
 
 section! {
     /// The directives of `[Service]` that say what a service is.
     pub struct ServiceSection in Service {
         /// How the service tells that it is ready.
         type_: ServiceType = ServiceType::Simple => "Type" {
-            "Type": "When it counts as started: simple (at the fork), exec (program runs), notify (says READY=1), oneshot (has ended)";
+            "Type": "When it counts as started: simple (at the fork), exec (program runs), forking (it went to the background), oneshot (has ended), dbus (has its BusName=), notify (says READY=1), notify-reload (and reloads by signal), idle (simple, after other jobs)";
         }
         /// The main process; several commands only for oneshot.
         exec_start: Vec<ExecCommand> = Vec::new() => "ExecStart" {
             "ExecStart": "The program with its arguments; it inherits the sockets";
+        }
+        /// Commands that decide whether it is started at all.
+        exec_condition: Vec<ExecCommand> = Vec::new() => "ExecCondition" {
+            "ExecCondition": "Commands that run first: exit code 1 to 254 leaves the service down without a failure, 255 is one";
         }
         /// Commands before the main process.
         exec_start_pre: Vec<ExecCommand> = Vec::new() => "ExecStartPre" {
@@ -26,6 +33,10 @@ section! {
         /// Commands that ask the service to stop.
         exec_stop: Vec<ExecCommand> = Vec::new() => "ExecStop" {
             "ExecStop": "Commands that ask the service to stop; what is left then gets KillSignal=";
+        }
+        /// Commands after everything has ended.
+        exec_stop_post: Vec<ExecCommand> = Vec::new() => "ExecStopPost" {
+            "ExecStopPost": "Commands that run once the service has ended, however it did, also when its start failed";
         }
         /// Commands that make the service read its configuration anew.
         exec_reload: Vec<ExecCommand> = Vec::new() => "ExecReload" {
@@ -43,6 +54,26 @@ section! {
         restart_mode: Option<RestartMode> = None => ("RestartMode" own) {
             "RestartMode": "How to restart on request: overlap (next process ready before this one stops), rolling (one instance at a time), stop-first";
         }
+        /// In how many restarts the wait grows to `restart_max_delay_sec`; zero: it does not.
+        restart_steps: u32 = 0 => "RestartSteps" {
+            "RestartSteps": "Number of restarts in which the wait grows from RestartSec= to RestartMaxDelaySec=; default 0: it does not grow";
+        }
+        /// The longest wait before a restart.
+        restart_max_delay_sec: Span = Span::INFINITY => "RestartMaxDelayUSec" {
+            "RestartMaxDelaySec": "The longest wait before a restart, with RestartSteps=; a service that ran so long begins with RestartSec= again";
+        }
+        /// Ends that are no failure.
+        success_exit_status: ExitStatuses = ExitStatuses::default() => "SuccessExitStatus" {
+            "SuccessExitStatus": "Further exit codes and signals that are no failure: numbers, words as TEMPFAIL, signals as SIGKILL";
+        }
+        /// Ends after which it is not started again by itself.
+        restart_prevent_exit_status: ExitStatuses = ExitStatuses::default() => "RestartPreventExitStatus" {
+            "RestartPreventExitStatus": "Exit codes and signals after which Restart= does not apply";
+        }
+        /// Ends after which it always is.
+        restart_force_exit_status: ExitStatuses = ExitStatuses::default() => "RestartForceExitStatus" {
+            "RestartForceExitStatus": "Exit codes and signals after which it is started again, whatever Restart= says";
+        }
         /// Time allowed for the start. Loading fills in the default; `None` only in a section that was not loaded.
         timeout_start_sec: Option<Span> = None => "TimeoutStartUSec" {
             "TimeoutStartSec" | "TimeoutSec": "Time allowed for the start; 0 or infinity: any; default 90s, none for oneshot";
@@ -50,6 +81,54 @@ section! {
         /// Time allowed for the stop. Loading fills in the default.
         timeout_stop_sec: Option<Span> = None => "TimeoutStopUSec" {
             "TimeoutStopSec" | "TimeoutSec": "Time allowed for the stop, then SIGKILL; 0 or infinity: any; default 90s";
+        }
+        /// Time allowed for an end by the watchdog's signal; `None`: as for the stop.
+        timeout_abort_sec: Option<Span> = None => ("TimeoutAbortUSec" by effective_timeout_abort) {
+            "TimeoutAbortSec": "Time allowed for dumping core after the signal of the watchdog; default as TimeoutStopSec=";
+        }
+        /// What is done when the start takes too long.
+        timeout_start_failure_mode: FailureMode = FailureMode::Terminate => "TimeoutStartFailureMode" {
+            "TimeoutStartFailureMode": "How a start that takes too long is ended: terminate (KillSignal=, default), abort (WatchdogSignal=), kill (FinalKillSignal=)";
+        }
+        /// What is done when the stop takes too long.
+        timeout_stop_failure_mode: FailureMode = FailureMode::Terminate => "TimeoutStopFailureMode" {
+            "TimeoutStopFailureMode": "How a stop that takes too long is ended: terminate (default), abort, kill, as for TimeoutStartFailureMode=";
+        }
+        /// How long it may run; infinity: for ever.
+        runtime_max_sec: Span = Span::INFINITY => "RuntimeMaxUSec" {
+            "RuntimeMaxSec": "How long the service may run; then it is stopped, and that is a failure (timeout); default: for ever";
+        }
+        /// A random time up to this is added.
+        runtime_randomized_extra_sec: Span = Span::ZERO => "RuntimeRandomizedExtraUSec" {
+            "RuntimeRandomizedExtraSec": "A random time up to this is added to RuntimeMaxSec=";
+        }
+        /// How often it has to say that it is well; zero: not at all.
+        watchdog_sec: Span = Span::ZERO => "WatchdogUSec" {
+            "WatchdogSec": "The service must say WATCHDOG=1 at least so often, or is ended by WatchdogSignal=; 0 (default): never";
+        }
+        /// The file that names the main process, under an absolute path.
+        pid_file: Option<PidFile> = None => "PIDFile" {
+            "PIDFile": "File in which a forking service names its main process; below the runtime directory unless absolute";
+        }
+        /// Whether to find the main process of a forking service without a file.
+        guess_main_pid: bool = true => "GuessMainPID" {
+            "GuessMainPID": "Whether to take the one process that a forking service leaves for its main process; default yes";
+        }
+        /// The name on the message bus that makes it ready.
+        bus_name: Option<BusName> = None => "BusName" {
+            "BusName": "Name on the message bus by which the service tells that it is ready (Type=dbus)";
+        }
+        /// The signal by which it reads its configuration anew (`Type=notify-reload`).
+        reload_signal: Signal = Signal::HUP => "ReloadSignal" {
+            "ReloadSignal": "Signal by which a Type=notify-reload service reads its configuration anew; default SIGHUP";
+        }
+        /// How many descriptors it may leave with the manager.
+        file_descriptor_store_max: u32 = 0 => "FileDescriptorStoreMax" {
+            "FileDescriptorStoreMax": "How many descriptors the service may leave with the manager (FDSTORE=1), to get them back at its next start; default 0";
+        }
+        /// How long they are kept.
+        file_descriptor_store_preserve: FdStorePreserve = FdStorePreserve::Restart => "FileDescriptorStorePreserve" {
+            "FileDescriptorStorePreserve": "Whether those descriptors outlive a stop: no (not even a restart), restart (default), yes";
         }
         /// Whether the service counts as active after its processes have ended.
         remain_after_exit: bool = false => "RemainAfterExit" {
@@ -61,7 +140,7 @@ section! {
         }
         /// Who may send notifications; see [`ServiceSection::effective_notify_access`].
         notify_access: Option<NotifyAccess> = None => ("NotifyAccess" by effective_notify_access) {
-            "NotifyAccess": "Who may notify the manager: none, main, exec, all; default main for Type=notify, else none";
+            "NotifyAccess": "Who may notify the manager: none, main, exec, all; default main with Type=notify, WatchdogSec= or FileDescriptorStoreMax=, else none";
         }
         /// Further sockets that the service inherits.
         sockets: SocketNames = SocketNames::default() => - {
@@ -78,12 +157,19 @@ impl ServiceSection {
 
     /// Whether it is known when the service is ready to serve, and not only that it runs.
     pub fn tells_readiness(&self) -> bool {
-        self.type_ == ServiceType::Notify
+        self.type_.notifies()
     }
 
-    /// Who may send notifications: the main process of a `Type=notify` service, else nobody, unless it was set.
+    /// How long an end by the watchdog's signal may take: as long as a stop, unless it was set.
+    pub fn effective_timeout_abort(&self) -> Span {
+        self.timeout_abort_sec.or(self.timeout_stop_sec).unwrap_or(Span::INFINITY)
+    }
+
+    /// Who may send notifications: the main process of a service that has something to say, else nobody, unless it was set.
     pub fn effective_notify_access(&self) -> NotifyAccess {
-        let default = if self.type_ == ServiceType::Notify { NotifyAccess::Main } else { NotifyAccess::None };
+        let speaks =
+            self.type_.notifies() || self.watchdog_sec != Span::ZERO || self.file_descriptor_store_max > 0;
+        let default = if speaks { NotifyAccess::Main } else { NotifyAccess::None };
         // `none` would make a service that says when it is ready never be: systemd overrides it there, too.
         self.notify_access.filter(|access| *access != NotifyAccess::None).unwrap_or(default)
     }
@@ -102,6 +188,9 @@ impl ServiceSection {
         }
         if self.exec_start.len() > 1 && !oneshot {
             return Err(ServiceError::SeveralExecStart);
+        }
+        if self.type_ == ServiceType::Dbus && self.bus_name.is_none() {
+            return Err(ServiceError::NoBusName);
         }
         if oneshot && matches!(self.effective_restart(), Restart::Always | Restart::OnSuccess) {
             return Err(ServiceError::OneshotRestart);
@@ -123,6 +212,8 @@ pub(crate) enum ServiceError {
         "only Type=oneshot may have more than one ExecStart=; an empty ExecStart= line forgets the earlier ones"
     )]
     SeveralExecStart,
+    #[error("Type=dbus needs BusName=, the name by which the service tells that it is ready")]
+    NoBusName,
     #[error("Type=oneshot cannot have Restart=always or Restart=on-success: ending is its purpose")]
     OneshotRestart,
 }

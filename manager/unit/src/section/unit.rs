@@ -3,7 +3,7 @@
 use super::Uris;
 use crate::directive::section;
 use crate::name::UnitName;
-use crate::value::Span;
+use crate::value::{EmergencyAction, Span};
 
 section! {
     /// The `[Unit]` section.
@@ -32,6 +32,14 @@ section! {
         wants: Vec<UnitName> = Vec::new() => "Wants" {
             "Wants": "Units that are started with this one, where they can be";
         }
+        /// Units that are started when this one has failed.
+        on_failure: Vec<UnitName> = Vec::new() => "OnFailure" {
+            "OnFailure": "Units that are started when this one has failed, and is not about to be started again by itself";
+        }
+        /// Units that are started when this one has ended well.
+        on_success: Vec<UnitName> = Vec::new() => "OnSuccess" {
+            "OnSuccess": "Units that are started when this one has ended without a failure";
+        }
         /// The window of the start limit; zero: no limit.
         start_limit_interval_sec: Span = Span::from_secs(10) => "StartLimitIntervalUSec" {
             "StartLimitIntervalSec" | "StartLimitInterval":
@@ -40,6 +48,10 @@ section! {
         /// Starts allowed in the window; zero: no limit.
         start_limit_burst: u32 = 5 => "StartLimitBurst" {
             "StartLimitBurst": "Starts allowed within StartLimitIntervalSec=; 0: any number; default 5";
+        }
+        /// What else happens when the limit is hit.
+        start_limit_action: EmergencyAction = EmergencyAction::None => "StartLimitAction" {
+            "StartLimitAction": "What else happens when the start limit is hit: none; sockmgr does not reboot machines";
         }
     }
 }

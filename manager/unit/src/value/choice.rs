@@ -79,17 +79,55 @@ macro_rules! plain_scalar {
 
 choice! {
     /// When a service counts as started (systemd.service(5), `Type=`).
-    pub enum ServiceType = "one of simple, exec, notify, oneshot" {
+    pub enum ServiceType = "one of simple, exec, forking, oneshot, dbus, notify, notify-reload, idle" {
         /// Once it is forked.
         Simple = "simple",
         /// Once its program runs.
         Exec = "exec",
-        /// Once it says `READY=1`.
-        Notify = "notify",
+        /// Once the process that was started has ended and left another.
+        Forking = "forking",
         /// Once it has ended.
         Oneshot = "oneshot",
+        /// Once it has its name on the message bus.
+        Dbus = "dbus",
+        /// Once it says `READY=1`.
+        Notify = "notify",
+        /// As `notify`; a signal makes it reload, and it says when it has.
+        NotifyReload = "notify-reload",
+        /// As `simple`, but forked only when no job is under way.
+        Idle = "idle",
     }
-    unsupported "forking" "dbus" "idle" "notify-reload"
+}
+
+impl ServiceType {
+    /// It says `READY=1`.
+    pub fn notifies(self) -> bool {
+        matches!(self, Self::Notify | Self::NotifyReload)
+    }
+}
+
+choice! {
+    /// How a start or a stop that takes too long is ended (systemd.service(5), `TimeoutStartFailureMode=`).
+    pub enum FailureMode = "one of terminate, abort, kill" {
+        /// By the signal of a stop.
+        Terminate = "terminate",
+        /// By the signal of the watchdog.
+        Abort = "abort",
+        /// By SIGKILL.
+        Kill = "kill",
+    }
+}
+
+choice! {
+    /// How long the descriptors that a service has left are kept (systemd.service(5), `FileDescriptorStorePreserve=`).
+    pub enum FdStorePreserve = "one of no, restart, yes" {
+        /// Until the service ends, also to be started again.
+        No = "no",
+        /// Until it is down and nothing is about to start it.
+        Restart = "restart",
+        /// For as long as the unit is there.
+        Yes = "yes",
+    }
 }
 
 choice! {
@@ -123,6 +161,15 @@ choice! {
         StopFirst = "stop-first",
     }
     unsupported "normal" "direct"
+}
+
+choice! {
+    /// What happens to the machine when a limit is hit (systemd.unit(5), `StartLimitAction=`).
+    pub enum EmergencyAction = "none" {
+        /// Nothing.
+        None = "none",
+    }
+    unsupported "reboot" "reboot-force" "reboot-immediate" "poweroff" "poweroff-force" "poweroff-immediate" "exit" "exit-force" "soft-reboot" "soft-reboot-force" "kexec" "kexec-force" "halt" "halt-force" "halt-immediate"
 }
 
 choice! {
@@ -197,7 +244,9 @@ choice! {
     }
 }
 
-plain_scalar! { ServiceType Restart RestartMode NotifyAccess Distribute Steering LimitAction }
+plain_scalar! {
+    ServiceType EmergencyAction FailureMode Restart RestartMode NotifyAccess Distribute Steering LimitAction
+}
 
 impl Scalar for KillMode {
     const FORM: &'static str = Self::WORDS;
@@ -210,6 +259,24 @@ impl Scalar for KillMode {
             cx.warn(ValueError::Remark { text: text.to_owned(), remark });
         }
         Ok(mode)
+    }
+
+    fn property(&self) -> Property {
+        Property::Str(self.as_str().to_owned())
+    }
+}
+
+/// A boolean is accepted too.
+impl Scalar for FdStorePreserve {
+    const FORM: &'static str = Self::WORDS;
+    const SIGNATURE: &'static str = "s";
+
+    fn parse(text: &str, _: &Context<'_>) -> Result<Self, ValueError> {
+        match parse_bool(text) {
+            Ok(true) => Ok(Self::Yes),
+            Ok(false) => Ok(Self::No),
+            Err(_) => Self::parse(text),
+        }
     }
 
     fn property(&self) -> Property {

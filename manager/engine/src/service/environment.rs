@@ -1,0 +1,100 @@
+//! The variables of a command that the engine knows (systemd.exec(5), "Environment Variables Set or Propagated by the Service
+//! Manager"); the driver adds those of descriptors, users and files.
+
+use sockmgr_unit::UnitName;
+use sockmgr_unit::value::{Signal, Span};
+
+use super::Served;
+use crate::engine::Engine;
+use crate::event::{ExecList, ExitStatus, Peer};
+use crate::node::Machine;
+
+type Variables = Vec<(&'static str, String)>;
+
+impl Engine {
+    pub(super) fn environment(&self, name: &UnitName, list: ExecList) -> Variables {
+        let service = self.service(name);
+        let mut environment = vec![
+            // Not `name`: another generation has one that only the engine knows.
+            ("SOCKMGR_UNIT", self.nodes[name].unit.name.to_string()),
+            ("SOCKMGR_GENERATION", service.generation.to_string()),
+            ("INVOCATION_ID", invocation_text(service.run().invocation)),
+        ];
+        self.add_seat(name, &mut environment);
+        if let Some(Served { peer: Peer::Inet { remote, .. }, .. }) = service.served.as_deref() {
+            environment.push(("REMOTE_ADDR", remote.ip().to_canonical().to_string()));
+            environment.push(("REMOTE_PORT", remote.port().to_string()));
+        }
+        if let Some(pid) = service.main.and_then(|main| main.pid) {
+            environment.push(("MAINPID", pid.to_string()));
+        }
+        match list {
+            ExecList::Start => {
+                self.add_watchdog(name, &mut environment);
+                self.add_monitored(name, &mut environment);
+            }
+            ExecList::Condition | ExecList::StartPre | ExecList::StartPost => {
+                self.add_monitored(name, &mut environment);
+            }
+            ExecList::Reload => {}
+            ExecList::Stop | ExecList::StopPost => self.add_result(name, &RESULT, &mut environment),
+        }
+        environment
+    }
+
+    fn add_seat(&self, name: &UnitName, environment: &mut Variables) {
+        let service = self.service(name);
+        let Some(seat) = &service.seat else { return };
+        let group = self.nodes.get(&seat.group).and_then(|node| node.group());
+        environment.push(("SOCKMGR_INSTANCE", (seat.slot + 1).to_string()));
+        environment.push(("SOCKMGR_INSTANCES", group.map_or(0, |group| group.slots.len()).to_string()));
+    }
+
+    fn add_watchdog(&self, name: &UnitName, environment: &mut Variables) {
+        let section = &self.service_unit(name).service;
+        if section.watchdog_sec != Span::ZERO && !section.watchdog_sec.is_infinite() {
+            environment.push(("WATCHDOG_USEC", section.watchdog_sec.as_micros().to_string()));
+        }
+        if section.file_descriptor_store_max > 0 {
+            environment.push(("FDSTORE", section.file_descriptor_store_max.to_string()));
+        }
+    }
+
+    /// Of the unit whose end started this one (`OnFailure=`, `OnSuccess=`), where there is only one that could have.
+    fn add_monitored(&self, name: &UnitName, environment: &mut Variables) {
+        let [of] = &*self.links(name).ending_of else { return };
+        if !matches!(self.nodes.get(of).map(|node| &node.machine), Some(Machine::Service(_))) {
+            return;
+        }
+        self.add_result(of, &MONITOR, environment);
+        environment.push(("MONITOR_INVOCATION_ID", invocation_text(self.service(of).run().invocation)));
+        environment.push(("MONITOR_UNIT", of.to_string()));
+    }
+
+    fn add_result(&self, name: &UnitName, [result, code, status]: &[&'static str; 3], into: &mut Variables) {
+        let service = self.service(name);
+        into.push((*result, service.result.as_str().to_owned()));
+        let Some(end) = service.main_status else { return };
+        let (word, value) = match end {
+            ExitStatus::Exited(code) => ("exited", code.to_string()),
+            ExitStatus::Killed(signal) => ("killed", signal_word(signal)),
+            ExitStatus::Dumped(signal) => ("dumped", signal_word(signal)),
+        };
+        into.push((*code, word.to_owned()));
+        into.push((*status, value));
+    }
+}
+
+const RESULT: [&str; 3] = ["SERVICE_RESULT", "EXIT_CODE", "EXIT_STATUS"];
+const MONITOR: [&str; 3] = ["MONITOR_SERVICE_RESULT", "MONITOR_EXIT_CODE", "MONITOR_EXIT_STATUS"];
+
+/// 32 hexadecimal digits, as sd_id128_to_string(3).
+fn invocation_text(invocation: u128) -> String {
+    format!("{invocation:032x}")
+}
+
+/// `TERM`, without SIG.
+fn signal_word(number: i32) -> String {
+    let name = Signal::from_number(number).map(|signal| signal.to_string());
+    name.map_or_else(|| number.to_string(), |name| name.trim_start_matches("SIG").to_owned())
+}
