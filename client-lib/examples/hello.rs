@@ -4,74 +4,50 @@
 //! One thread per process: with N instances on N listeners the processes are the threads.
 //! Invariant: READY=1 is told after the sockets are adopted, and no client that was accepted goes without its answer.
 
+use std::convert::Infallible;
 use std::future;
 use std::io;
 use std::process;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Query, Request, State};
-use axum::http::header::{CONNECTION, HeaderValue};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::Listener;
-use sockmgr_client::{Inherited, Instance, Kind, Notifier};
+use futures_util::stream;
+use sockmgr_client::{Drain, Inherited, Instance, Kind, Notifier};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How long a stop waits for clients that have connected, or stay connected, and ask for nothing.
 const SILENCE: Duration = Duration::from_millis(300);
 
-/// The life of the server. `axum::serve` knows no [`Phase::Stopping`]: told to shut down it closes at once every
-/// connection that it has not read from yet, although the request may be on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
-enum Phase {
-    /// Clients are accepted.
-    Serving,
-    /// Nobody is accepted any more; who is here is answered, and told to come back on a new connection.
-    Stopping,
-    /// Only what is being answered is finished.
-    Closing,
-}
+/// Between two events of `/events`.
+const TICK: Duration = Duration::from_millis(100);
 
 /// What the routes share.
 struct Server {
     instance: Instance,
-    phase: watch::Sender<Phase>,
+    drain: Drain,
     /// Requests so far.
     requests: AtomicU64,
-    /// Requests that are being answered.
-    in_flight: AtomicU32,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let inherited = Inherited::from_env()?;
-    // Before READY=1, so that no signal finds the default action.
-    let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     let notifier = Notifier::from_env()?;
-    let server = Arc::new(Server {
-        instance: Instance::from_env()?,
-        phase: watch::Sender::new(Phase::Serving),
-        requests: AtomicU64::new(0),
-        in_flight: AtomicU32::new(0),
-    });
+    // Before READY=1, so that no signal finds the default action.
+    let drain = Drain::on_signals(notifier.clone())?;
+    let server = Arc::new(Server { instance: Instance::from_env()?, drain, requests: AtomicU64::new(0) });
     let mut listeners = serve_all(&inherited, &server)?;
     notifier.ready()?;
-
-    until_signal(signals).await;
-    server.phase.send_replace(Phase::Stopping);
-    // The clients matter more than a manager that is not there.
-    if let Err(error) = notifier.stopping() {
-        eprintln!("hello: {error}");
-    }
-    server.silence().await;
-    server.phase.send_replace(Phase::Closing);
     while let Some(served) = listeners.join_next().await {
         served??;
     }
@@ -102,31 +78,34 @@ fn serve_all(inherited: &Inherited, server: &Arc<Server>) -> anyhow::Result<Join
 }
 
 /// Serves one listener until the end.
+///
+/// Told to shut down, axum closes at once every connection that it has not read from yet, although the request may be
+/// on its way. So that is told last: when the drain begins, only the listener stops, and axum hears of it when all who
+/// were there have had their answers.
 async fn serve<L>(listener: L, server: Arc<Server>) -> io::Result<()>
 where
     L: Listener,
     L::Addr: std::fmt::Debug,
 {
-    let mut phase = server.phase.subscribe();
-    let listener = WhileServing { listener, phase: phase.clone() };
-    let closing = async move { reached(&mut phase, Phase::Closing).await };
-    axum::serve(listener, routes(server)).with_graceful_shutdown(closing).await
+    let drain = server.drain.clone();
+    let listener = UntilDrained { listener, drain: drain.clone() };
+    axum::serve(listener, routes(server)).with_graceful_shutdown(drain.finished(SILENCE)).await
 }
 
-/// A listener that accepts nobody once the server stops, while those who are here stay.
-struct WhileServing<L> {
+/// A listener that accepts nobody once the drain has begun, while those who are here stay.
+struct UntilDrained<L> {
     listener: L,
-    phase: watch::Receiver<Phase>,
+    drain: Drain,
 }
 
-impl<L: Listener> Listener for WhileServing<L> {
+impl<L: Listener> Listener for UntilDrained<L> {
     type Io = L::Io;
     type Addr = L::Addr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         tokio::select! {
             biased;
-            () = reached(&mut self.phase, Phase::Stopping) => future::pending().await,
+            () = self.drain.begun() => future::pending().await,
             client = self.listener.accept() => client,
         }
     }
@@ -136,17 +115,12 @@ impl<L: Listener> Listener for WhileServing<L> {
     }
 }
 
-/// Waits until the server is in that phase, or beyond.
-async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
-    // An error means that the server is gone, which is beyond every phase.
-    let _ = phase.wait_for(|&phase| phase >= wanted).await;
-}
-
 /// What is answered where.
 fn routes(server: Arc<Server>) -> Router {
     Router::new()
         .route("/", get(hello))
         .route("/slow", get(slow))
+        .route("/events", get(events))
         .layer(middleware::from_fn_with_state(Arc::clone(&server), count))
         .with_state(server)
 }
@@ -177,34 +151,35 @@ async fn slow(Query(Slow { ms }): Query<Slow>, server: State<Arc<Server>>) -> St
     hello(server).await
 }
 
-/// Counts a request, and keeps it counted as in flight until it is answered.
+/// `GET /events`: an event each [`TICK`], for as long as the client stays or the server serves; a WebSocket ends the
+/// same way. The last event asks the client to come again.
+async fn events(State(server): State<Arc<Server>>) -> Response {
+    // The drain waits for all that is sent, and not only until the answer has begun.
+    let work = server.drain.work();
+    let drain = server.drain.clone();
+    let events = stream::unfold(Some((work, 0)), move |state| {
+        let begun = drain.begun();
+        async move {
+            let (work, number) = state?;
+            let next = tokio::select! {
+                () = begun => None,
+                () = tokio::time::sleep(TICK) => Some((work, number + 1)),
+            };
+            let text =
+                if next.is_some() { format!("data: {number}\n\n") } else { "data: goodbye\n\n".to_owned() };
+            Some((Ok::<_, Infallible>(text), next))
+        }
+    });
+    ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(events)).into_response()
+}
+
+/// Counts a request, which the drain waits for; the answers of a server that drains are the last on their connections.
 async fn count(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
     server.requests.fetch_add(1, Ordering::Relaxed);
-    server.in_flight.fetch_add(1, Ordering::Relaxed);
+    let _work = server.drain.work();
     let mut response = next.run(request).await;
-    server.in_flight.fetch_sub(1, Ordering::Relaxed);
-    if *server.phase.borrow() >= Phase::Stopping {
+    if server.drain.has_begun() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-impl Server {
-    /// Ends when no request has been in flight for [`SILENCE`].
-    async fn silence(&self) {
-        const STEP: Duration = Duration::from_millis(10);
-        let mut silent = Duration::ZERO;
-        while silent < SILENCE {
-            tokio::time::sleep(STEP).await;
-            silent = if self.in_flight.load(Ordering::Relaxed) == 0 { silent + STEP } else { Duration::ZERO };
-        }
-    }
-}
-
-/// Waits for either signal.
-async fn until_signal([mut terminate, mut interrupt]: [Signal; 2]) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }

@@ -34,13 +34,16 @@
 //! ```
 //!
 //! # Features
-//! `tokio`: the same for the sockets of tokio, which are made non-blocking on the way.
+//! `tokio`: the same for the sockets of tokio, which are made non-blocking on the way, and `Drain`, the end of a server
+//! as a future.
 //!
 //! Invariant of the crate: a descriptor has one owner. Callers anywhere in the process share one table, and what
 //! one of them has taken nobody gets again.
 
 mod adopt;
 mod bind;
+#[cfg(feature = "tokio")]
+mod drain;
 mod environment;
 mod inherited;
 mod instance;
@@ -53,6 +56,8 @@ mod tokio_types;
 
 pub use adopt::Adopt;
 pub use bind::{Bind, ListenError, listen_or_bind};
+#[cfg(feature = "tokio")]
+pub use drain::{Drain, Work};
 pub use environment::EnvironmentError;
 pub use inherited::{Descriptor, Inherited, TakeError, Which};
 pub use instance::Instance;

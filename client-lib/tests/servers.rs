@@ -4,7 +4,7 @@
 mod common;
 
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -97,6 +97,40 @@ fn hello_finishes_its_requests_before_it_ends() {
     assert_eq!(told(&manager), "STOPPING=1");
     assert!(get(&mut late, "/").starts_with("hello from no unit, instance 1 of 1, pid "));
     assert!(slow.join().unwrap().starts_with("hello from no unit, instance 1 of 1, pid "));
+    let (status, output) = server.wait();
+    assert!(status.success(), "{status} {output}");
+}
+
+/// Reads up to the end of a part of the answer, which is text.
+fn read_past(client: &mut impl Read, end: &str) -> String {
+    let mut text = String::new();
+    while !text.ends_with(end) {
+        let mut byte = [0];
+        client.read_exact(&mut byte).unwrap();
+        text.push(char::from(byte[0]));
+    }
+    text
+}
+
+#[test]
+fn hello_ends_connections_that_last_in_a_way_that_their_clients_understand() {
+    let listener = listener();
+    let address = listener.local_addr().unwrap();
+    let mut server = Launch::new().socket(listener).start(&example("hello"), &[]);
+    let (mut kept, mut endless) = (tcp(address), tcp(address));
+    kept.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(!read_past(&mut kept, "request 1\n").contains("connection: close"), "it is kept alive");
+    endless.write_all(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    read_past(&mut endless, "data: 2\n\n");
+    // Under way when the drain begins, and asked after it has begun, on the same connection.
+    kept.write_all(b"GET /slow?ms=300 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    get(tcp(address), "/");
+    server.signal(Signal::SIGTERM);
+    read_past(&mut endless, "data: goodbye\n\n");
+    read_past(&mut endless, "0\r\n\r\n");
+    let last = read_past(&mut kept, "request 4\n");
+    assert!(last.contains("connection: close"), "{last}");
+    assert_eq!(kept.read(&mut [0]).unwrap(), 0, "the connection ends in order");
     let (status, output) = server.wait();
     assert!(status.success(), "{status} {output}");
 }
