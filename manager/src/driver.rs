@@ -90,6 +90,7 @@ impl Driver {
             }
             Action::Accept { fd, max } => return Some(self.accept(fd, max)),
             Action::Spawn { .. } => return self.spawn(action),
+            Action::Measure { fd } => return Some(self.measure(fd)),
             Action::Close { socket, ports } => self.close(&socket, &ports),
             Action::Watch { fd } => self.watch(fd),
             Action::Unwatch { fd } => self.unwatch(fd),

@@ -112,6 +112,7 @@ impl Engine {
                 self.service_exited(process, status, leaves_others);
             }
             Event::LeftGone { process } => self.left_are_gone(process),
+            Event::Measured { fd, queued } => self.queue_measured(fd, queued),
             Event::Notified { pid, kin, message } => self.service_notified(pid, kin, message),
             Event::StoredHungUp { fd } => self.stored_hung_up(fd),
             Event::BusName { name, is_owned } => self.bus_name_changed(&name, is_owned),

@@ -61,6 +61,13 @@ pub enum Event {
         /// The process.
         process: ProcessId,
     },
+    /// Answers [`Action::Measure`].
+    Measured {
+        /// The listener.
+        fd: FdId,
+        /// How much waits there: connections, or bytes of datagrams; `None` where the kernel does not tell.
+        queued: Option<u32>,
+    },
     /// A message on the notify socket (sd_notify(3)).
     Notified {
         /// The sender.
@@ -287,6 +294,11 @@ pub enum Action {
         fd: FdId,
         /// At most so many.
         max: u32,
+    },
+    /// Ask how much waits on this listener. Answer: [`Event::Measured`].
+    Measure {
+        /// The listener.
+        fd: FdId,
     },
     /// Throw away what waits on this listener.
     Flush {

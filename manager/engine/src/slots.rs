@@ -172,6 +172,13 @@ impl Engine {
         self.group_of_socket(socket)?.1.slots.get(slot as usize).cloned()
     }
 
+    /// The instance whose own this listener is.
+    pub(crate) fn instance_at(&self, fd: FdId) -> Option<UnitName> {
+        let socket = self.listeners.get(&fd)?;
+        let port = self.open_ports(socket).find(|port| port.fd == fd)?;
+        self.slot_instance(socket, port.slot?).filter(|instance| self.nodes.contains_key(instance))
+    }
+
     /// The descriptors for a service, in order: its connection, or the listeners of all its sockets; of a group's, those of its slot.
     pub(crate) fn descriptors(&self, name: &UnitName) -> Vec<PassedFd> {
         if let Some(fd) = self.served_fd(name) {

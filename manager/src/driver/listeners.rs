@@ -141,6 +141,19 @@ impl Driver {
         }
     }
 
+    /// How much waits on a listener.
+    pub(super) fn measure(&mut self, id: FdId) -> Event {
+        let queued = match self.descriptors.get(id).map(queue::level) {
+            Some(Ok(level)) => level.map(|level| level.used),
+            Some(Err(error)) => {
+                tracing::warn!("cannot ask for the queue of listener {id}: {}", chain(&error));
+                None
+            }
+            None => None,
+        };
+        Event::Measured { fd: id, queued }
+    }
+
     pub(super) fn flush_queue(&mut self, id: FdId) {
         if let Some(Err(error)) = self.descriptors.get(id).map(queue::flush) {
             tracing::warn!("cannot empty the queue of listener {id}: {}", chain(&error));

@@ -159,10 +159,12 @@ impl Engine {
             _ => self.log_failure(name, result),
         }
         if restarts {
-            let delay = self.restart_delay(name);
+            let at_once = self.comes_back_at_once(name);
+            let delay = if at_once { Span::ZERO } else { self.restart_delay(name) };
             self.set_service_state(name, ServiceState::AutoRestart);
             self.set_deadline(name, self.now.after(delay));
-            self.log_info(name, format!("restarting in {delay}"));
+            let when = if at_once { "at once".to_owned() } else { format!("in {delay}") };
+            self.log_info(name, format!("restarting {when}"));
         }
     }
 
@@ -195,6 +197,17 @@ impl Engine {
         }
         self.set_look(name, None);
         self.refresh_rotation_of(name);
+    }
+
+    /// An instance whose queue is waiting for it need not wait for `RestartSec=` when it ran well: ten times as long as that, and at
+    /// least a second. So even one that crashes each time that it may spends little of its time in starting.
+    fn comes_back_at_once(&self, name: &UnitName) -> bool {
+        let pause = self.service_unit(name).service.restart_sec.as_micros();
+        let well = Span::from_micros(pause.saturating_mul(10)).max(Span::from_secs(1));
+        let stamps = &self.nodes[name].stamps;
+        let was_up = stamps.active_enter.zip(stamps.active_exit);
+        let ran_well = was_up.is_some_and(|(up, down)| up.after(well).is_some_and(|end| end <= down));
+        self.service(name).seat.is_some() && ran_well
     }
 
     /// systemd.service(5), the table under `Restart=`. An instance belongs to its slot: it comes back unless told otherwise.

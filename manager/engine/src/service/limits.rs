@@ -128,6 +128,7 @@ impl Engine {
             ServiceState::Reload | ServiceState::ReloadSignal | ServiceState::ReloadNotify => {
                 self.reload_timed_out(name);
             }
+            ServiceState::Drain => self.look_at_queues(name),
             ServiceState::Stop => {
                 self.log_warning(name, "ExecStop= timed out".to_owned());
                 self.enter_signal(name, first_signal(stop), late);

@@ -7,6 +7,7 @@
 //! of them is in `Engine::processes` until its end was reported or the unit let go of it.
 
 mod down;
+mod drain;
 mod environment;
 mod limits;
 mod main_process;
@@ -56,6 +57,8 @@ pub(crate) enum ServiceState {
     ReloadSignal,
     /// It says that it reloads.
     ReloadNotify,
+    /// Out of rotation, it serves what its queues hold.
+    Drain,
     Stop,
     /// The watchdog has bitten: it dumps core.
     StopWatchdog,
@@ -85,6 +88,7 @@ impl ServiceState {
             Self::Reload => "reload",
             Self::ReloadSignal => "reload-signal",
             Self::ReloadNotify => "reload-notify",
+            Self::Drain => "drain",
             Self::Stop => "stop",
             Self::StopWatchdog => "stop-watchdog",
             Self::StopSigterm => "stop-sigterm",
@@ -106,7 +110,8 @@ impl ServiceState {
             }
             Self::Running | Self::Exited => ActiveState::Active,
             Self::Reload | Self::ReloadSignal | Self::ReloadNotify => ActiveState::Reloading,
-            Self::Stop
+            Self::Drain
+            | Self::Stop
             | Self::StopWatchdog
             | Self::StopSigterm
             | Self::StopSigkill
@@ -357,6 +362,11 @@ impl Engine {
     pub(crate) fn service_start(&mut self, name: &UnitName) -> Begun {
         match self.service(name).state.active_state() {
             ActiveState::Active | ActiveState::Reloading => return Begun::Done,
+            // Nothing has been done to it yet.
+            ActiveState::Deactivating if self.service(name).state == ServiceState::Drain => {
+                self.enter_running(name, ServiceResult::Success);
+                return Begun::Done;
+            }
             ActiveState::Deactivating => return Begun::Wait,
             ActiveState::Activating if self.service(name).state != ServiceState::AutoRestart => {
                 return Begun::Pending;
@@ -456,11 +466,16 @@ impl Engine {
                 self.enter_signal(name, ServiceState::StopSigterm, ServiceResult::Success);
                 Begun::Pending
             }
-            ServiceState::Running | ServiceState::Exited => {
+            ServiceState::Running => {
+                self.enter_drain(name);
+                Begun::Pending
+            }
+            ServiceState::Exited => {
                 self.enter_stop(name, ServiceResult::Success);
                 Begun::Pending
             }
-            ServiceState::Stop
+            ServiceState::Drain
+            | ServiceState::Stop
             | ServiceState::StopWatchdog
             | ServiceState::StopSigterm
             | ServiceState::StopSigkill
@@ -488,6 +503,7 @@ impl Engine {
             ServiceState::Dead
             | ServiceState::Failed
             | ServiceState::AutoRestart
+            | ServiceState::Drain
             | ServiceState::Stop
             | ServiceState::StopWatchdog
             | ServiceState::StopSigterm

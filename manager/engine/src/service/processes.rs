@@ -218,6 +218,7 @@ impl Engine {
         match state {
             ServiceState::Start => self.start_ended(name, main, result),
             ServiceState::Running => self.enter_running(name, result),
+            ServiceState::Drain => self.enter_stop(name, result),
             // The control process is still at it; when it is through, the missing main process is seen.
             ServiceState::StartPost
             | ServiceState::Reload
@@ -339,6 +340,7 @@ impl Engine {
                 ServiceState::Dead
                 | ServiceState::Running
                 | ServiceState::Exited
+                | ServiceState::Drain
                 | ServiceState::Failed
                 | ServiceState::AutoRestart,
                 _,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sockmgr_unit::value::{NotifyAccess, Span};
 
+use super::drain::Drain;
 use crate::event::{ExecList, ExitStatus};
 use crate::ids::{FdId, ProcessId, Time};
 
@@ -39,6 +40,8 @@ pub(crate) struct Run {
     pub(crate) owns_bus_name: bool,
     /// When the reload that is under way began.
     pub(crate) reload_begun: Option<Time>,
+    /// What is known of its queues, before it is told to stop.
+    pub(super) drain: Option<Drain>,
     /// Restarts by itself since it last ran well for long (`RestartSteps=`).
     pub(crate) backoff: u32,
 }

@@ -116,6 +116,10 @@ impl World {
             }
             Action::Accept { fd, max } => return self.accept(fd, max),
             Action::Flush { fd } => self.flush_queue(fd),
+            Action::Measure { fd } => {
+                let queued = self.kernel.listeners[&fd].queue.len() as u32;
+                return Some(Event::Measured { fd, queued: Some(queued) });
+            }
             Action::CloseConnection { fd } => self.close_connection(fd),
             Action::FindMain { .. } | Action::Store { .. } | Action::Unstore { .. } => {
                 unreachable!("no unit of the simulation asks for it yet")

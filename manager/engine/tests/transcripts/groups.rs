@@ -13,6 +13,7 @@ ListenStream=/run/web.sock
 Instances=2
 -- web@.service
 [Service]
+DrainTimeoutSec=1ms
 Type=notify
 ExecStart=/bin/web
 ExecReload=/bin/reload
@@ -28,6 +29,7 @@ Instances=auto
 Distribute=shared
 -- web@.service
 [Service]
+DrainTimeoutSec=1ms
 ExecStart=/bin/web
 ";
 
@@ -39,6 +41,7 @@ ListenStream=127.0.0.1:80
 Instances=3
 -- web@.service
 [Service]
+DrainTimeoutSec=1ms
 ExecStart=/bin/web
 Restart=no
 ";
@@ -604,6 +607,7 @@ ListenStream=80
 Instances=1
 -- web@.service
 [Service]
+DrainTimeoutSec=1ms
 ExecStart=/bin/web
 "#,
         "start web.socket; connect web.socket; restart web.service; connect web.socket; take web@1.service",

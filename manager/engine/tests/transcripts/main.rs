@@ -8,6 +8,7 @@ mod support;
 mod world;
 
 mod accept;
+mod drain;
 mod groups;
 mod jobs;
 mod limits;

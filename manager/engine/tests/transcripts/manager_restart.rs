@@ -39,6 +39,7 @@ ListenStream=127.0.0.1:80
 Instances=2
 -- web@.service
 [Service]
+DrainTimeoutSec=1ms
 ExecStart=/bin/web
 == reload
 -- web.socket
@@ -47,6 +48,7 @@ ListenStream=127.0.0.1:80
 Instances=2
 -- web@.service
 [Service]
+DrainTimeoutSec=1ms
 ExecStart=/bin/web
 ";
 
@@ -449,6 +451,7 @@ ListenStream=127.0.0.1:80
 Instances=2
 -- web@.service
 [Service]
+DrainTimeoutSec=1ms
 ExecStart=/bin/web
 == reload
 -- web.socket
@@ -457,6 +460,7 @@ ListenStream=127.0.0.1:80
 Instances=3
 -- web@.service
 [Service]
+DrainTimeoutSec=1ms
 ExecStart=/bin/web
 "#,
         "start web.socket; start web.service; stop web@2.service | manager-dies; manager-returns; connect web.socket:0@1; restart web.service",
@@ -513,6 +517,7 @@ ListenStream=127.0.0.1:80
 Instances=2
 -- web@.service
 [Service]
+DrainTimeoutSec=1ms
 ExecStart=/bin/web
 == reload
 -- web.socket

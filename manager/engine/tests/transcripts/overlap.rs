@@ -76,6 +76,7 @@ Instances=2
 [Service]
 Type=notify
 RestartMode=stop-first
+DrainTimeoutSec=1ms
 ExecStart=/bin/web
 ";
 

@@ -427,6 +427,10 @@ impl World {
             Action::Unwatch { fd } => assert!(self.watched.remove(&fd), "it was not watched"),
             Action::Accept { fd, max } => self.accept(fd, max),
             Action::Flush { fd } => drop(self.queues.remove(&fd)),
+            Action::Measure { fd } => {
+                let queued = self.queues.get(&fd).map_or(0, VecDeque::len) as u32;
+                self.feed(Event::Measured { fd, queued: Some(queued) });
+            }
             Action::CloseConnection { fd } | Action::Discard { fd } | Action::Unstore { fd } => {
                 drop(self.fds.remove(&fd));
             }
@@ -622,6 +626,7 @@ impl World {
             Action::Watch { fd } => format!("watch {}", self.fd_name(*fd)),
             Action::Unwatch { fd } => format!("unwatch {}", self.fd_name(*fd)),
             Action::Accept { fd, max } => format!("accept {} up to {max}", self.fd_name(*fd)),
+            Action::Measure { .. } => return,
             Action::Flush { fd } => format!("flush {}", self.fd_name(*fd)),
             Action::CloseConnection { fd } => format!("close {}", self.fd_name(*fd)),
             Action::Discard { fd } => format!("discard {}", self.fd_name(*fd)),

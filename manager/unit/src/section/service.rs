@@ -130,6 +130,10 @@ section! {
         file_descriptor_store_preserve: FdStorePreserve = FdStorePreserve::Restart => "FileDescriptorStorePreserve" {
             "FileDescriptorStorePreserve": "Whether those descriptors outlive a stop: no (not even a restart), restart (default), yes";
         }
+        /// How long an instance may serve what its queues hold before it is told to stop.
+        drain_timeout_sec: Span = Span::from_secs(2) => ("DrainTimeoutUSec" own) {
+            "DrainTimeoutSec": "In a group: time for serving what is queued before the stop; 0 or infinity: any, below 5ms: not at all; default 2s";
+        }
         /// Whether the service counts as active after its processes have ended.
         remain_after_exit: bool = false => "RemainAfterExit" {
             "RemainAfterExit": "Whether the service stays active when all its processes have ended; default no";
