@@ -258,8 +258,8 @@ pub struct Directive {
     pub name: &'static str,
     /// Other accepted spellings.
     pub aliases: &'static [&'static str],
-    /// Where it is written.
-    pub section: Section,
+    /// Where it may be written: several for what all have that run processes.
+    pub sections: &'static [Section],
     /// One line: what it does, and its default where that is not obvious.
     pub help: &'static str,
     /// What the value must be; completes "takes …".
@@ -273,6 +273,11 @@ pub struct Directive {
 }
 
 impl Directive {
+    /// Whether it may be written in `section`.
+    pub fn belongs_in(&self, section: Section) -> bool {
+        self.sections.contains(&section)
+    }
+
     /// Whether `key` is this directive's name or one of its other spellings.
     pub fn is_spelled(&self, key: &str) -> bool {
         self.name == key || self.aliases.contains(&key)
@@ -291,11 +296,12 @@ pub fn directives() -> impl Iterator<Item = &'static Directive> {
 /// ```
 /// Instead of `"Property"` may stand `("Property" own)` (systemd has no such directive), `("Property" by method)` (what
 /// is shown depends on other fields too; the method says it), or `-` (there is no property).
-/// A key that several fields list is assigned to all of them (`TimeoutSec=`).
+/// A key that several fields list is assigned to all of them (`TimeoutSec=`). `pub struct Name in (Service, Socket)`: the
+/// directives are written in either section.
 macro_rules! section {
     (
         $(#[$meta:meta])*
-        pub struct $name:ident in $section:ident {
+        pub struct $name:ident in $sections:tt {
             $(
                 $(#[$doc:meta])*
                 $field:ident : $type:ty = $default:expr => $shown:tt
@@ -321,7 +327,7 @@ macro_rules! section {
                 $crate::directive::Directive {
                     name: $key,
                     aliases: &[$($alias),*],
-                    section: $crate::directive::Section::$section,
+                    sections: $crate::directive::section!(@sections $sections),
                     help: $help,
                     form: <$type as $crate::directive::Value>::FORM,
                     property: $crate::directive::section!(@name $shown),
@@ -358,6 +364,8 @@ macro_rules! section {
             }
         }
     };
+    (@sections ($($section:ident),+)) => { &[$($crate::directive::Section::$section),+] };
+    (@sections $section:ident) => { &[$crate::directive::Section::$section] };
     (@name -) => { None };
     (@name $property:literal) => { Some($property) };
     (@name ($property:literal $($mark:ident)+)) => { Some($property) };
@@ -391,12 +399,13 @@ mod tests {
     #[test]
     fn a_spelling_means_one_directive_of_a_section() {
         let mut seen = HashSet::new();
-        for directive in all() {
-            assert!(seen.insert((directive.section, directive.name)), "{} twice", directive.name);
+        let places = || all().flat_map(|it| it.sections.iter().map(move |section| (*section, it)));
+        for (section, directive) in places() {
+            assert!(seen.insert((section, directive.name)), "{} twice", directive.name);
         }
-        for directive in all() {
+        for (section, directive) in places() {
             for alias in directive.aliases {
-                assert!(!seen.contains(&(directive.section, *alias)), "{alias} is a directive and an alias");
+                assert!(!seen.contains(&(section, *alias)), "{alias} is a directive and an alias");
             }
         }
     }

@@ -10,12 +10,12 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::directive::{Context, Section};
 use crate::library::{DependencyKind, Fragment, Source};
 use crate::name::{UnitName, UnitType};
-use crate::section::{ExecSection, InstallSection, SocketSection, UnitSection};
+use crate::section::{ExecSection, InstallSection, UnitSection};
 use crate::settings::Settings;
 use crate::specifier::Host;
 use crate::suggest;
 use crate::syntax::{self, Assignment, Entry, Place, SyntaxError};
-use crate::unit::{LoadState, ServiceUnit, UnitKind};
+use crate::unit::{LoadState, ServiceUnit, SocketUnit, UnitKind};
 use crate::value::{ListenAddress, ServiceType, Span, ValueError, path};
 
 /// Directives of `[Unit]` that systemd also takes, for old files, in `[Service]`.
@@ -44,7 +44,7 @@ pub(crate) struct Draft<'a> {
 }
 
 enum Body {
-    Socket(Box<SocketSection>),
+    Socket(Box<SocketUnit>),
     Service(Box<ServiceUnit>),
     Target,
     Other,
@@ -73,15 +73,18 @@ pub(crate) struct Finished {
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     install: Arc<InstallSection>,
-    exec: Arc<ExecSection>,
+    socket_exec: Arc<ExecSection>,
+    service_exec: Arc<ExecSection>,
 }
 
 impl Pool {
     /// Lets the unit have the last section instead of its own where the two are equal.
     pub(crate) fn share(&mut self, unit: &mut Finished) {
         share(&mut self.install, &mut unit.install);
-        if let UnitKind::Service(body) = &mut unit.kind {
-            share(&mut self.exec, &mut Arc::make_mut(body).exec);
+        match &mut unit.kind {
+            UnitKind::Socket(body) => share(&mut self.socket_exec, &mut Arc::make_mut(body).exec),
+            UnitKind::Service(body) => share(&mut self.service_exec, &mut Arc::make_mut(body).exec),
+            UnitKind::Target | UnitKind::Other => {}
         }
     }
 }
@@ -98,7 +101,7 @@ impl<'a> Draft<'a> {
     /// A unit of which no file has been read yet: everything has its default.
     pub(crate) fn new(name: &'a UnitName, host: &'a Host, settings: &Settings) -> Self {
         let body = match name.unit_type() {
-            UnitType::Socket => Body::Socket(Box::default()),
+            UnitType::Socket => Body::Socket(Box::new(socket_defaults(settings))),
             UnitType::Service => Body::Service(Box::new(service_defaults(settings))),
             UnitType::Target => Body::Target,
             _ => Body::Other,
@@ -256,7 +259,11 @@ impl<'a> Draft<'a> {
         match (section, &mut self.body) {
             (Section::Unit, _) => self.unit.assign(text, cx),
             (Section::Install, _) => self.install.assign(text, cx),
-            (Section::Socket, Body::Socket(socket)) => socket.assign(text, cx),
+            (Section::Socket, Body::Socket(body)) => {
+                let SocketUnit { socket, exec, kill } = &mut **body;
+                let exec = Arc::make_mut(exec);
+                socket.assign(text, cx).or_else(|| exec.assign(text, cx)).or_else(|| kill.assign(text, cx))
+            }
             (Section::Service, Body::Service(_)) if UNIT_KEYS_IN_SERVICE.contains(&cx.key()) => {
                 self.unit.assign(text, cx)
             }
@@ -296,8 +303,8 @@ impl<'a> Draft<'a> {
         if let Body::Service(body) = &mut self.body {
             resolve_service(body, self.type_given, settings);
         }
-        if let Body::Socket(socket) = &mut self.body {
-            socket.limit_action.get_or_insert(settings.default_limit_action);
+        if let Body::Socket(body) = &mut self.body {
+            body.socket.limit_action.get_or_insert(settings.default_limit_action);
         }
         self.add_implied_dependencies();
         self.shrink();
@@ -306,7 +313,7 @@ impl<'a> Draft<'a> {
             self.report_outcome();
         }
         let kind = match self.body {
-            Body::Socket(socket) => UnitKind::Socket(Arc::from(socket)),
+            Body::Socket(body) => UnitKind::Socket(Arc::from(body)),
             Body::Service(body) => UnitKind::Service(Arc::from(body)),
             Body::Target => UnitKind::Target,
             Body::Other => UnitKind::Other,
@@ -331,9 +338,9 @@ impl<'a> Draft<'a> {
     /// A socket is there before its service; a service wants the sockets that it names (systemd.socket(5), systemd.service(5)).
     fn add_implied_dependencies(&mut self) {
         match &self.body {
-            Body::Socket(socket) if !socket.accept => {
+            Body::Socket(body) if !body.socket.accept => {
                 if let Some(service) =
-                    socket.triggered_service(self.name).filter(|service| !service.is_template())
+                    body.socket.triggered_service(self.name).filter(|service| !service.is_template())
                 {
                     // The name of the service holds the instance of the socket.
                     self.instance_dependent |= self.name.is_instance();
@@ -353,7 +360,11 @@ impl<'a> Draft<'a> {
         self.unit.shrink();
         self.install.shrink();
         match &mut self.body {
-            Body::Socket(socket) => socket.shrink(),
+            Body::Socket(body) => {
+                body.socket.shrink();
+                Arc::make_mut(&mut body.exec).shrink();
+                body.kill.shrink();
+            }
             Body::Service(body) => {
                 body.service.shrink();
                 Arc::make_mut(&mut body.exec).shrink();
@@ -366,7 +377,8 @@ impl<'a> Draft<'a> {
     fn check(&self) -> Result<(), Stop> {
         let bad = |error: String| Stop { state: LoadState::BadSetting, error: Some(error) };
         match &self.body {
-            Body::Socket(socket) => {
+            Body::Socket(body) => {
+                let socket = &body.socket;
                 socket.check().map_err(|error| bad(error.to_string()))?;
                 socket.listen.iter().try_for_each(|listen| check_path(&listen.address))
             }
@@ -398,6 +410,12 @@ fn add_missing(names: &mut Vec<UnitName>, more: impl IntoIterator<Item = UnitNam
             names.push(name);
         }
     }
+}
+
+fn socket_defaults(settings: &Settings) -> SocketUnit {
+    let mut body = SocketUnit::default();
+    Arc::make_mut(&mut body.exec).limit_nofile = settings.default_limit_nofile;
+    body
 }
 
 fn service_defaults(settings: &Settings) -> ServiceUnit {

@@ -30,7 +30,7 @@ pub use name::{
 pub use settings::{LogLevel, Settings, UnitPath};
 pub use specifier::Host;
 pub use syntax::Syntax;
-pub use unit::{Interface, LoadState, ServiceUnit, Unit, UnitKind};
+pub use unit::{Interface, LoadState, ServiceUnit, SocketUnit, Unit, UnitKind};
 pub use value::{
     BindIpv6Only, Distribute, EnvironmentFile, ExecCommand, ExecFlags, FdName, Instances, KillMode,
     LimitAction, Listen, ListenAddress, ListenKind, Mode, NotifyAccess, Privilege, Restart, Rlimit,

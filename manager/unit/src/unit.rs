@@ -73,13 +73,24 @@ pub struct Unit {
 #[derive(Clone, Debug)]
 pub enum UnitKind {
     /// `.socket`
-    Socket(Arc<SocketSection>),
+    Socket(Arc<SocketUnit>),
     /// `.service`
     Service(Arc<ServiceUnit>),
     /// `.target`: nothing.
     Target,
     /// A type that sockmgr does not act on.
     Other,
+}
+
+/// The sections of a socket, all written in `[Socket]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SocketUnit {
+    /// Where it listens, and what traffic starts.
+    pub socket: SocketSection,
+    /// What surrounds the processes that it runs; shared between sockets that have the same.
+    pub exec: Arc<ExecSection>,
+    /// How they are ended.
+    pub kill: KillSection,
 }
 
 /// The sections of a service, all written in `[Service]`.
@@ -116,8 +127,13 @@ impl Interface {
 }
 
 impl Unit {
-    /// The socket's section, if it is a socket.
+    /// The socket's own section, if it is a socket.
     pub fn socket(&self) -> Option<&SocketSection> {
+        self.socket_unit().map(|body| &body.socket)
+    }
+
+    /// The socket's sections, if it is a socket.
+    pub fn socket_unit(&self) -> Option<&SocketUnit> {
         match &self.kind {
             UnitKind::Socket(socket) => Some(socket),
             UnitKind::Service(_) | UnitKind::Target | UnitKind::Other => None,
@@ -181,10 +197,11 @@ impl Unit {
     }
 
     fn socket_properties(&self) -> Vec<(&'static str, Property)> {
-        let Some(socket) = self.socket() else {
+        let Some(SocketUnit { socket, exec, kill }) = self.socket_unit() else {
             return Vec::new();
         };
-        let mut properties = socket.properties();
+        let mut properties = process_properties(exec, kill);
+        properties.extend(socket.properties());
         if socket.file_descriptor_name.is_empty() {
             properties.push(("FileDescriptorName", Property::Str(socket.fd_name(0, &self.name).to_owned())));
         }
@@ -196,13 +213,19 @@ impl Unit {
             return Vec::new();
         };
         let mut properties = service.properties();
-        properties.extend(exec.properties());
-        properties.extend(kill.properties());
-        if let Some(limit) = &exec.limit_nofile {
-            properties.push(("LimitNOFILESoft", Property::U64(limit.soft)));
-        }
+        properties.extend(process_properties(exec, kill));
         properties
     }
+}
+
+/// What all units have that run processes.
+fn process_properties(exec: &ExecSection, kill: &KillSection) -> Vec<(&'static str, Property)> {
+    let mut properties = exec.properties();
+    properties.extend(kill.properties());
+    if let Some(limit) = &exec.limit_nofile {
+        properties.push(("LimitNOFILESoft", Property::U64(limit.soft)));
+    }
+    properties
 }
 
 type Named = (&'static str, &'static str, Property);

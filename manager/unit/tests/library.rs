@@ -381,3 +381,14 @@ fn mistakes_are_named_with_what_would_be_right() {
         assert!(line.starts_with(start) && line.ends_with(end), "{line}");
     }
 }
+
+#[test]
+fn a_socket_has_the_surroundings_of_the_processes_that_it_runs() {
+    let text = "[Socket]\nListenStream=1\nUser=www-data\nEnvironment=A=1\nKillMode=mixed\n";
+    let mut library = library(&[("a.socket", text)]);
+    let unit = load(&mut library, "a.socket");
+    assert_eq!(unit.property("User"), Some(Property::Str("www-data".to_owned())));
+    assert_eq!(unit.property("KillMode"), Some(Property::Str("mixed".to_owned())));
+    assert_eq!(unit.socket_unit().unwrap().exec.environment, [("A".to_owned(), "1".to_owned())]);
+    assert_eq!(said(&mut library), [""; 0]);
+}

@@ -1,12 +1,12 @@
-//! The surroundings in which a service's processes run (systemd.exec(5)).
+//! The surroundings in which the processes of a unit run (systemd.exec(5)).
 
 use super::Account;
 use crate::directive::{Context, Property, Scalar, section};
 use crate::value::{EnvironmentFile, Rlimit, StandardInput, StandardOutput, ValueError, path};
 
 section! {
-    /// The directives of `[Service]` that say what surrounds its processes.
-    pub struct ExecSection in Service {
+    /// What surrounds the processes of a service, and those that a socket runs.
+    pub struct ExecSection in (Service, Socket) {
         /// Variables, in order; a name occurs once.
         environment: Vec<(String, String)> = Vec::new() => "Environment" {
             "Environment": "Variables for the processes, as NAME=value words; empty: forget the earlier ones";

@@ -1,11 +1,11 @@
-//! How the processes of a service are ended (systemd.kill(5)).
+//! How the processes of a unit are ended (systemd.kill(5)).
 
 use crate::directive::section;
 use crate::value::{KillMode, Signal};
 
 section! {
-    /// The directives of `[Service]` that say how its processes are ended.
-    pub struct KillSection in Service {
+    /// How the processes of a service are ended, and those that a socket runs.
+    pub struct KillSection in (Service, Socket) {
         /// The first signal of a stop.
         kill_signal: Signal = Signal::TERM => "KillSignal" {
             "KillSignal": "The first signal of a stop; default SIGTERM";
