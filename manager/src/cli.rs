@@ -13,6 +13,7 @@ mod bus;
 mod cat;
 mod dependencies;
 mod exit;
+mod fds;
 mod format;
 mod jobs;
 mod list;
@@ -72,6 +73,7 @@ fn run(invocation: Invocation) -> Result<Exit, CliError> {
         Verb::ResetFailed(patterns) => state::reset_failed(&mut open(flags)?, &patterns.units),
         Verb::Status(patterns) => status::run(&mut open(flags)?, &patterns.units),
         Verb::Show(patterns) => show::run(&mut open(flags)?, &patterns.units),
+        Verb::Fds(units) => fds::run(&mut open(flags)?, &units.units),
         Verb::Cat(units) => cat::run(&mut open(flags)?, &units.units),
         Verb::ListSockets(patterns) => list::sockets(&mut open(flags)?, &patterns.units),
         Verb::ListUnits(patterns) => list::units(&mut open(flags)?, &patterns.units),

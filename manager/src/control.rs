@@ -39,6 +39,25 @@ use sockmgr_unit::UnitName;
 pub use error::StartError;
 pub use hub::Hub;
 
+/// A descriptor that a service has left with us, as fstat(2) and fcntl(2) see it.
+#[derive(Clone, Debug, Default)]
+pub struct StoredDescriptor {
+    /// Its name in `LISTEN_FDNAMES`.
+    pub name: String,
+    /// Type and permissions (inode(7)).
+    pub mode: u32,
+    /// Major and minor number of the device it is on.
+    pub device: (u32, u32),
+    /// Its number there.
+    pub inode: u64,
+    /// Of a device: its own numbers.
+    pub own_device: (u32, u32),
+    /// What it is, as `/proc` names it.
+    pub path: String,
+    /// Flags of its open file (open(2)).
+    pub flags: u32,
+}
+
 /// What the control needs of the driver.
 pub trait Core {
     /// The engine, to look at.
@@ -70,6 +89,9 @@ pub trait Core {
 
     /// Looks on disk for a unit that is not known yet.
     fn find(&mut self, unit: &UnitName);
+
+    /// The descriptors that a service has left with us, oldest first.
+    fn stored_descriptors(&self, unit: &UnitName) -> Vec<StoredDescriptor>;
 
     /// What clients have yet to hear of, oldest first.
     fn take_notices(&mut self) -> Vec<Notice>;

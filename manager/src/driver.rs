@@ -23,7 +23,7 @@ use sockmgr_sys::poll::Poll;
 use sockmgr_unit::{NotifyAccess, UnitName};
 use tokio::sync::Notify;
 
-use crate::control::Core;
+use crate::control::{Core, StoredDescriptor};
 use crate::keeper::{KeeperLink, LinkError};
 use crate::loader::Loader;
 use crate::protocol::{ProcessId, ToKeeper, ToManager};
@@ -263,6 +263,10 @@ impl Core for Driver {
             self.engine.ensure_unit(unit);
             self.report_diagnostics();
         }
+    }
+
+    fn stored_descriptors(&self, unit: &UnitName) -> Vec<StoredDescriptor> {
+        self.stored_of(unit)
     }
 
     fn take_notices(&mut self) -> Vec<Notice> {

@@ -187,7 +187,7 @@ impl Engine {
     fn can_reload(&self, name: &UnitName) -> bool {
         let Some(node) = self.nodes.get(name) else { return false };
         matches!(node.machine, Machine::Service(_) | Machine::Group(_))
-            && node.unit.service().is_some_and(|service| !service.service.exec_reload.is_empty())
+            && node.unit.service().is_some_and(|service| service.service.can_reload())
     }
 
     fn conflicts(&self, name: &UnitName, kind: JobKind) -> bool {

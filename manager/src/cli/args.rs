@@ -338,6 +338,8 @@ pub(crate) enum Verb {
     Status(Patterns),
     /// Show the properties of units, or of the manager
     Show(Patterns),
+    /// List the descriptors that services have left with the manager (FDSTORE=1)
+    Fds(Units),
     /// Print the unit files of units, drop-ins included
     Cat(Units),
     /// List what is listened on

@@ -55,6 +55,20 @@ pub(crate) struct Manager {
     bus: Bus,
 }
 
+/// A descriptor that a service has left with the manager: a row of `DumpUnitFileDescriptorStore`.
+#[derive(Debug, serde::Deserialize, zbus::wire::Type)]
+pub(crate) struct StoredDescriptor {
+    pub(crate) name: String,
+    pub(crate) mode: u32,
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
+    pub(crate) inode: u64,
+    pub(crate) own_major: u32,
+    pub(crate) own_minor: u32,
+    pub(crate) path: String,
+    pub(crate) flags: u32,
+}
+
 impl Manager {
     pub(crate) fn new(bus: Bus) -> Self {
         Self { bus }
@@ -130,6 +144,11 @@ impl Manager {
     /// The processes of a unit.
     pub(crate) fn processes(&mut self, unit: &str) -> Result<Vec<UnitProcess>, BusError> {
         self.call("GetUnitProcesses", (unit,))
+    }
+
+    /// The descriptors that a service has left with the manager.
+    pub(crate) fn stored_descriptors(&mut self, unit: &str) -> Result<Vec<StoredDescriptor>, BusError> {
+        self.call("DumpUnitFileDescriptorStore", (unit,))
     }
 
     /// The object path of the unit a process belongs to.

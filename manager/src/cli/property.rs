@@ -109,67 +109,10 @@ pub(crate) fn ended_well(code: i32, status: i32) -> bool {
     }
 }
 
-/// Exit statuses with a name: libc's, LSB's, and those for steps before the program ran (systemd.exec(5)).
+/// The word for an exit status (systemd.exec(5)); systemctl says those for libc, LSB and the steps before the program ran.
 fn exit_status_name(status: i32) -> Option<&'static str> {
-    const EXEC: [&str; 44] = [
-        "CHDIR",
-        "NICE",
-        "FDS",
-        "EXEC",
-        "MEMORY",
-        "LIMITS",
-        "OOM_ADJUST",
-        "SIGNAL_MASK",
-        "STDIN",
-        "STDOUT",
-        "CHROOT",
-        "IOPRIO",
-        "TIMERSLACK",
-        "SECUREBITS",
-        "SETSCHEDULER",
-        "CPUAFFINITY",
-        "GROUP",
-        "USER",
-        "CAPABILITIES",
-        "CGROUP",
-        "SETSID",
-        "CONFIRM",
-        "STDERR",
-        "",
-        "PAM",
-        "NETWORK",
-        "NAMESPACE",
-        "NO_NEW_PRIVILEGES",
-        "SECCOMP",
-        "SELINUX_CONTEXT",
-        "PERSONALITY",
-        "APPARMOR",
-        "ADDRESS_FAMILIES",
-        "RUNTIME_DIRECTORY",
-        "",
-        "CHOWN",
-        "SMACK_PROCESS_LABEL",
-        "KEYRING",
-        "STATE_DIRECTORY",
-        "CACHE_DIRECTORY",
-        "LOGS_DIRECTORY",
-        "CONFIGURATION_DIRECTORY",
-        "NUMA_POLICY",
-        "CREDENTIALS",
-    ];
-    const LOW: [&str; 8] = [
-        "SUCCESS",
-        "FAILURE",
-        "INVALIDARGUMENT",
-        "NOTIMPLEMENTED",
-        "NOPERMISSION",
-        "NOTINSTALLED",
-        "NOTCONFIGURED",
-        "NOTRUNNING",
-    ];
-    let number = usize::try_from(status).ok()?;
-    let names = LOW.get(number).or_else(|| EXEC.get(number.checked_sub(200)?));
-    names.copied().filter(|name| !name.is_empty())
+    let status = u8::try_from(status).ok().filter(|status| !(64..200).contains(status))?;
+    sockmgr_unit::exit_status_name(status)
 }
 
 /// What stands for a value that has no text form.

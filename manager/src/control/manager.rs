@@ -97,6 +97,13 @@ const METHODS: &[Method] = &[
         call.core.reset_failed(None)?;
         call.answer(&())
     }),
+    Method::any(
+        "DumpUnitFileDescriptorStore",
+        Access::Read,
+        UNIT_NAME,
+        &[("entries", "a(suuutuusu)")],
+        dump_store,
+    ),
     // As the methods of the unit's own object, which see.
     Method::any("RefUnit", Access::Change, UNIT_NAME, &[], get_ref),
     Method::any("UnrefUnit", Access::Change, UNIT_NAME, &[], get_ref),
@@ -186,6 +193,22 @@ fn reset_failed_unit(call: &mut Call<'_>) -> Answer {
     let unit = find(call, &name)?;
     call.core.reset_failed(Some(&unit))?;
     call.answer(&())
+}
+
+/// The descriptors that a service has left with us, for `systemd-analyze fdstore` and our own `fds`.
+fn dump_store(call: &mut Call<'_>) -> Answer {
+    let name: String = call.arguments()?;
+    let unit = find(call, &name)?;
+    let rows: Vec<_> = call
+        .core
+        .stored_descriptors(&unit)
+        .into_iter()
+        .map(|fd| {
+            let ((major, minor), (own_major, own_minor)) = (fd.device, fd.own_device);
+            (fd.name, fd.mode, major, minor, fd.inode, own_major, own_minor, fd.path, fd.flags)
+        })
+        .collect();
+    call.answer(&(rows,))
 }
 
 fn get_ref(call: &mut Call<'_>) -> Answer {

@@ -55,6 +55,7 @@ const FIELDS: &[Field] = &[
     Field::of_unit("CanReload", "b", |unit| can_reload(unit).into()),
     Field::of_unit("CanIsolate", "b", |_| false.into()),
     Field::of_unit("Job", "(uo)", job).announced(),
+    Field::of_unit("InvocationID", "ay", |unit| invocation(unit).into()).announced(),
     Field::of_unit("LoadError", "(ss)", load_error),
 ];
 
@@ -79,7 +80,7 @@ fn is_loaded(unit: &UnitSubject<'_>) -> bool {
 }
 
 fn can_reload(unit: &UnitSubject<'_>) -> bool {
-    is_loaded(unit) && unit.unit.service().is_some_and(|service| !service.service.exec_reload.is_empty())
+    is_loaded(unit) && unit.unit.service().is_some_and(|service| service.service.can_reload())
 }
 
 fn job(unit: &UnitSubject<'_>) -> Value {
@@ -87,6 +88,12 @@ fn job(unit: &UnitSubject<'_>) -> Value {
         Some((id, _)) => (id.0, path::of_job(id)).into(),
         None => (0u32, path::none()).into(),
     }
+}
+
+/// 16 bytes; none before the first start.
+fn invocation(unit: &UnitSubject<'_>) -> Vec<u8> {
+    let id = unit.service().map_or(0, |service| service.invocation);
+    if id == 0 { Vec::new() } else { id.to_be_bytes().to_vec() }
 }
 
 /// Error name and text; both empty for a unit that is loaded.

@@ -50,19 +50,15 @@ pub(super) fn from_property(property: Property) -> Value {
         Property::Str(value) => value.into(),
         Property::Strs(value) => value.into(),
         Property::Listen(value) => value.into(),
-        Property::Exec(commands) => exec_lines(&commands, ExecTimes::default()),
+        Property::Exec(commands) => exec_lines(&commands, |_| ExecTimes::default()),
         Property::EnvironmentFiles(value) => value.into(),
         Property::ExitStatuses(codes, signals) => (codes, signals).into(),
     }
 }
 
-/// Command lines; `last` is what is known of the last one that ran.
-pub(super) fn exec_lines(commands: &[ExecCommand], last: ExecTimes) -> Value {
-    let count = commands.len();
-    let rows = commands
-        .iter()
-        .enumerate()
-        .map(|(at, command)| exec_line(command, if at + 1 == count { last } else { ExecTimes::default() }));
+/// Command lines, each with what `times` knows of its last run.
+pub(super) fn exec_lines(commands: &[ExecCommand], times: impl Fn(usize) -> ExecTimes) -> Value {
+    let rows = commands.iter().enumerate().map(|(at, command)| exec_line(command, times(at)));
     rows.collect::<Vec<_>>().into()
 }
 

@@ -5,13 +5,14 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use sockmgr_engine::{Event, FdId, MachineView, Notification, StoreRequest, Time, WatchdogWord};
 use sockmgr_sys::child::session_of;
-use sockmgr_sys::family;
 use sockmgr_sys::poll::Interest;
-use sockmgr_unit::{FdName, NotifyAccess};
+use sockmgr_sys::{descriptor, family};
+use sockmgr_unit::{FdName, NotifyAccess, UnitName};
 
 use super::Driver;
 use super::descriptors::held_name;
 use super::listeners::chain;
+use crate::control::StoredDescriptor;
 use crate::protocol::ToKeeper;
 
 /// So many messages a turn, so that a flood of them cannot starve everything else.
@@ -64,7 +65,29 @@ impl Driver {
         let Some(view) = unit.and_then(|unit| self.engine.unit(unit)) else { return fds };
         let MachineView::Service(service) = view.machine else { return fds };
         let stored = || service.stored.iter().filter_map(|stored| self.descriptors.get(stored.fd));
-        fds.into_iter().filter(|fd| !stored().any(|known| family::is_same_file(known, fd.as_fd()))).collect()
+        fds.into_iter()
+            .filter(|fd| !stored().any(|known| descriptor::is_same_file(known, fd.as_fd())))
+            .collect()
+    }
+
+    /// What a service has left with us.
+    pub(super) fn stored_of(&self, unit: &UnitName) -> Vec<StoredDescriptor> {
+        let Some(MachineView::Service(service)) = self.engine.unit(unit).map(|view| view.machine) else {
+            return Vec::new();
+        };
+        let facts = service.stored.iter().filter_map(|stored| {
+            let facts = descriptor::facts_of(self.descriptors.get(stored.fd)?).ok()?;
+            Some(StoredDescriptor {
+                name: stored.name.to_string(),
+                mode: facts.mode,
+                device: facts.device,
+                inode: facts.inode,
+                own_device: facts.own_device,
+                path: facts.path,
+                flags: facts.flags,
+            })
+        });
+        facts.collect()
     }
 
     fn own(&mut self, fd: OwnedFd) -> FdId {

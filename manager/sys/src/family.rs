@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 
 use nix::unistd::{Pid, getpgid, getsid};
 
@@ -157,17 +157,6 @@ pub fn watch_end(pid: i32) -> Result<OwnedFd, SysError> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Whether both descriptors are the same open file (kcmp(2)); false where the kernel does not tell.
-#[must_use]
-pub fn is_same_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> bool {
-    use std::os::fd::AsRawFd;
-    const KCMP_FILE: libc::c_int = 0;
-    let own = std::process::id();
-    let (one, other) = (one.as_fd().as_raw_fd(), other.as_fd().as_raw_fd());
-    // SAFETY: plain numbers.
-    unsafe { libc::syscall(libc::SYS_kcmp, own, own, KCMP_FILE, one, other) == 0 }
-}
-
 impl std::fmt::Debug for Family<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Family").field("founder", &self.founder).finish_non_exhaustive()
@@ -225,12 +214,5 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(family.members().is_empty());
-    }
-
-    #[test]
-    fn the_same_open_file_is_recognized() {
-        let (one, other) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-        assert!(is_same_file(one.as_fd(), one.try_clone().unwrap().as_fd()));
-        assert!(!is_same_file(one.as_fd(), other.as_fd()));
     }
 }

@@ -8,6 +8,7 @@ pub mod accept;
 mod ancillary;
 pub mod child;
 pub mod clock;
+pub mod descriptor;
 pub mod diag;
 pub mod error;
 pub mod family;

@@ -15,9 +15,9 @@ use zbus::Message;
 use zbus::message::Flags;
 use zbus::wire::{DynamicType, Type};
 
-use crate::control::Core;
 use crate::control::dispatch::{Caller, Dispatcher, Outcome};
 use crate::control::signal::{self, News};
+use crate::control::{Core, StoredDescriptor};
 
 /// The files of the world; the last two are only seen when somebody looks for them.
 const FILES: [(&str, &str); 9] = [
@@ -139,6 +139,10 @@ impl Core for World {
             self.engine.library_mut().add_fragment(unit.clone(), fragment(unit.as_str()));
             self.engine.ensure_unit(unit);
         }
+    }
+
+    fn stored_descriptors(&self, _: &UnitName) -> Vec<StoredDescriptor> {
+        Vec::new()
     }
 
     fn take_notices(&mut self) -> Vec<Notice> {

@@ -164,6 +164,11 @@ impl ServiceSection {
         self.type_.notifies()
     }
 
+    /// Whether there is a way to have it read its configuration anew.
+    pub fn can_reload(&self) -> bool {
+        !self.exec_reload.is_empty() || self.type_ == ServiceType::NotifyReload
+    }
+
     /// How long an end by the watchdog's signal may take: as long as a stop, unless it was set.
     pub fn effective_timeout_abort(&self) -> Span {
         self.timeout_abort_sec.or(self.timeout_stop_sec).unwrap_or(Span::INFINITY)
