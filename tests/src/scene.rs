@@ -1,7 +1,7 @@
 //! Scenes: a manager, servers, a load on them, and each second something that must cost no client anything.
 //!
 //! The same scenes play in CI, small and on loopback, and in `contrib/bench`, large, on a wire with delay and loss, and
-//! without privileges. What happens in them is in [`repertoire`]; what it may cost is said there too, and counted here.
+//! without privileges. What happens in them is in `repertoire`; what it may cost is said there too, and counted here.
 //! Invariant: whatever a scene does to its servers, it waits until it is done.
 
 mod repertoire;
