@@ -5,6 +5,7 @@
 //! engine's, reached through [`Core`]. Invariant: a reply is queued before any signal that its call gave rise to.
 
 mod bus;
+mod bus_names;
 mod dispatch;
 mod error;
 mod generation;
@@ -32,9 +33,11 @@ mod unit;
 mod value;
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use sockmgr_engine::{Command, Engine, JobId, KillWho, Notice, RequestError, Time};
 use sockmgr_unit::UnitName;
+use tokio::sync::Notify;
 
 pub use error::StartError;
 pub use hub::Hub;
@@ -92,6 +95,15 @@ pub trait Core {
 
     /// The descriptors that a service has left with us, oldest first.
     fn stored_descriptors(&self, unit: &UnitName) -> Vec<StoredDescriptor>;
+
+    /// Names on the message bus whose owners it wants to know of; they only become more.
+    fn bus_names(&self) -> Vec<String>;
+
+    /// Rings when there are more.
+    fn bus_names_wanted(&self) -> Rc<Notify>;
+
+    /// A name has an owner, or none.
+    fn bus_name_changed(&mut self, name: &str, is_owned: bool);
 
     /// What clients have yet to hear of, oldest first.
     fn take_notices(&mut self) -> Vec<Notice>;

@@ -60,6 +60,10 @@ pub struct Driver {
     /// The keeper does not take messages as fast as we make them.
     link_blocked: bool,
     is_stopping: bool,
+    /// Names on the message bus whose owners the engine wants to know of.
+    bus_names: BTreeSet<String>,
+    /// Rung when there is another one.
+    bus_names_wanted: Rc<Notify>,
     /// Rung when there is work that the poll set does not tell of: a command of a client may have set a timer.
     commanded: Rc<Notify>,
 }
@@ -103,6 +107,11 @@ impl Driver {
             }
             Action::FindMain { process, unit, like, hint } => {
                 return self.find_main(ProcessId(process.0), &unit, like, hint);
+            }
+            Action::WatchBusName { name } => {
+                if self.bus_names.insert(name) {
+                    self.bus_names_wanted.notify_one();
+                }
             }
             Action::Store { fd, is_polled } => self.store(fd, is_polled),
             Action::Unstore { fd } => self.release(&[fd], false),
@@ -263,6 +272,19 @@ impl Core for Driver {
             self.engine.ensure_unit(unit);
             self.report_diagnostics();
         }
+    }
+
+    fn bus_names(&self) -> Vec<String> {
+        self.bus_names.iter().cloned().collect()
+    }
+
+    fn bus_names_wanted(&self) -> Rc<Notify> {
+        self.bus_names_wanted.clone()
+    }
+
+    fn bus_name_changed(&mut self, name: &str, is_owned: bool) {
+        let event = Event::BusName { name: name.to_owned(), is_owned };
+        self.command(|engine, now, actions| engine.handle(now, event, actions));
     }
 
     fn stored_descriptors(&self, unit: &UnitName) -> Vec<StoredDescriptor> {

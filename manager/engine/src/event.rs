@@ -342,6 +342,11 @@ pub enum Action {
         /// Where to look.
         hint: MainHint,
     },
+    /// Report who has this name on the message bus from now on: [`Event::BusName`].
+    WatchBusName {
+        /// The name.
+        name: String,
+    },
     /// Keep a descriptor that came with a notification; report [`Event::StoredHungUp`].
     Store {
         /// The descriptor.

@@ -240,6 +240,9 @@ impl Engine {
         let is_stranded = lost && self.service(name).has_lost_connection();
         self.restore_store(name, |fd| held.contains(&fd));
         self.arm_timers(name);
+        if self.service(name).main.is_some() {
+            self.watch_bus_name(name);
+        }
         is_stranded
     }
 

@@ -24,7 +24,7 @@ use crate::paths::Scope;
 /// The manager's name.
 const NAME: &str = "org.sockmgr.Manager1";
 /// The bus's own name; its path and its interface are of the same words.
-const BUS: &str = "org.freedesktop.DBus";
+pub(super) const BUS: &str = "org.freedesktop.DBus";
 const BUS_PATH: &str = "/org/freedesktop/DBus";
 /// Fail instead of waiting for the name's owner to go (D-Bus specification, "RequestName").
 const DO_NOT_QUEUE: u32 = 4;
@@ -37,7 +37,7 @@ const DEPARTURES: &str = "type='signal',sender='org.freedesktop.DBus',path='/org
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 /// Time for the bus to answer us.
-const BUS_TIMEOUT: Duration = Duration::from_secs(25);
+pub(super) const BUS_TIMEOUT: Duration = Duration::from_secs(25);
 /// Calls that wait in memory before the bus is no longer read.
 const CALLS_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
 
@@ -87,7 +87,7 @@ pub(super) async fn serve_once(hub: &Rc<Hub>, address: Option<String>) -> Result
 }
 
 /// Where the bus is, if it is there at all. Looked at each time: a session bus may come later than we do.
-fn address(scope: Scope) -> Option<String> {
+pub(super) fn address(scope: Scope) -> Option<String> {
     let socket = |path: PathBuf| path.exists().then(|| format!("unix:path={}", path.display()));
     match scope {
         Scope::System => std::env::var("DBUS_SYSTEM_BUS_ADDRESS")
@@ -205,7 +205,7 @@ impl Session {
 }
 
 /// Calls a method of the bus itself.
-async fn ask<B>(connection: &Connection, method: &str, body: &B) -> zbus::Result<Message>
+pub(super) async fn ask<B>(connection: &Connection, method: &str, body: &B) -> zbus::Result<Message>
 where
     B: serde::Serialize + zbus::wire::DynamicType,
 {
@@ -213,7 +213,7 @@ where
 }
 
 /// The same, but no longer than the bus may take.
-async fn within<T>(step: impl Future<Output = zbus::Result<T>>) -> zbus::Result<T> {
+pub(super) async fn within<T>(step: impl Future<Output = zbus::Result<T>>) -> zbus::Result<T> {
     match tokio::time::timeout(BUS_TIMEOUT, step).await {
         Ok(result) => result,
         Err(_) => Err(zbus::Error::from(std::io::Error::from(std::io::ErrorKind::TimedOut))),

@@ -16,7 +16,7 @@ use zbus::Message;
 use super::dispatch::{Caller, Dispatcher};
 use super::error::StartError;
 use super::outbox::{Full, Outbox};
-use super::{Core, bus, peer, signal};
+use super::{Core, bus, bus_names, peer, signal};
 use crate::paths::Scope;
 
 /// How long clients have at the end to take what waits for them.
@@ -54,6 +54,7 @@ impl Hub {
     ) -> Result<Rc<Self>, StartError> {
         let hub = Self::without_bus(core, listener)?;
         hub.spawn(bus::serve(hub.clone(), scope));
+        hub.spawn(bus_names::watch(hub.clone(), scope));
         Ok(hub)
     }
 
@@ -81,6 +82,11 @@ impl Hub {
         let mut core = self.core.borrow_mut();
         let notices = core.take_notices();
         self.tell(&*core, &notices);
+    }
+
+    /// Does something with the core, which nobody else has then.
+    pub(super) fn with_core<T>(&self, what: impl FnOnce(&mut dyn Core) -> T) -> T {
+        what(&mut *self.core.borrow_mut())
     }
 
     /// Ends all connections, after a moment for what waits to be sent. Nothing of the hub holds the core afterwards but

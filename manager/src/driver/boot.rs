@@ -102,6 +102,8 @@ impl Driver {
             unsaved: BTreeSet::new(),
             forget: Vec::new(),
             is_stopping: false,
+            bus_names: BTreeSet::new(),
+            bus_names_wanted: Rc::default(),
             commanded: Rc::default(),
         };
         driver.engine.set_entropy(entropy());

@@ -271,7 +271,7 @@ impl Engine {
         // Each wait is the same multiple of the one before.
         let growth = last.as_micros() as f64 / first.as_micros() as f64;
         let factor = growth.powf(f64::from(step) / f64::from(steps));
-        Span::from_micros((first.as_micros() as f64 * factor) as u64)
+        Span::from_micros((first.as_micros() as f64 * factor).round() as u64)
     }
 
     /// The job that was to start the service again came to nothing: what it requires did not start, or another job was in the way.

@@ -165,8 +165,11 @@ impl Engine {
         }
     }
 
-    /// Names on the message bus that units wait for.
-    pub fn bus_names(&self) -> impl Iterator<Item = &str> {
-        self.nodes.values().filter_map(|node| node.unit.service()?.service.bus_name.as_deref())
+    /// Has the driver look who has the unit's `BusName=`.
+    pub(crate) fn watch_bus_name(&mut self, name: &UnitName) {
+        if let Some(bus_name) = &self.service_unit(name).service.bus_name {
+            let name = bus_name.to_string();
+            self.out.push(Action::WatchBusName { name });
+        }
     }
 }

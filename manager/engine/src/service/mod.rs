@@ -401,6 +401,7 @@ impl Engine {
         service.main_status = None;
         service.generation += 1;
         service.run_mut().begin(invocation);
+        self.watch_bus_name(name);
     }
 
     /// Counts one start against `StartLimitBurst=`.

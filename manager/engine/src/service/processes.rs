@@ -292,8 +292,9 @@ impl Engine {
 
     /// It was killed by a signal that a stop sends.
     fn is_own_signal(&self, name: &UnitName, status: ExitStatus) -> bool {
-        let own = self.service_unit(name).kill.kill_signal.number();
-        matches!(status, ExitStatus::Killed(signal) if signal == SIGKILL || signal == own)
+        let kill = &self.service_unit(name).kill;
+        let own = [kill.kill_signal, kill.effective_restart_kill_signal(), kill.final_kill_signal];
+        matches!(status, ExitStatus::Killed(signal) if own.iter().any(|own| own.number() == signal))
     }
 
     fn control_ended(&mut self, name: &UnitName, control: Child, result: ServiceResult, status: ExitStatus) {

@@ -121,7 +121,10 @@ impl World {
                 return Some(Event::Measured { fd, queued: Some(queued) });
             }
             Action::CloseConnection { fd } => self.close_connection(fd),
-            Action::FindMain { .. } | Action::Store { .. } | Action::Unstore { .. } => {
+            Action::FindMain { .. }
+            | Action::WatchBusName { .. }
+            | Action::Store { .. }
+            | Action::Unstore { .. } => {
                 unreachable!("no unit of the simulation asks for it yet")
             }
             Action::Discard { fd } => self.release(fd),

@@ -11,6 +11,7 @@ mod accept;
 mod drain;
 mod groups;
 mod jobs;
+mod life;
 mod limits;
 mod manager_restart;
 mod overlap;

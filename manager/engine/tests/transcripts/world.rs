@@ -38,8 +38,6 @@ enum Plan {
     Unkillable,
     /// It leaves others behind when it ends.
     Leaves,
-    /// Its daemon is not to be found.
-    Lost,
 }
 
 #[derive(Debug)]
@@ -69,6 +67,8 @@ pub(crate) struct World {
     children: BTreeMap<ProcessId, Child>,
     plans: Vec<(UnitName, ExecList, Plan)>,
     unopenable: BTreeSet<UnitName>,
+    /// How often the main process of a daemon will not be found.
+    lost: BTreeMap<UnitName, u32>,
     exhausted: bool,
     saved: BTreeMap<UnitName, Vec<u8>>,
     states: BTreeMap<UnitName, &'static str>,
@@ -98,6 +98,7 @@ impl World {
             children: BTreeMap::new(),
             plans: Vec::new(),
             unopenable: BTreeSet::new(),
+            lost: BTreeMap::new(),
             exhausted: false,
             saved: BTreeMap::new(),
             states: BTreeMap::new(),
@@ -137,6 +138,7 @@ impl World {
         match *words {
             ["plan", unit, list, plan] => self.plans.push((name(unit), list_of(list), plan_of(plan))),
             ["unopenable", unit] => drop(self.unopenable.insert(name(unit))),
+            ["lose", unit, times] => drop(self.lost.insert(name(unit), number(times))),
             ["exhaust"] => self.exhausted = true,
             ["incoming", listener] => self.feed(Event::Incoming { fd: self.fd_named(listener) }),
             ["connect", listener] => self.connect(listener, inet_peer("10.0.0.9:4000")),
@@ -434,7 +436,7 @@ impl World {
             Action::CloseConnection { fd } | Action::Discard { fd } | Action::Unstore { fd } => {
                 drop(self.fds.remove(&fd));
             }
-            Action::Store { .. } => {}
+            Action::Store { .. } | Action::WatchBusName { .. } => {}
             Action::FindMain { process, unit, hint, .. } => self.find_main(process, unit, &hint),
             Action::Spawn { process, unit, list, fds, .. } => self.spawn(process, unit, list, &fds),
             Action::Kill { process, signal, .. } => self.signal(process, signal),
@@ -532,9 +534,8 @@ impl World {
 
     /// A daemon is found, unless it was planned otherwise.
     fn find_main(&mut self, process: ProcessId, unit: UnitName, hint: &MainHint) {
-        let lost = |(of, _, plan): &(UnitName, ExecList, Plan)| *of == unit && *plan == Plan::Lost;
-        if let Some(place) = self.plans.iter().position(lost) {
-            self.plans.remove(place);
+        if let Some(left) = self.lost.get_mut(&unit).filter(|left| **left > 0) {
+            *left -= 1;
             let error = SpawnError { exit_code: 0, text: "no such file".to_owned(), resources: true };
             return self.feed(Event::SpawnFailed { process, error });
         }
@@ -565,10 +566,11 @@ impl World {
         self.find(unit, |child| child.list == ExecList::Start)
     }
 
-    /// `unit` or `unit/control`.
+    /// `unit`, `unit/control`, or `unit/starter`, which forks a daemon.
     fn any(&mut self, unit: &str) -> (ProcessId, &mut Child) {
-        match unit.strip_suffix("/control") {
-            Some(unit) => self.find(unit, |child| child.list != ExecList::Start),
+        match unit.split_once('/') {
+            Some((unit, "control")) => self.find(unit, |child| child.list != ExecList::Start),
+            Some((unit, _)) => self.main(unit),
             None => self.main(unit),
         }
     }
@@ -636,6 +638,7 @@ impl World {
             // It follows each signal that is not deadly anyway.
             Action::Kill { signal: 18, .. } => return,
             Action::Kill { process, signal, scope } => self.describe_kill(*process, *signal, *scope),
+            Action::WatchBusName { name } => format!("watch the name {name}"),
             Action::Store { fd, .. } => format!("store {}", self.fd_name(*fd)),
             Action::Unstore { fd } => format!("close {}", self.fd_name(*fd)),
             Action::FindMain { unit, hint, .. } => format!("find the main process of {unit}: {hint:?}"),
@@ -757,7 +760,6 @@ fn plan_of(text: &str) -> Plan {
         "ignores-signals" => Plan::Ignores,
         "unkillable" => Plan::Unkillable,
         "leaves" => Plan::Leaves,
-        "lost" => Plan::Lost,
         _ => Plan::Exits(number(text.strip_prefix("exits-").expect("a plan")) as i32),
     }
 }

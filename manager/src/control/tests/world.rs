@@ -11,6 +11,7 @@ use sockmgr_engine::{
     Action, Command, Engine, Event, ExitStatus, JobId, KillWho, Notice, ProcessId, RequestError, Time,
 };
 use sockmgr_unit::{Fragment, Host, Library, Settings, Source, Syntax, UnitName};
+use tokio::sync::Notify;
 use zbus::Message;
 use zbus::message::Flags;
 use zbus::wire::{DynamicType, Type};
@@ -140,6 +141,16 @@ impl Core for World {
             self.engine.ensure_unit(unit);
         }
     }
+
+    fn bus_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn bus_names_wanted(&self) -> Rc<Notify> {
+        Rc::default()
+    }
+
+    fn bus_name_changed(&mut self, _: &str, _: bool) {}
 
     fn stored_descriptors(&self, _: &UnitName) -> Vec<StoredDescriptor> {
         Vec::new()
