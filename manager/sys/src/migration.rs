@@ -62,7 +62,7 @@ mod tests {
     use crate::listener::{ListenAddress, ListenerSpec, SocketKind};
     use crate::netns::tests::in_new_namespace;
     use crate::queue;
-    use crate::steering::{self, Program, Steering};
+    use crate::steering::{self, Program, Share, Steering};
 
     /// Two members at a port that was asked for: one that the kernel chose is given up with shutdown(2).
     fn pair() -> (OwnedFd, OwnedFd, SocketAddr) {
@@ -78,7 +78,8 @@ mod tests {
     }
 
     fn steer(member: &OwnedFd, index: u16) {
-        steering::attach(member.as_fd(), &Program::compile(Steering::Hash, &[index]).unwrap()).unwrap();
+        steering::attach(member.as_fd(), &Program::compile(Steering::Hash, &[Share::equal(index)]).unwrap())
+            .unwrap();
     }
 
     #[test]

@@ -1,18 +1,28 @@
-//! Steering: the classic BPF program that picks the slot of a reuseport group for each new connection or datagram.
+//! Steering: which member of a reuseport group gets the next connection or datagram.
+//!
+//! Two makes of one thing: a classic BPF program ([`Program`]), which needs no privilege, names members by the kernel's index and is
+//! replaced with each change; and an eBPF program ([`Extended`]), which needs CAP_BPF, names them by slot, has its answers in maps, and
+//! also says where waiting connections migrate to.
 //!
 //! What never lives here: which slots are live. One invariant: a program only ever answers a slot of its list.
 
 mod assembler;
+mod bpf;
+mod buckets;
+mod extended;
+mod ranges;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use libc::{c_ushort, socklen_t};
 
 use crate::error::{SysError, check};
 use assembler::Assembler;
+pub use buckets::{BUCKETS, Buckets};
+pub use extended::{Extended, ExtendedFds, Wheel};
+use ranges::Ranges;
 
 /// By what a slot is picked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -24,6 +34,25 @@ pub enum Steering {
     Random,
     /// By the CPU that received the packet: slot = CPU number, by chance where that slot is not live.
     Cpu,
+    /// As [`Steering::Hash`], but in proportion to the weights of the slots.
+    Weighted,
+}
+
+/// A slot in rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The slot; for a classic program, its index in the kernel.
+    pub slot: u16,
+    /// Its part of the whole, for [`Steering::Weighted`]: from 1.
+    pub weight: u32,
+}
+
+impl Share {
+    /// A slot like any other.
+    #[must_use]
+    pub const fn equal(slot: u16) -> Self {
+        Self { slot, weight: 1 }
+    }
 }
 
 /// Why there is no program.
@@ -37,7 +66,7 @@ pub enum SteeringError {
     TooManyRuns(usize),
 }
 
-/// A program, ready to be attached.
+/// A classic BPF program, ready to be attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     instructions: Vec<libc::sock_filter>,
@@ -48,28 +77,45 @@ impl Program {
     ///
     /// # Errors
     /// [`SteeringError`].
-    pub fn compile(steering: Steering, live: &[u16]) -> Result<Self, SteeringError> {
-        let live = LiveSlots::new(live);
+    pub fn compile(steering: Steering, live: &[Share]) -> Result<Self, SteeringError> {
+        let [first, ..] = live else { return Err(SteeringError::NoLiveSlot) };
+        let equal = Ranges::equal(live);
         let mut code = Assembler::default();
-        match (live.count, steering) {
-            (0, _) => return Err(SteeringError::NoLiveSlot),
-            (1, _) => code.answer(live.runs[0].first_slot),
-            (_, Steering::Hash) => {
+        match steering {
+            _ if equal.total() == 1 => code.answer(first.slot.into()),
+            Steering::Hash => {
                 code.load_flow_hash();
-                code.answer_one_of(&live);
+                code.answer_from(&equal);
             }
-            (_, Steering::Random) => {
+            Steering::Weighted => {
+                code.load_flow_hash();
+                code.answer_from(&Ranges::weighted(live));
+            }
+            Steering::Random => {
                 code.load_random();
-                code.answer_one_of(&live);
+                code.answer_from(&equal);
             }
-            (_, Steering::Cpu) => {
+            Steering::Cpu => {
                 code.load_cpu();
-                code.answer_if_live(&live);
+                code.answer_if_live(&equal);
                 code.load_random();
-                code.answer_one_of(&live);
+                code.answer_from(&equal);
             }
         }
-        code.finish().ok_or(SteeringError::TooManyRuns(live.runs.len()))
+        code.finish().ok_or(SteeringError::TooManyRuns(equal.len()))
+    }
+
+    /// A program that gives each bucket of flows to its owner; `index` is where the kernel has a slot.
+    ///
+    /// # Errors
+    /// [`SteeringError::NoLiveSlot`] where the buckets have no owners yet.
+    pub fn of_buckets(buckets: &Buckets, index: impl Fn(u16) -> u16) -> Result<Self, SteeringError> {
+        let owners = buckets.owners().ok_or(SteeringError::NoLiveSlot)?;
+        let ranges = Ranges::listed(&owners.map(index));
+        let mut code = Assembler::default();
+        code.load_flow_hash();
+        code.answer_from(&ranges);
+        code.finish().ok_or(SteeringError::TooManyRuns(ranges.len()))
     }
 
     /// How many instructions it has; the kernel takes 4096.
@@ -99,31 +145,4 @@ pub fn attach(member: BorrowedFd<'_>, program: &Program) -> Result<(), SysError>
         )
     };
     check("attach a steering program", result).map(drop)
-}
-
-/// The live slots in order, as runs of neighbours: the table that a program looks its answer up in.
-struct LiveSlots {
-    count: u32,
-    runs: Vec<Run>,
-}
-
-/// Slots `first_slot .. first_slot + length`, which are numbers `first_index ..` among the live ones.
-struct Run {
-    first_index: u32,
-    first_slot: u32,
-    length: u32,
-}
-
-impl LiveSlots {
-    fn new(live: &[u16]) -> Self {
-        let slots: BTreeSet<u32> = live.iter().copied().map(u32::from).collect();
-        let mut runs: Vec<Run> = Vec::new();
-        for (index, slot) in (0..).zip(slots) {
-            match runs.last_mut() {
-                Some(run) if run.first_slot + run.length == slot => run.length += 1,
-                _ => runs.push(Run { first_index: index, first_slot: slot, length: 1 }),
-            }
-        }
-        Self { count: runs.iter().map(|run| run.length).sum(), runs }
-    }
 }

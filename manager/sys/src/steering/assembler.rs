@@ -4,7 +4,8 @@
 //! from the packet's network header: the packet itself begins behind the transport header by the time the kernel picks
 //! a socket, out of reach of addresses and ports. Loads from `ANCILLARY` read what the kernel knows beside the packet.
 
-use super::{LiveSlots, Program};
+use super::Program;
+use super::ranges::{Answer, Range, Ranges};
 
 /// The longest program the kernel takes (`BPF_MAXINSNS`).
 const MAX_LENGTH: usize = 4096;
@@ -76,25 +77,43 @@ impl Assembler {
     }
 
     /// Ends the program with slot A if that is live; otherwise goes on, with A unchanged.
-    pub(super) fn answer_if_live(&mut self, live: &LiveSlots) {
-        for run in &live.runs {
-            self.branch(JUMP_IF_AT_LEAST, run.first_slot, 0, 2);
-            self.branch(JUMP_IF_AT_LEAST, run.first_slot + run.length, 1, 0);
+    pub(super) fn answer_if_live(&mut self, live: &Ranges) {
+        for (first, length) in live.runs() {
+            self.branch(JUMP_IF_AT_LEAST, first, 0, 2);
+            self.branch(JUMP_IF_AT_LEAST, first + length, 1, 0);
             self.push(RETURN_A, 0);
         }
     }
 
-    /// Ends the program with the live slot number A modulo their count. Slots 0 to n-1 need no look-up.
-    pub(super) fn answer_one_of(&mut self, live: &LiveSlots) {
-        self.push(MOD, live.count);
-        for run in live.runs.iter().rev() {
-            if run.first_index > 0 {
-                self.branch(JUMP_IF_AT_LEAST, run.first_index, 0, 2);
+    /// Ends the program with what `ranges` has for A modulo their total.
+    pub(super) fn answer_from(&mut self, ranges: &Ranges) {
+        self.push(MOD, ranges.total());
+        self.search(ranges.as_slice());
+    }
+
+    /// A binary search. A conditional jump reaches no further than 255 instructions; where there are more, an unconditional one goes.
+    fn search(&mut self, ranges: &[Range]) {
+        let [range] = ranges else {
+            let (low, high) = ranges.split_at(ranges.len() / 2);
+            let below = Self::built(|code| code.search(low));
+            match u8::try_from(below.len()) {
+                Ok(length) => self.branch(JUMP_IF_AT_LEAST, high[0].first, length, 0),
+                Err(_) => {
+                    self.branch(JUMP_IF_AT_LEAST, high[0].first, 0, 1);
+                    self.push(JUMP, u32::try_from(below.len()).expect("far shorter than that"));
+                }
             }
-            if run.first_slot > run.first_index || run.first_index > 0 {
-                self.push(ADD, run.first_slot - run.first_index);
+            self.instructions.extend(below);
+            return self.search(high);
+        };
+        match range.answer {
+            Answer::Slot(slot) => self.answer(slot),
+            Answer::From(slot) => {
+                if slot > range.first {
+                    self.push(ADD, slot - range.first);
+                }
+                self.push(RETURN_A, 0);
             }
-            self.push(RETURN_A, 0);
         }
     }
 
