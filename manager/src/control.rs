@@ -61,6 +61,17 @@ pub struct StoredDescriptor {
     pub flags: u32,
 }
 
+/// How a group of listeners is steered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SteeringView {
+    /// `ebpf` or `classic`.
+    pub make: &'static str,
+    /// Why it is that one.
+    pub reason: String,
+    /// What lets connections of a listener that goes away migrate to its siblings: `program`, `sysctl`, or `no`: nothing does.
+    pub migration: &'static str,
+}
+
 /// What the control needs of the driver.
 pub trait Core {
     /// The engine, to look at.
@@ -110,6 +121,9 @@ pub trait Core {
 
     /// A moment in microseconds since 1970.
     fn realtime(&self, time: Time) -> u64;
+
+    /// How the group of a socket is steered; `None` where it has none, or is closed.
+    fn steering(&self, socket: &UnitName) -> Option<SteeringView>;
 
     /// Where unit files are looked for, first wins.
     fn unit_path(&self) -> Vec<PathBuf>;

@@ -8,6 +8,7 @@ mod descriptors;
 mod listeners;
 mod notify;
 mod plan;
+mod steering;
 mod turn;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -23,7 +24,7 @@ use sockmgr_sys::poll::Poll;
 use sockmgr_unit::{NotifyAccess, UnitName};
 use tokio::sync::Notify;
 
-use crate::control::{Core, StoredDescriptor};
+use crate::control::{Core, SteeringView, StoredDescriptor};
 use crate::keeper::{KeeperLink, LinkError};
 use crate::loader::Loader;
 use crate::protocol::{ProcessId, ToKeeper, ToManager};
@@ -41,6 +42,7 @@ pub struct Driver {
     link: KeeperLink,
     poll: Poll,
     descriptors: Descriptors,
+    steerings: steering::Steerings,
     notify: NotifySocket,
     planner: Planner,
     loader: Loader,
@@ -298,6 +300,10 @@ impl Core for Driver {
     fn realtime(&self, time: Time) -> u64 {
         let ago = now().as_micros().saturating_sub(time.as_micros());
         sockmgr_sys::clock::realtime_micros().saturating_sub(ago)
+    }
+
+    fn steering(&self, socket: &UnitName) -> Option<SteeringView> {
+        self.steering_of(socket)
     }
 
     fn unit_path(&self) -> Vec<PathBuf> {

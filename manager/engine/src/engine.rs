@@ -564,8 +564,9 @@ impl Engine {
                 name,
                 "what it listens on has changed; that takes effect at its next start".to_owned(),
             );
-            new = old;
+            new = old.clone();
         }
+        self.forget_changed_steering(name, &old, &new);
         if let Some(node) = self.nodes.get_mut(name) {
             node.unit = new;
         }

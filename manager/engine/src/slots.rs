@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use sockmgr_unit::UnitName;
-use sockmgr_unit::value::Instances;
+use sockmgr_unit::value::{Instances, Weight};
+use sockmgr_unit::{Unit, UnitName};
 
 use crate::engine::Engine;
 use crate::event::{Action, PassedFd};
@@ -179,6 +179,14 @@ impl Engine {
         self.slot_instance(socket, port.slot?).filter(|instance| self.nodes.contains_key(instance))
     }
 
+    /// `InstanceWeight=` of the instance in `slot`.
+    pub fn weight(&self, socket: &UnitName, slot: u32) -> u32 {
+        let instance = self.slot_instance(socket, slot);
+        let node = instance.and_then(|instance| self.nodes.get(&instance));
+        let weight = node.and_then(|node| Some(node.unit.service()?.service.instance_weight));
+        weight.unwrap_or(Weight::DEFAULT).get()
+    }
+
     /// The descriptors for a service, in order: its connection, or the listeners of all its sockets; of a group's, those of its slot.
     pub(crate) fn descriptors(&self, name: &UnitName) -> Vec<PassedFd> {
         if let Some(fd) = self.served_fd(name) {
@@ -261,6 +269,21 @@ impl Engine {
     pub(crate) fn forget_steering(&mut self, socket: &UnitName) {
         if let Some(Machine::Socket(state)) = self.nodes.get_mut(socket).map(|node| &mut node.machine) {
             state.steered.clear();
+        }
+    }
+
+    /// New files may divide the traffic in another way: the kernel is told again, though the slots are the same.
+    pub(crate) fn forget_changed_steering(&mut self, name: &UnitName, old: &Unit, new: &Unit) {
+        let steering = |unit: &Unit| unit.socket().map(|section| section.steering);
+        let weight = |unit: &Unit| unit.service().map(|service| service.service.instance_weight);
+        if steering(old) != steering(new) {
+            self.forget_steering(name);
+        }
+        let group = self.nodes.get(name).and_then(|node| node.service()?.group().cloned());
+        if let Some(group) = group.filter(|_| weight(old) != weight(new)) {
+            for socket in self.links(&group).triggered_by.clone() {
+                self.forget_steering(&socket);
+            }
         }
     }
 

@@ -77,7 +77,7 @@ pub(super) fn unit_interfaces(engine: &Engine, name: &UnitName) -> Vec<&'static 
                 interfaces.push(&generation::INTERFACE);
             }
         }
-        UnitType::Socket => interfaces.push(&socket::INTERFACE),
+        UnitType::Socket => interfaces.extend([&socket::INTERFACE, &socket::OWN]),
         UnitType::Target => interfaces.push(&unit::TARGET),
         _ => {}
     }

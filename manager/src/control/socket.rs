@@ -4,6 +4,7 @@
 
 use sockmgr_engine::SocketView;
 
+use super::SteeringView;
 use super::interface::{Field, Interface};
 use super::subject::UnitSubject;
 
@@ -25,4 +26,21 @@ pub(super) static INTERFACE: Interface = Interface {
 
 fn count(unit: &UnitSubject<'_>, of: fn(&SocketView) -> u32) -> u32 {
     unit.socket().as_ref().map_or(0, of)
+}
+
+/// `org.sockmgr.Socket1`, ours: how the group of the socket is steered. Empty strings where it has none.
+pub(super) static OWN: Interface = Interface {
+    name: "org.sockmgr.Socket1",
+    fields: &[
+        // classic or ebpf.
+        Field::of_unit("SteeringMake", "s", |unit| steering(unit).make.into()),
+        Field::of_unit("SteeringReason", "s", |unit| steering(unit).reason.into()),
+        // What lets waiting connections migrate: program, sysctl, or no.
+        Field::of_unit("Migration", "s", |unit| steering(unit).migration.into()),
+    ],
+    ..Interface::EMPTY
+};
+
+fn steering(unit: &UnitSubject<'_>) -> SteeringView {
+    unit.core.steering(&unit.unit.name).unwrap_or_default()
 }

@@ -15,6 +15,7 @@ use sockmgr_unit::{Diagnostic, Library, Settings, UnitName};
 use super::descriptors::{Descriptors, parse_held_name};
 use super::listeners::chain;
 use super::plan::Planner;
+use super::steering::Steerings;
 use super::turn::LINK;
 use super::{Driver, now};
 use crate::control::Core;
@@ -94,6 +95,7 @@ impl Driver {
             link_blocked: false,
             poll,
             descriptors: Descriptors::default(),
+            steerings: Steerings::default(),
             notify: NotifySocket::from_fd(notify),
             loader,
             options,
@@ -128,7 +130,8 @@ impl Driver {
         }
     }
 
-    fn restore(&mut self, estate: Estate) {
+    fn restore(&mut self, mut estate: Estate) {
+        self.steerings = Steerings::take_up(&mut estate.fds, &mut estate.values);
         for (name, fd) in estate.fds {
             if let Some((id, node)) = parse_held_name(&name) {
                 self.descriptors.insert(id, fd, node);
@@ -139,6 +142,7 @@ impl Driver {
         let held = self.descriptors.ids();
         self.engine.restore(now(), units, &estate.processes, &held, &mut self.actions);
         self.perform();
+        self.end_stray_steering();
     }
 
     fn start_enabled(&mut self) {

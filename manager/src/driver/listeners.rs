@@ -7,13 +7,12 @@ use sockmgr_engine::{Connection, Event, FdId, Port};
 use sockmgr_sys::listener::{self, ListenAddress, Listener, ListenerSpec, SocketKind};
 use sockmgr_sys::options::{Side, SocketOptions};
 use sockmgr_sys::poll::{Interest, Poll};
-use sockmgr_sys::steering::{self, Program, Steering};
 use sockmgr_sys::{accept, queue, user};
 use sockmgr_unit::section::SocketSection;
 use sockmgr_unit::{BindIpv6Only, Listen, ListenKind, UnitName};
 
-use super::Driver;
 use super::descriptors::held_name;
+use super::{Driver, steering};
 use crate::protocol::{ToKeeper, ToManager};
 
 /// How long the keeper is given to close something.
@@ -38,11 +37,13 @@ impl Driver {
             give(section, &listener)?;
             if port.slot == Some(0) {
                 // Before the other slots exist: they must not get traffic until they are listed.
-                attach(section, &listener.fd, &[0])?;
+                steering::close_all_but_first(listener.fd.as_fd())?;
             }
             opened.push((port.fd, listener));
         }
-        self.keep(opened).map_err(|error| format!("cannot keep its listeners: {error}"))
+        self.keep(opened).map_err(|error| format!("cannot keep its listeners: {error}"))?;
+        self.begin_steering(socket, section, ports);
+        Ok(())
     }
 
     /// Puts the listeners into our table and a copy of each into the keeper's.
@@ -65,6 +66,7 @@ impl Driver {
             .unwrap_or(false);
         let ids: Vec<FdId> = ports.iter().map(|port| port.fd).collect();
         self.release(&ids, removes);
+        self.end_steering(socket);
     }
 
     /// Closes our copies and the keeper's, and removes the unix nodes that belong to them where asked to.
@@ -133,7 +135,10 @@ impl Driver {
     pub(super) fn revive(&mut self, id: FdId) {
         let Some(fd) = self.descriptors.get(id) else { return };
         match listener::listen_again(fd, u32::MAX) {
-            Ok(()) => tracing::warn!("a service shut down listener {id}; it listens again"),
+            Ok(()) => {
+                tracing::warn!("a service shut down listener {id}; it listens again");
+                self.reseat(id);
+            }
             Err(error) => {
                 tracing::error!("a service shut down listener {id}: {}", chain(&error));
                 self.unwatch(id);
@@ -158,20 +163,6 @@ impl Driver {
         if let Some(Err(error)) = self.descriptors.get(id).map(queue::flush) {
             tracing::warn!("cannot empty the queue of listener {id}: {}", chain(&error));
         }
-    }
-
-    /// Lists the slots in rotation in the program of each of the unit's groups.
-    pub(super) fn steer(&mut self, socket: &UnitName, live: &[u32]) {
-        let Some(view) = self.engine.unit(socket) else { return };
-        let unit = view.unit.clone();
-        let Some(section) = unit.socket() else { return };
-        for port in self.engine.open_ports(socket).filter(|port| port.slot == Some(0)) {
-            let Some(fd) = self.descriptors.get(port.fd) else { continue };
-            if let Err(error) = attach(section, &fd, live) {
-                tracing::error!(unit = %socket, "{error}");
-            }
-        }
-        tracing::debug!(unit = %socket, ?live, "slots in rotation");
     }
 
     /// Accepts up to `max` connections.
@@ -269,18 +260,6 @@ fn owner_of(section: &SocketSection) -> Result<(Option<u32>, Option<u32>), Strin
 
 fn socket_options(section: &SocketSection) -> SocketOptions {
     SocketOptions { keep_alive: section.keep_alive, no_delay: section.no_delay, ..SocketOptions::default() }
-}
-
-fn attach(section: &SocketSection, member: &impl AsFd, live: &[u32]) -> Result<(), String> {
-    let steering = match section.steering {
-        sockmgr_unit::Steering::Hash => Steering::Hash,
-        sockmgr_unit::Steering::Random => Steering::Random,
-        sockmgr_unit::Steering::Cpu => Steering::Cpu,
-    };
-    let live: Vec<u16> = live.iter().filter_map(|slot| u16::try_from(*slot).ok()).collect();
-    let program = Program::compile(steering, &live).map_err(|error| chain(&error))?;
-    steering::attach(member.as_fd(), &program)
-        .map_err(|error| format!("cannot steer the group: {}", chain(&error)))
 }
 
 fn peer_of(fd: &OwnedFd) -> Option<sockmgr_engine::Peer> {

@@ -34,6 +34,6 @@ pub use unit::{Interface, LoadState, ServiceUnit, SocketUnit, Unit, UnitKind};
 pub use value::{
     BindIpv6Only, Distribute, EnvironmentFile, ExecCommand, ExecFlags, FdName, Instances, KillMode,
     LimitAction, Listen, ListenAddress, ListenKind, Mode, NotifyAccess, Privilege, Restart, Rlimit,
-    ScopedAddress, ServiceType, Signal, Size, Span, StandardInput, StandardOutput, Steering, ValueError,
-    exit_status_name, parse_environment_file,
+    ScopedAddress, ServiceType, Signal, Size, Span, StandardInput, StandardOutput, Steering, SteeringMake,
+    ValueError, Weight, exit_status_name, parse_environment_file,
 };

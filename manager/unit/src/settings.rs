@@ -12,7 +12,7 @@ use crate::name::UnitName;
 use crate::specifier::Host;
 use crate::suggest;
 use crate::syntax::{self, Assignment, Entry, Place};
-use crate::value::{LimitAction, Rlimit, Span, ValueError};
+use crate::value::{LimitAction, Rlimit, Span, SteeringMake, ValueError};
 
 section! {
     /// The settings of the manager.
@@ -57,6 +57,14 @@ section! {
         /// For sockets without `LimitAction=`.
         default_limit_action: LimitAction = LimitAction::Pause => ("DefaultLimitAction" own) {
             "DefaultLimitAction": "When a socket hits a limit and does not say: pause it (default), or fail it for good";
+        }
+        /// How groups are steered, from their next start.
+        steering_make: SteeringMake = SteeringMake::Auto => ("SteeringMake" own) {
+            "SteeringMake": "How groups are steered: auto (default: by eBPF where the kernel lets us), or classic (BPF without privilege)";
+        }
+        /// Whether the kernel's setting for migration is switched on where a group needs it.
+        migrate_requests: bool = false => ("MigrateRequests" own) {
+            "MigrateRequests": "Whether to set net.ipv4.tcp_migrate_req for groups that are not steered by eBPF; holds for all of the host; default no";
         }
     }
 }

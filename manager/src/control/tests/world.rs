@@ -164,6 +164,10 @@ impl Core for World {
         1_700_000_000_000_000 + time.as_micros()
     }
 
+    fn steering(&self, _: &UnitName) -> Option<crate::control::SteeringView> {
+        None
+    }
+
     fn unit_path(&self) -> Vec<PathBuf> {
         vec![PathBuf::from("/units")]
     }

@@ -131,7 +131,7 @@ pub(super) fn load(instructions: &[Instruction], asked_for: AskedFor) -> Result<
         interface: 0,
         asked_for: asked_for as u32,
     };
-    bpf("load a BPF program", PROG_LOAD, &attributes).map(|fd| owned(fd))
+    bpf("load a BPF program", PROG_LOAD, &attributes).map(owned)
 }
 
 /// Gives the group of `member` this program, in place of any other.

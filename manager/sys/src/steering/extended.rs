@@ -86,13 +86,18 @@ impl Extended {
         let sockets = bpf::create_map(MapKind::Sockets, size_of::<u64>(), slots)?;
         let wheels = bpf::create_map(MapKind::Array, PLACES * size_of::<u32>(), 2)?;
         let counts = bpf::create_map(MapKind::Array, size_of::<u64>(), slots)?;
-        let code = program(steering, &sockets, &wheels, &counts);
-        let (program, migrates) = match bpf::load(&code, AskedFor::SelectOrMigrate) {
-            Ok(program) => (program, true),
-            Err(error) if error.errno() == libc::EINVAL => (bpf::load(&code, AskedFor::Select)?, false),
-            Err(error) => return Err(error),
-        };
+        let (program, migrates) = load(&program(steering, &sockets, &wheels, &counts))?;
         Ok(Self { fds: ExtendedFds { program, sockets, wheels, counts }, migrates })
+    }
+
+    /// Another program for the same maps, not attached yet.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); the old one stays.
+    pub fn change(&mut self, steering: Steering) -> Result<(), SysError> {
+        let fds = &mut self.fds;
+        (fds.program, self.migrates) = load(&program(steering, &fds.sockets, &fds.wheels, &fds.counts))?;
+        Ok(())
     }
 
     /// Takes up a group again whose descriptors were kept; `migrates` as it was.
@@ -148,6 +153,15 @@ impl Extended {
     /// The cause.
     pub fn steered(&self, slot: u16) -> Result<u64, SysError> {
         bpf::lookup_counter(self.fds.counts.as_fd(), slot.into())
+    }
+}
+
+/// Asked for migration too where the kernel knows that.
+fn load(code: &[Instruction]) -> Result<(OwnedFd, bool), SysError> {
+    match bpf::load(code, AskedFor::SelectOrMigrate) {
+        Ok(program) => Ok((program, true)),
+        Err(error) if error.errno() == libc::EINVAL => Ok((bpf::load(code, AskedFor::Select)?, false)),
+        Err(error) => Err(error),
     }
 }
 

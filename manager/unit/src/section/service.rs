@@ -4,7 +4,7 @@ use super::{BusName, PidFile, SocketNames};
 use crate::directive::section;
 use crate::value::{
     ExecCommand, ExitStatuses, FailureMode, FdStorePreserve, NotifyAccess, Restart, RestartMode, ServiceType,
-    Signal, Span,
+    Signal, Span, Weight,
 };
 
 section! {
@@ -145,6 +145,10 @@ section! {
         /// Who may send notifications; see [`ServiceSection::effective_notify_access`].
         notify_access: Option<NotifyAccess> = None => ("NotifyAccess" by effective_notify_access) {
             "NotifyAccess": "Who may notify the manager: none, main, exec, all; default main with Type=notify, WatchdogSec= or FileDescriptorStoreMax=, else none";
+        }
+        /// The instance's part of the connections of its group.
+        instance_weight: Weight = Weight::DEFAULT => ("InstanceWeight" own) {
+            "InstanceWeight": "With Steering=weighted: the instance's part of the new connections, 1 to 10000; default 100";
         }
         /// Further sockets that the service inherits.
         sockets: SocketNames = SocketNames::default() => - {

@@ -91,7 +91,7 @@ section! {
         }
         /// How the kernel chooses the instance for a connection.
         steering: Steering = Steering::Hash => ("Steering" own) {
-            "Steering": "How a connection finds its instance: hash (default), random, or cpu (the one that received it)";
+            "Steering": "How a connection finds its instance: hash (default), random, cpu (the one that received it), or weighted (hash, by InstanceWeight=)";
         }
         /// What a limit does to the socket; `None`: as `DefaultLimitAction=` says.
         limit_action: Option<LimitAction> = None => ("LimitAction" own) {

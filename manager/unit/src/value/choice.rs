@@ -224,13 +224,25 @@ choice! {
 
 choice! {
     /// How a connection finds its listener within a group.
-    pub enum Steering = "one of hash, random, cpu" {
+    pub enum Steering = "one of hash, random, cpu, weighted" {
         /// By addresses and ports: a flow stays where it is.
         Hash = "hash",
         /// At random.
         Random = "random",
         /// By the processor that received it.
         Cpu = "cpu",
+        /// As hash, in proportion to `InstanceWeight=`.
+        Weighted = "weighted",
+    }
+}
+
+choice! {
+    /// Which make of steering program groups get.
+    pub enum SteeringMake = "one of auto, classic" {
+        /// eBPF where the kernel lets us, else classic BPF.
+        Auto = "auto",
+        /// Classic BPF, which needs no privilege.
+        Classic = "classic",
     }
 }
 
@@ -245,7 +257,7 @@ choice! {
 }
 
 plain_scalar! {
-    ServiceType EmergencyAction FailureMode Restart RestartMode NotifyAccess Distribute Steering LimitAction
+    ServiceType EmergencyAction FailureMode Restart RestartMode NotifyAccess Distribute Steering SteeringMake LimitAction
 }
 
 impl Scalar for KillMode {

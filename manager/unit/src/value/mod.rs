@@ -23,14 +23,14 @@ pub mod word;
 pub use address::{Listen, ListenAddress, ListenKind, ScopedAddress};
 pub use choice::{
     BindIpv6Only, Distribute, EmergencyAction, FailureMode, FdStorePreserve, Instances, KillMode,
-    LimitAction, NotifyAccess, Restart, RestartMode, ServiceType, Steering,
+    LimitAction, NotifyAccess, Restart, RestartMode, ServiceType, Steering, SteeringMake,
 };
 pub use environment::{EnvironmentFile, EnvironmentFileError, is_variable_name, parse_environment_file};
 pub use error::ValueError;
 pub use exec::{ExecCommand, ExecFlags, Privilege};
 pub use exit_status::{ExitStatuses, exit_status_name};
 pub use limit::{Resource, Rlimit};
-pub use number::{Mode, parse_bool, parse_i32, parse_u32, parse_u64};
+pub use number::{Mode, Weight, parse_bool, parse_i32, parse_u32, parse_u64};
 pub use signal::Signal;
 pub use size::Size;
 pub use span::Span;

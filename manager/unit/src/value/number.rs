@@ -126,6 +126,36 @@ impl Scalar for u32 {
     }
 }
 
+/// The share of one among others: 1 to 10000, 100 being the usual one (as systemd's weights of control groups).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Weight(u32);
+
+impl Weight {
+    /// Where none is given.
+    pub const DEFAULT: Self = Self(100);
+
+    /// The number.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl Scalar for Weight {
+    const FORM: &'static str = "a weight from 1 to 10000";
+    const SIGNATURE: &'static str = "u";
+
+    fn parse(text: &str, _: &Context<'_>) -> Result<Self, ValueError> {
+        match parse_u32(text)? {
+            weight @ 1..=10_000 => Ok(Self(weight)),
+            _ => Err(ValueError::range(text, "a weight is from 1 to 10000")),
+        }
+    }
+
+    fn property(&self) -> Property {
+        Property::U32(self.0)
+    }
+}
+
 /// An access mode, 0 to 07777.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Mode(pub u32);

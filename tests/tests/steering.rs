@@ -1,0 +1,163 @@
+//! Steering in both its makes, as the manager uses them: who gets new connections, what happens to what waits, and what a second
+//! manager makes of what the first has left in the kernel.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, UdpSocket};
+
+use sockmgr_tests::manager::{Manager, Setup};
+use sockmgr_tests::namespace::{Namespace, is_root};
+use sockmgr_tests::site::Site;
+use sockmgr_tests::wait::until;
+use sockmgr_tests::{built, http};
+
+const HELLO: &str = "[Service]\nType=notify\nExecStart={hello}\nRestart=on-failure\n";
+const MAKES: [(&str, &str); 2] = [("auto", "ebpf"), ("classic", "classic")];
+
+/// A manager that steers by this make, with the group `web` of so many instances.
+fn with_make<'a>(site: &'a Site, setting: &str, more: &str) -> Manager<'a> {
+    let config = site.file("sockmgr.toml", &format!("[Manager]\nSteeringMake = \"{setting}\"\n{more}"));
+    Setup::new(site).argument("--config").argument(config.to_str().unwrap()).start()
+}
+
+fn site(instances: u32, socket: &str) -> Site {
+    let site = Site::new();
+    site.unit("web.socket", &format!("[Socket]\nListenStream={{host}}:80\nInstances={instances}\n{socket}"));
+    site.unit("web@.service", HELLO);
+    site
+}
+
+fn start(manager: &Manager, instances: u32) {
+    manager.up("web.socket");
+    manager.up("web.service");
+    for number in 1..=instances {
+        manager.until_sub_state(&format!("web@{number}.service"), "running");
+    }
+}
+
+/// How many of so many new connections each instance answers.
+fn shares(address: SocketAddr, connections: u32) -> BTreeMap<u32, u32> {
+    let mut shares = BTreeMap::new();
+    for _ in 0..connections {
+        *shares.entry(http::hello(address).instance.0).or_default() += 1;
+    }
+    shares
+}
+
+#[test]
+fn both_makes_spread_and_say_what_they_are() {
+    for (setting, make) in MAKES {
+        for steering in ["hash", "random", "cpu", "weighted"] {
+            let site = site(3, &format!("Steering={steering}\n"));
+            let manager = with_make(&site, setting, "");
+            start(&manager, 3);
+            assert_eq!(manager.property("web.socket", "SteeringMake"), make);
+            let reason = manager.property("web.socket", "SteeringReason");
+            let expected = if make == "ebpf" { "bpf(2) is permitted" } else { "SteeringMake=classic" };
+            assert_eq!(reason, expected);
+            let migration = manager.property("web.socket", "Migration");
+            assert_eq!(migration == "program", make == "ebpf", "{migration}");
+            let shares = shares(site.address(80), 120);
+            if steering != "cpu" {
+                assert_eq!(shares.len(), 3, "{make} {steering}: {shares:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_heavier_instance_gets_more_also_after_a_reload() {
+    for (setting, make) in MAKES {
+        let site = site(2, "Steering=weighted\n");
+        site.unit("web@2.service.d/weight.conf", "[Service]\nInstanceWeight=300\n");
+        let manager = with_make(&site, setting, "");
+        start(&manager, 2);
+        // Three quarters of 200 are 150, with a standard deviation of 6.
+        let heavy = shares(site.address(80), 200)[&2];
+        assert!((115..185).contains(&heavy), "{make}: {heavy}");
+        site.unit("web@2.service.d/weight.conf", "[Service]\nInstanceWeight=1\n");
+        manager.sockmgr(&["daemon-reload"]).ok();
+        let light = shares(site.address(80), 200).get(&2).copied().unwrap_or_default();
+        assert!(light < 20, "{make}: {light}");
+    }
+}
+
+#[test]
+fn a_second_manager_goes_on_with_what_the_first_has_left() {
+    for (setting, make) in MAKES {
+        let site = site(3, "");
+        let manager = with_make(&site, setting, "");
+        start(&manager, 3);
+        let first = manager.brain();
+        first.kill();
+        until("there is another manager", || !first.is_alive() && manager.brain() != first);
+        assert_eq!(manager.property("web.socket", "SteeringMake"), make);
+        assert_eq!(shares(site.address(80), 90).len(), 3, "{make}");
+        // It still steers: an instance that is stopped gets nothing.
+        manager.sockmgr(&["stop", "web@2.service"]).ok();
+        let after = shares(site.address(80), 90);
+        assert!(!after.contains_key(&2) && after.len() == 2, "{make}: {after:?}");
+        // The address is free for new programs and maps once the old ones have ended with their sockets.
+        manager.sockmgr(&["--quiet", "stop", "web.service", "web.socket"]).ok();
+        manager.up("web.socket");
+        assert_eq!(manager.property("web.socket", "SteeringMake"), make);
+    }
+}
+
+#[test]
+fn flows_of_datagrams_stay_where_they_are() {
+    for (setting, make) in MAKES {
+        let site = Site::new();
+        site.unit("echo.socket", "[Socket]\nListenDatagram={host}:53\nInstances=4\n");
+        site.unit("echo@.service", "[Service]\nType=notify\nExecStart={witness}\n");
+        let manager = with_make(&site, setting, "");
+        manager.up("echo.socket");
+        manager.up("echo.service");
+        assert_eq!(manager.property("echo.socket", "Migration"), "no", "datagrams do not migrate");
+        let address = site.address(53);
+        let flows: Vec<UdpSocket> = (0..100).map(|_| UdpSocket::bind((address.ip(), 0)).unwrap()).collect();
+        let places = || flows.iter().map(|flow| instance_of(flow, address)).collect::<Vec<_>>();
+        let before = places();
+        let brain = manager.brain();
+        brain.kill();
+        until("there is another manager", || !brain.is_alive() && manager.brain() != brain);
+        manager.until_sub_state("echo@1.service", "running");
+        assert_eq!(places(), before, "{make}: a new manager moves nobody");
+        manager.sockmgr(&["stop", "echo@3.service"]).ok();
+        for (before, after) in before.iter().zip(places()) {
+            assert!(*before == after || before.contains("echo@3"), "{make}: {before} → {after}");
+        }
+    }
+}
+
+/// Which instance answers a flow: its unit and process.
+fn instance_of(flow: &UdpSocket, address: SocketAddr) -> String {
+    let mut answer = [0; 128];
+    flow.set_read_timeout(Some(sockmgr_tests::wait::PATIENCE)).unwrap();
+    flow.send_to(b"whoami", address).unwrap();
+    let length = flow.recv(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer[..length]).into_owned()
+}
+
+#[test]
+fn without_privilege_the_classic_make_is_used() {
+    let site = Site::new();
+    site.unit("web.socket", "[Socket]\nListenStream={host}:7007\nInstances=3\n");
+    site.unit("web@.service", "[Service]\nType=notify\nExecStart={dir}/bin/hello\n");
+    site.make("bin", 0o755);
+    for program in [built::sockmgrd(), built::sockmgr(), built::example("hello")] {
+        std::fs::copy(&program, site.path("bin").join(program.file_name().unwrap())).unwrap();
+    }
+    let mut setup = Setup::new(&site).programs_in(site.path("bin"));
+    if is_root() {
+        const NOBODY: u32 = 65534;
+        std::os::unix::fs::chown(site.path("run"), Some(NOBODY), Some(NOBODY)).unwrap();
+        setup = setup.within(Namespace::Nobody);
+    }
+    let manager = setup.start();
+    start(&manager, 3);
+    assert_eq!(manager.property("web.socket", "SteeringMake"), "classic");
+    assert_eq!(manager.property("web.socket", "SteeringReason"), "bpf(2) is not permitted");
+    assert_eq!(shares(site.address(7007), 90).len(), 3);
+    manager.sockmgr(&["stop", "web@2.service"]).ok();
+    assert_eq!(shares(site.address(7007), 60).len(), 2);
+}
