@@ -150,6 +150,15 @@ pub fn tcp_listeners(address: SocketAddr) -> Vec<Inode> {
     found
 }
 
+/// How many TCP listeners there are on a host, whatever their ports.
+#[must_use]
+pub fn count_tcp_listeners(host: IpAddr) -> usize {
+    let text = fs::read_to_string("/proc/thread-self/net/tcp").unwrap_or_default();
+    let rows = text.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let own = |row: &Vec<&str>| parse_address(row[1]).is_some_and(|address| address.ip() == host);
+    rows.filter(|row| row.len() > 9 && row[3] == "0A" && own(row)).count()
+}
+
 /// The UDP sockets that are bound to an address.
 #[must_use]
 pub fn udp_sockets(address: SocketAddr) -> Vec<Inode> {
@@ -163,7 +172,7 @@ pub fn udp_sockets(address: SocketAddr) -> Vec<Inode> {
 #[must_use]
 pub fn unix_sockets(name: &str) -> Vec<Inode> {
     const CONNECTED: &str = "03";
-    let text = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let text = fs::read_to_string("/proc/thread-self/net/unix").unwrap_or_default();
     let rows = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let bound = rows.filter(|row| row.len() == 8 && row[7] == name && row[5] != CONNECTED);
     // A connection that nobody has accepted has no inode yet.
@@ -172,7 +181,7 @@ pub fn unix_sockets(name: &str) -> Vec<Inode> {
 
 /// Rows of /proc/net/{tcp,udp}{,6}: `sl local remote state queues timer retransmits uid timeout inode`.
 fn inet(table: &str, address: SocketAddr, state: &str) -> Vec<Inode> {
-    let text = fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
+    let text = fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap_or_default();
     let rows = text.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
     let wanted =
         rows.filter(|row| row.len() > 9 && row[3] == state && parse_address(row[1]) == Some(address));

@@ -7,10 +7,10 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use crate::built;
-use crate::command::{Ran, tool};
+use crate::command::Ran;
 use crate::kernel::Process;
 use crate::namespace::Namespace;
-use crate::program::Program;
+use crate::program::{Program, tied};
 use crate::site::Site;
 use crate::wait::{until, until_some};
 
@@ -98,9 +98,7 @@ impl<'a> Setup<'a> {
     #[must_use]
     pub fn launch(&self) -> Manager<'a> {
         let programs = self.programs.clone().unwrap_or_else(|| built::directory().to_path_buf());
-        // The manager gets SIGTERM even when the test is killed: its parent is the thread of the test.
-        let mut command = Command::new(tool("setpriv"));
-        command.args(["--pdeathsig", "TERM"]);
+        let mut command = tied();
         command.args(self.namespace.enter()).arg(programs.join("sockmgrd")).arg(self.scope);
         command
             .arg("--unit-path")

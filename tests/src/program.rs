@@ -8,8 +8,18 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::command::tool;
 use crate::kernel::Process;
 use crate::wait::until_some;
+
+/// A command line, still without its program, for a process that gets SIGTERM when this thread ends: also when we are
+/// killed, and can end nothing ourselves.
+#[must_use]
+pub fn tied() -> Command {
+    let mut command = Command::new(tool("setpriv"));
+    command.args(["--pdeathsig", "TERM", "--"]);
+    command
+}
 
 /// A child that runs, with its output in a file.
 #[derive(Debug)]

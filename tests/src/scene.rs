@@ -17,7 +17,7 @@ use crate::kernel::Process;
 use crate::load::{End, Exchange, Load, Loss, Plan, Report, Server};
 use crate::manager::{Manager, Setup};
 use crate::namespace::Namespace;
-use crate::program::Program;
+use crate::program::{Program, tied};
 use crate::site::Site;
 use crate::wait::PATIENCE;
 pub use repertoire::SCENES;
@@ -214,8 +214,13 @@ impl Play<'_> {
             temporary.concat()
         );
         let file = self.site.file("nginx.conf", &text);
-        let mut command = std::process::Command::new(crate::command::tool("nginx"));
-        command.args(["-e", "stderr", "-p"]).arg(self.site.path("")).arg("-c").arg(file);
+        let mut command = tied();
+        command
+            .arg(crate::command::tool("nginx"))
+            .args(["-e", "stderr", "-p"])
+            .arg(self.site.path(""))
+            .arg("-c")
+            .arg(file);
         let nginx = Program::start(&mut command, &self.site.path("nginx.log"));
         let address = self.site.address(PORT);
         crate::wait::until("nginx listens", || !crate::kernel::tcp_listeners(address).is_empty());

@@ -1,12 +1,12 @@
 //! `proofs`: the scenes of the tests with as many clients as it takes to believe them, on a wire if asked.
 
 use std::net::IpAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use sockmgr_tests::scene::{Cost, Played, SCENES, Scene, Stage};
 
+use crate::attempt::attempt;
 use crate::wire::{self, Quality, Wire};
 
 /// How long p99.9 may be where servers are killed and the kernel moves waiting connections.
@@ -65,9 +65,10 @@ impl Proofs {
         let mut quiet = None;
         let mut failed = Vec::new();
         for scene in scenes {
+            let play = || attempt(|| Ok(scene.play(&stage)));
             let played = match &wire {
-                Some(wire) => wire::within(&wire.server(), || perform(scene, &stage))?,
-                None => perform(scene, &stage),
+                Some(wire) => wire::within(&wire.server(), play)?,
+                None => play(),
             };
             let complaint = self.judge(scene, &played, quiet);
             if let Ok(played) = &played {
@@ -114,15 +115,10 @@ impl Proofs {
     }
 
     /// What is wrong with it.
-    fn judge(
-        &self,
-        scene: &Scene,
-        played: &Result<Played, String>,
-        quiet: Option<Duration>,
-    ) -> Option<String> {
+    fn judge(&self, scene: &Scene, played: &Result<Played>, quiet: Option<Duration>) -> Option<String> {
         let played = match played {
             Ok(played) => played,
-            Err(panic) => return Some(panic.clone()),
+            Err(error) => return Some(format!("{error:#}")),
         };
         let slowest = match scene.cost {
             Cost::Nothing => quiet.map(|quiet| quiet.mul_f64(SLOWER)),
@@ -134,15 +130,6 @@ impl Proofs {
         let slow = slow.map(|slowest| format!("p99.9 is {took:?}, more than {slowest:?}"));
         played.complaint().or(slow)
     }
-}
-
-/// Plays a scene; a panic in it is its result, so that the others are played.
-fn perform(scene: &Scene, stage: &Stage) -> Result<Played, String> {
-    catch_unwind(AssertUnwindSafe(|| scene.play(stage))).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        text.unwrap_or_else(|| "it panics".to_owned())
-    })
 }
 
 fn row(scene: &Scene, played: &Played, quiet: Option<Duration>, is_proved: bool) -> String {

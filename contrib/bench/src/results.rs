@@ -1,0 +1,71 @@
+//! `results`: everything side by side, in one run, into RESULTS.md.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use sockmgr_tests::command::Ran;
+
+use crate::measure::{accept, activation, cli, footprint, restart, steady};
+use crate::table::Table;
+
+/// How the results are made.
+#[derive(Debug, clap::Args)]
+pub struct Results {
+    /// Rounds, in each of which all take their turns
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Where the results are written
+    #[arg(long, default_value = "contrib/bench/RESULTS.md")]
+    output: PathBuf,
+    /// Only these measures, printed and not written: restart, activation, accept, footprint, cli, steady
+    only: Vec<String>,
+}
+
+impl Results {
+    /// Measures, prints and writes. What has failed is a dash in its table.
+    pub fn run(self) -> Result<()> {
+        let begin = Instant::now();
+        let rounds = self.rounds;
+        let measures: [(&str, &dyn Fn() -> Result<Table>); 6] = [
+            ("restart", &|| restart::measure(rounds)),
+            ("activation", &|| activation::measure(rounds)),
+            ("accept", &|| accept::measure(rounds)),
+            ("footprint", &|| footprint::measure(rounds)),
+            ("cli", &cli::measure),
+            ("steady", &|| steady::measure(rounds)),
+        ];
+        let mut text = head(rounds);
+        for (name, measure) in measures {
+            if self.only.is_empty() || self.only.iter().any(|only| only == name) {
+                let table = measure().with_context(|| format!("measuring {name}"))?;
+                println!("{table}");
+                write!(text, "\n{table}")?;
+            }
+        }
+        eprintln!("{} s in all", begin.elapsed().as_secs());
+        if self.only.is_empty() {
+            fs::write(&self.output, text).with_context(|| self.output.display().to_string())?;
+        }
+        Ok(())
+    }
+}
+
+/// What the figures depend on.
+fn head(rounds: u32) -> String {
+    let said = |program: &str, words: &[&str]| Ran::of(Command::new(program).args(words)).text();
+    let kernel = said("uname", &["-sr"]);
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let systemd = said("systemctl", &["--version"]);
+    let systemd = systemd.lines().next().unwrap_or_default();
+    let gunicorn = said("gunicorn", &["--version"]);
+    let nginx = Ran::of(Command::new("nginx").arg("-v")).stderr;
+    format!(
+        "# Results\n\nWritten by `contrib/bench/run results`: all in one run, {rounds} rounds in which they take turns \
+         (A B, B A, …), medians; what was lost is the sum. {kernel}, {cores} cores, {systemd}, {}, {gunicorn}.\n",
+        nginx.trim().trim_start_matches("nginx version: ")
+    )
+}
