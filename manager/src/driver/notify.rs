@@ -1,7 +1,7 @@
 //! What services say on the notify socket (sd_notify(3)). Every byte of it is hostile until read.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use sockmgr_engine::{Event, FdId, MachineView, Notification, StoreRequest, Time, WatchdogWord};
 use sockmgr_sys::child::session_of;
@@ -59,15 +59,21 @@ impl Driver {
         ancestors.filter_map(|pid| u32::try_from(pid).ok()).find(is_known).or(session)
     }
 
-    /// Those of `fds` that its unit has not left with us before.
+    /// Those of `fds` that its unit has not left with us before, each once.
     fn without_known(&self, pid: u32, kin: Option<u32>, fds: Vec<OwnedFd>) -> Vec<OwnedFd> {
         let unit = self.engine.unit_of_pid(pid).or_else(|| self.engine.unit_of_pid(kin?));
         let Some(view) = unit.and_then(|unit| self.engine.unit(unit)) else { return fds };
         let MachineView::Service(service) = view.machine else { return fds };
         let stored = || service.stored.iter().filter_map(|stored| self.descriptors.get(stored.fd));
-        fds.into_iter()
-            .filter(|fd| !stored().any(|known| descriptor::is_same_file(known, fd.as_fd())))
-            .collect()
+        let mut new: Vec<OwnedFd> = Vec::new();
+        for fd in fds {
+            let is_same = |known: BorrowedFd<'_>| descriptor::is_same_file(known, fd.as_fd());
+            let is_known = stored().any(is_same) || new.iter().map(AsFd::as_fd).any(is_same);
+            if !is_known {
+                new.push(fd);
+            }
+        }
+        new
     }
 
     /// What a service has left with us.

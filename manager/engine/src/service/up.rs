@@ -138,8 +138,10 @@ impl Engine {
 
     fn log_up(&mut self, name: &UnitName) {
         let service = self.service(name);
-        let text = match service.main {
-            Some(main) => format!("running (pid {})", main.pid.unwrap_or(0)),
+        let text = match service.main.map(|main| main.pid) {
+            Some(Some(pid)) => format!("running (pid {pid})"),
+            // Its program could not be run, which shows in a moment.
+            Some(None) => return,
             None => "running".to_owned(),
         };
         match service.is_per_connection() {

@@ -1478,17 +1478,16 @@ fn a_simple_service_is_up_before_its_program_turns_out_to_be_missing() {
         SIMPLE,
         "plan s.service ExecStart cannot-exec; start s.service",
         expect![[r#"
-        > plan s.service ExecStart cannot-exec
-        > start s.service
-          job 1: start s.service
-          run s.service ExecStart
-          s.service: dead -> start
-          Error: s.service: no such file
-          job 1: done (s.service)
-          Info: s.service: running (pid 0)
-          Warning: s.service: exited with status 203
-          Error: s.service: failed: exit-code
-          s.service: start -> failed
-    "#]],
+            > plan s.service ExecStart cannot-exec
+            > start s.service
+              job 1: start s.service
+              run s.service ExecStart
+              s.service: dead -> start
+              Error: s.service: no such file
+              job 1: done (s.service)
+              Warning: s.service: exited with status 203
+              Error: s.service: failed: exit-code
+              s.service: start -> failed
+        "#]],
     );
 }

@@ -413,7 +413,6 @@ fn a_service_that_cannot_exec_is_tried_again_for_what_waits() {
               http.socket: listening -> running
               Error: http.service: no such file
               job 2: done (http.service)
-              Info: http.service: running (pid 0)
               Warning: http.service: exited with status 203
               Error: http.service: failed: exit-code
               watch http.socket:0
