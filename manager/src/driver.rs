@@ -8,6 +8,7 @@ mod descriptors;
 mod listeners;
 mod notify;
 mod plan;
+mod probe;
 mod steering;
 mod turn;
 
@@ -45,6 +46,7 @@ pub struct Driver {
     steerings: steering::Steerings,
     notify: NotifySocket,
     planner: Planner,
+    probes: probe::Probes,
     loader: Loader,
     options: Options,
     /// Decided and not yet performed.
@@ -96,6 +98,7 @@ impl Driver {
             }
             Action::Accept { fd, max } => return Some(self.accept(fd, max)),
             Action::Spawn { .. } => return self.spawn(action),
+            Action::Probe { .. } => return self.begin_probe(action),
             Action::Measure { fd } => return Some(self.measure(fd)),
             Action::Close { socket, ports } => self.close(&socket, &ports),
             Action::Watch { fd } => self.watch(fd),

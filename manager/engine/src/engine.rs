@@ -112,6 +112,7 @@ impl Engine {
                 self.service_exited(process, status, leaves_others);
             }
             Event::LeftGone { process } => self.left_are_gone(process),
+            Event::Probed { process, result } => self.service_probed(process, result),
             Event::Measured { fd, queued } => self.queue_measured(fd, queued),
             Event::Notified { pid, kin, message } => self.service_notified(pid, kin, message),
             Event::StoredHungUp { fd } => self.stored_hung_up(fd),

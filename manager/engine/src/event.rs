@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use sockmgr_unit::UnitName;
-use sockmgr_unit::value::NotifyAccess;
+use sockmgr_unit::value::{NotifyAccess, ReadyCheck};
 
 use crate::ids::{FdId, JobId, ProcessId, Time};
 use crate::job::{JobKind, JobResult};
@@ -60,6 +60,13 @@ pub enum Event {
     LeftGone {
         /// The process.
         process: ProcessId,
+    },
+    /// Answers [`Action::Probe`].
+    Probed {
+        /// The process that was asked about.
+        process: ProcessId,
+        /// It is ready; or why it does not seem so.
+        result: Result<(), String>,
     },
     /// Answers [`Action::Measure`].
     Measured {
@@ -241,6 +248,8 @@ pub enum ExecList {
     StartPre,
     /// `ExecStart=`
     Start,
+    /// `ReadyCheck=exec:`
+    ReadyCheck,
     /// `ExecStartPost=`
     StartPost,
     /// `ExecReload=`
@@ -294,6 +303,19 @@ pub enum Action {
         fd: FdId,
         /// At most so many.
         max: u32,
+    },
+    /// Find out whether a process serves, by a connection to its listener. Answer: [`Event::Probed`], later.
+    Probe {
+        /// The process.
+        process: ProcessId,
+        /// A listener that it has, of connections.
+        fd: FdId,
+        /// What is a good answer; not a command.
+        check: ReadyCheck,
+        /// What to do so that the connection gets to that listener; `None`: nothing.
+        detour: Option<Detour>,
+        /// When no answer is one, too; `None`: never.
+        until: Option<Time>,
     },
     /// Ask how much waits on this listener. Answer: [`Event::Measured`].
     Measure {
@@ -382,6 +404,17 @@ pub enum Action {
     },
     /// Tell those who listen.
     Notice(Notice),
+}
+
+/// How a connection gets to a slot that is out of rotation: this one alone is steered there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detour {
+    /// The socket unit.
+    pub socket: UnitName,
+    /// The slot.
+    pub slot: u32,
+    /// Slots in rotation, where all others go meanwhile.
+    pub live: Vec<u32>,
 }
 
 /// News for clients and the log.

@@ -23,8 +23,8 @@ mod view;
 pub use command::{Command, JobMode, KillWho, RequestError, Verb};
 pub use engine::Engine;
 pub use event::{
-    Action, Connection, Event, ExecList, ExitStatus, KillScope, Level, MainHint, Notice, Notification,
-    PassedFd, Peer, Port, SpawnError, StoreRequest, WatchdogWord,
+    Action, Connection, Detour, Event, ExecList, ExitStatus, KillScope, Level, MainHint, Notice,
+    Notification, PassedFd, Peer, Port, SpawnError, StoreRequest, WatchdogWord,
 };
 pub use ids::{FdId, JobId, ProcessId, Time};
 pub use job::{JobKind, JobResult};

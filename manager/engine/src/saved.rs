@@ -190,6 +190,9 @@ impl Engine {
             node.stamps = saved.stamps;
         }
         self.set_deadline(&name, saved.deadline);
+        if self.nodes[&name].service().is_some() {
+            self.resume_check(&name);
+        }
         if let Some(job) = saved.job {
             self.restore_job(&name, job);
         }

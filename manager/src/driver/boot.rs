@@ -97,6 +97,7 @@ impl Driver {
             descriptors: Descriptors::default(),
             steerings: Steerings::default(),
             notify: NotifySocket::from_fd(notify),
+            probes: super::probe::Probes::default(),
             loader,
             options,
             actions: Vec::new(),

@@ -58,7 +58,8 @@ impl Driver {
 
     /// How long until a timer is due; `None` when there is none.
     pub fn next_timer(&self) -> Option<Duration> {
-        let due: Time = self.engine.poll_timeout()?;
+        let due = [self.engine.poll_timeout(), self.probes.next_look()];
+        let due: Time = due.into_iter().flatten().min()?;
         Some(Duration::from_micros(due.as_micros().saturating_sub(now().as_micros())))
     }
 
@@ -82,6 +83,7 @@ impl Driver {
             self.engine.handle_timeout(now(), &mut self.actions);
             self.perform();
         }
+        self.look_at_probes();
         for listener in ready.iter().filter(|ready| ready.token < NOTIFY) {
             self.traffic(*listener);
         }

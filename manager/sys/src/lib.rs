@@ -20,6 +20,7 @@ mod netns;
 pub mod notify;
 pub mod options;
 pub mod poll;
+pub mod probe;
 pub mod queue;
 pub mod seqpacket;
 mod sockopt;

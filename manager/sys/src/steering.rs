@@ -9,6 +9,7 @@
 mod assembler;
 mod bpf;
 mod buckets;
+mod detour;
 mod extended;
 mod ranges;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use libc::{c_ushort, socklen_t};
 use crate::error::{SysError, check};
 use assembler::Assembler;
 pub use buckets::{BUCKETS, Buckets};
+pub use detour::detour;
 pub use extended::{Extended, ExtendedFds, Wheel};
 use ranges::Ranges;
 

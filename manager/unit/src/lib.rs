@@ -33,7 +33,7 @@ pub use syntax::Syntax;
 pub use unit::{Interface, LoadState, ServiceUnit, SocketUnit, Unit, UnitKind};
 pub use value::{
     BindIpv6Only, Distribute, EnvironmentFile, ExecCommand, ExecFlags, FdName, Instances, KillMode,
-    LimitAction, Listen, ListenAddress, ListenKind, Mode, NotifyAccess, Privilege, Restart, Rlimit,
-    ScopedAddress, ServiceType, Signal, Size, Span, StandardInput, StandardOutput, Steering, SteeringMake,
-    ValueError, Weight, exit_status_name, parse_environment_file,
+    LimitAction, Listen, ListenAddress, ListenKind, Mode, NotifyAccess, Privilege, ReadyCheck, Restart,
+    Rlimit, ScopedAddress, ServiceType, Signal, Size, Span, StandardInput, StandardOutput, Steering,
+    SteeringMake, ValueError, Weight, exit_status_name, parse_environment_file,
 };

@@ -36,7 +36,7 @@ impl Engine {
             ExecList::Condition | ExecList::StartPre | ExecList::StartPost => {
                 self.add_monitored(name, &mut environment);
             }
-            ExecList::Reload => {}
+            ExecList::ReadyCheck | ExecList::Reload => {}
             ExecList::Stop | ExecList::StopPost => self.add_result(name, &RESULT, &mut environment),
         }
         environment

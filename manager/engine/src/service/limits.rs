@@ -22,6 +22,7 @@ impl Engine {
                 ExecList::Condition
                 | ExecList::Start
                 | ExecList::StartPre
+                | ExecList::ReadyCheck
                 | ExecList::StartPost
                 | ExecList::Reload,
                 _,
@@ -112,11 +113,16 @@ impl Engine {
         let section = &self.service_unit(name).service;
         let (start, stop) = (section.timeout_start_failure_mode, section.timeout_stop_failure_mode);
         let late = ServiceResult::Timeout;
-        match self.service(name).state {
+        let state = self.service(name).state;
+        if state == ServiceState::StartCheck && self.checks_again(name) {
+            return;
+        }
+        match state {
             ServiceState::Start if self.idle.contains(name) => self.leave_idle(name),
             ServiceState::Condition
             | ServiceState::StartPre
             | ServiceState::Start
+            | ServiceState::StartCheck
             | ServiceState::StartPost => {
                 self.log_warning(name, "start timed out".to_owned());
                 self.enter_signal(name, first_signal(start), late);

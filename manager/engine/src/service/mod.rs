@@ -14,6 +14,7 @@ mod main_process;
 mod notify;
 mod overlap;
 mod processes;
+mod ready;
 mod run;
 mod store;
 mod up;
@@ -26,7 +27,7 @@ pub use run::{CommandRecord, StoredFd};
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
-use sockmgr_unit::value::{ExecCommand, LimitAction, NotifyAccess, ServiceType};
+use sockmgr_unit::value::{ExecCommand, LimitAction, NotifyAccess, ReadyCheck, ServiceType};
 use sockmgr_unit::{ServiceUnit, UnitName};
 
 use crate::command::KillWho;
@@ -47,6 +48,8 @@ pub(crate) enum ServiceState {
     StartPre,
     /// The main process is there or about to be, and not yet ready.
     Start,
+    /// Whether it is ready is being found out (`ReadyCheck=`).
+    StartCheck,
     StartPost,
     Running,
     /// The main process is through and the unit remains up (`RemainAfterExit=yes`).
@@ -82,6 +85,7 @@ impl ServiceState {
             Self::Condition => "condition",
             Self::StartPre => "start-pre",
             Self::Start => "start",
+            Self::StartCheck => "start-check",
             Self::StartPost => "start-post",
             Self::Running => "running",
             Self::Exited => "exited",
@@ -105,9 +109,12 @@ impl ServiceState {
     fn active_state(self) -> ActiveState {
         match self {
             Self::Dead => ActiveState::Inactive,
-            Self::Condition | Self::StartPre | Self::Start | Self::StartPost | Self::AutoRestart => {
-                ActiveState::Activating
-            }
+            Self::Condition
+            | Self::StartPre
+            | Self::Start
+            | Self::StartCheck
+            | Self::StartPost
+            | Self::AutoRestart => ActiveState::Activating,
             Self::Running | Self::Exited => ActiveState::Active,
             Self::Reload | Self::ReloadSignal | Self::ReloadNotify => ActiveState::Reloading,
             Self::Drain
@@ -249,6 +256,7 @@ impl Service {
                 ServiceState::Condition
                 | ServiceState::StartPre
                 | ServiceState::Start
+                | ServiceState::StartCheck
                 | ServiceState::StartPost,
                 ServiceType::Idle,
             ) => ActiveState::Active,
@@ -460,6 +468,7 @@ impl Engine {
             ServiceState::Condition
             | ServiceState::StartPre
             | ServiceState::Start
+            | ServiceState::StartCheck
             | ServiceState::StartPost
             | ServiceState::Reload
             | ServiceState::ReloadSignal
@@ -500,6 +509,7 @@ impl Engine {
             | ServiceState::Condition
             | ServiceState::StartPre
             | ServiceState::Start
+            | ServiceState::StartCheck
             | ServiceState::StartPost => Begun::Wait,
             ServiceState::Dead
             | ServiceState::Failed
@@ -621,6 +631,10 @@ pub fn commands(unit: &ServiceUnit, list: ExecList) -> &[ExecCommand] {
         ExecList::Condition => &section.exec_condition,
         ExecList::StartPre => &section.exec_start_pre,
         ExecList::Start => &section.exec_start,
+        ExecList::ReadyCheck => match &section.ready_check {
+            Some(ReadyCheck::Exec(command)) => std::slice::from_ref(&**command),
+            Some(ReadyCheck::Tcp | ReadyCheck::Accepting | ReadyCheck::Http(_)) | None => &[],
+        },
         ExecList::StartPost => &section.exec_start_post,
         ExecList::Reload => &section.exec_reload,
         ExecList::Stop => &section.exec_stop,

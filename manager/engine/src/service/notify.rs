@@ -125,9 +125,7 @@ impl Engine {
     fn ready_told(&mut self, name: &UnitName, and_reloading: bool) {
         self.service_mut(name).run_mut().word = Word::Ready;
         match self.service(name).state {
-            ServiceState::Start if self.service_type(name).notifies() => {
-                self.enter_list(name, crate::event::ExecList::StartPost);
-            }
+            ServiceState::Start if self.service_type(name).notifies() => self.main_is_up(name),
             ServiceState::ReloadNotify if and_reloading || self.service(name).control.is_none() => {
                 self.reload_succeeded(name);
             }

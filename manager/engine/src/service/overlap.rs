@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 
-use sockmgr_unit::value::{RestartMode, ServiceType};
+use sockmgr_unit::value::{ReadyCheck, RestartMode, ServiceType};
 use sockmgr_unit::{UnitName, UnitType};
 
 use super::{Service, ServiceResult};
@@ -66,7 +66,7 @@ impl Engine {
     pub(crate) fn restart_mode(&self, name: &UnitName) -> RestartMode {
         let section = &self.service_unit(name).service;
         let has_siblings = self.service(name).group().is_some_and(|group| self.group_size(group) > 1);
-        section.restart_mode.unwrap_or_else(|| match section.tells_readiness() {
+        section.restart_mode.unwrap_or_else(|| match section.tells_own_readiness() {
             _ if has_siblings => RestartMode::Rolling,
             true if !self.descriptors(name).is_empty() => RestartMode::Overlap,
             true | false => RestartMode::StopFirst,
@@ -75,10 +75,10 @@ impl Engine {
 
     /// Whether a restart now starts the next generation beside the one that runs.
     pub(crate) fn restart_overlaps(&self, name: &UnitName) -> bool {
-        let service = self.service(name);
+        let (service, section) = (self.service(name), &self.service_unit(name).service);
         // Two of the others would be in each other's way: they have a name or a file that only one can have, or an end.
         let may_be_two = matches!(
-            self.service_unit(name).service.type_,
+            section.type_,
             ServiceType::Simple | ServiceType::Exec | ServiceType::Notify | ServiceType::NotifyReload
         );
         may_be_two
@@ -86,12 +86,18 @@ impl Engine {
             && service.main.is_some()
             && !service.is_per_connection()
             && other_name(name).is_some()
+            // With the same listener both would pass the check of one.
+            && section.ready_check.as_ref().is_none_or(ReadyCheck::tells_who)
             && self.restart_mode(name) == RestartMode::Overlap
     }
 
     /// A restart job: the next generation first, or down and up again.
     pub(crate) fn service_restart(&mut self, name: &UnitName) -> Begun {
         if !self.restart_overlaps(name) {
+            if self.restart_mode(name) == RestartMode::Overlap && self.active_state(name).is_up() {
+                let text = "cannot be restarted by overlap: nobody could tell the two generations apart; stopping first";
+                self.log_warning(name, text.to_owned());
+            }
             return self.service_stop(name);
         }
         if let Some(other) = self.other_generation(name) {
@@ -265,6 +271,7 @@ impl Engine {
         service.seat = self.service(name).seat.clone();
         self.insert_other(name, &other, service);
         self.set_deadline(&other, saved.deadline);
+        self.resume_check(&other);
         self.claim_processes(&other);
         self.restore_store(&other, |fd| held.contains(&fd));
         self.arm_timers(&other);

@@ -57,9 +57,7 @@ impl Engine {
     /// The program runs: for some types that is all there is to a start.
     fn started(&mut self, name: &UnitName) {
         match self.service_type(name) {
-            ServiceType::Simple | ServiceType::Exec | ServiceType::Idle => {
-                self.enter_list(name, ExecList::StartPost);
-            }
+            ServiceType::Simple | ServiceType::Exec | ServiceType::Idle => self.main_is_up(name),
             ServiceType::Dbus if self.service(name).run().owns_bus_name => {
                 self.enter_list(name, ExecList::StartPost);
             }
@@ -217,6 +215,7 @@ impl Engine {
         self.note_result(name, result);
         match state {
             ServiceState::Start => self.start_ended(name, main, result),
+            ServiceState::StartCheck => self.ended_unready(name, result),
             ServiceState::Running => self.enter_running(name, result),
             ServiceState::Drain => self.enter_stop(name, result),
             // The control process is still at it; when it is through, the missing main process is seen.
@@ -298,11 +297,13 @@ impl Engine {
     }
 
     fn control_ended(&mut self, name: &UnitName, control: Child, result: ServiceResult, status: ExitStatus) {
-        if result.is_failure() {
+        if result.is_failure() && self.service(name).state != ServiceState::StartCheck {
             self.log_end(name, self.service(name).state, result, status);
         }
         match (self.service(name).state, result) {
             (ServiceState::Start, ServiceResult::Success) => self.forked(name),
+            (ServiceState::StartCheck, ServiceResult::Success) => self.enter_list(name, ExecList::StartPost),
+            (ServiceState::StartCheck, _) => self.not_ready_yet(name, "its command failed"),
             (
                 ServiceState::Condition
                 | ServiceState::StartPre

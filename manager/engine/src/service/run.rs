@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sockmgr_unit::value::{NotifyAccess, Span};
 
 use super::drain::Drain;
+use super::ready::Check;
 use crate::event::{ExecList, ExitStatus};
 use crate::ids::{FdId, ProcessId, Time};
 
@@ -40,6 +41,8 @@ pub(crate) struct Run {
     pub(crate) owns_bus_name: bool,
     /// When the reload that is under way began.
     pub(crate) reload_begun: Option<Time>,
+    /// What is known of its readiness, while that is being found out.
+    pub(super) check: Option<Check>,
     /// What is known of its queues, before it is told to stop.
     pub(super) drain: Option<Drain>,
     /// Restarts by itself since it last ran well for long (`RestartSteps=`).

@@ -31,7 +31,7 @@ impl Engine {
         self.spawn(name, list, index);
     }
 
-    fn spawn(&mut self, name: &UnitName, list: ExecList, index: usize) {
+    pub(super) fn spawn(&mut self, name: &UnitName, list: ExecList, index: usize) {
         let process = self.new_process(name);
         let child = Child { process, pid: None, list, index };
         let is_main = self.is_main(name, list);
@@ -79,6 +79,8 @@ impl Engine {
             ExecList::StartPre => self.enter_start(name),
             // The last command of a oneshot service, or none at all.
             ExecList::Start => self.enter_list(name, ExecList::StartPost),
+            // Its file has changed meanwhile.
+            ExecList::ReadyCheck => self.enter_list(name, ExecList::StartPost),
             ExecList::StartPost if self.must_seek_main(name) => {}
             ExecList::StartPost => self.enter_running(name, ServiceResult::Success),
             ExecList::Reload => self.reload_commands_done(name),
@@ -217,6 +219,7 @@ fn state_of(list: ExecList) -> ServiceState {
         ExecList::Condition => ServiceState::Condition,
         ExecList::StartPre => ServiceState::StartPre,
         ExecList::Start => ServiceState::Start,
+        ExecList::ReadyCheck => ServiceState::StartCheck,
         ExecList::StartPost => ServiceState::StartPost,
         ExecList::Reload => ServiceState::Reload,
         ExecList::Stop => ServiceState::Stop,

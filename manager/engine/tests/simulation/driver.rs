@@ -10,6 +10,7 @@ use sockmgr_unit::UnitName;
 
 use crate::keeper::{Message, Order};
 use crate::kernel::{Fate, Listener};
+use crate::process::Phase;
 use crate::support::{name, save};
 use crate::world::World;
 
@@ -116,6 +117,7 @@ impl World {
             }
             Action::Accept { fd, max } => return self.accept(fd, max),
             Action::Flush { fd } => self.flush_queue(fd),
+            Action::Probe { process, fd, .. } => self.probe(process, fd),
             Action::Measure { fd } => {
                 let queued = self.kernel.listeners[&fd].queue.len() as u32;
                 return Some(Event::Measured { fd, queued: Some(queued) });
@@ -231,6 +233,16 @@ impl World {
         if self.kernel.clients[client].fate == Fate::Held && !in_process(client) {
             self.kernel.clients[client].fate = fate;
         }
+    }
+
+    /// An answer comes some time later, or with the faults that of a server that does not want to.
+    fn probe(&mut self, process: ProcessId, fd: FdId) {
+        assert!(self.kernel.listeners[&fd].in_manager, "a probe of a closed {fd}");
+        let serves =
+            self.keeper.processes.get(&process).is_some_and(|process| process.phase == Phase::Serving);
+        let is_good = serves && !(self.keeper.faults && self.rng.percent(30));
+        let result = if is_good { Ok(()) } else { Err("no answer".to_owned()) };
+        self.late.push_back(Event::Probed { process, result });
     }
 
     fn spawn(

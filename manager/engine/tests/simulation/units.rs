@@ -32,6 +32,7 @@ pub(crate) fn text(version: usize) -> String {
     let extra = if version % 3 == 1 { "" } else { ONCE };
     // What the manager chooses itself is rolling for `web`, and overlap for `http`.
     let mode = ["", "RestartMode=overlap\n", "RestartMode=stop-first\n"][version % 3];
+    let check = ["", "ReadyCheck=exec:/bin/check\n", "ReadyCheck=tcp\n"][version % 3];
     let stop = if version % 3 == 2 { "ExecStop=/bin/stop\n" } else { "" };
     format!(
         "
@@ -82,7 +83,7 @@ After=db.service
 ExecStart=/bin/always
 ExecStop=/bin/stop
 Restart=always
-{mode}RestartSec=200ms
+{mode}{check}RestartSec=200ms
 KillMode=mixed
 TimeoutStartSec=2s
 TimeoutStopSec=1s

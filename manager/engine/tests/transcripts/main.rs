@@ -16,6 +16,7 @@ mod limits;
 mod manager_restart;
 mod overlap;
 mod processes;
+mod ready;
 mod reload;
 mod services;
 mod sockets;

@@ -75,6 +75,8 @@ pub(crate) struct World {
     next_pid: u32,
     connections: u32,
     pending: VecDeque<Action>,
+    /// Who was asked about and has not answered.
+    probed: Vec<ProcessId>,
     text: String,
 }
 
@@ -105,6 +107,7 @@ impl World {
             next_pid: 100,
             connections: 0,
             pending: VecDeque::new(),
+            probed: Vec::new(),
             text: String::new(),
         };
         world.states = world.look();
@@ -162,6 +165,8 @@ impl World {
                 let extend_timeout = Some(self.span(span).as_micros());
                 self.notify(unit, Notification { extend_timeout, ..Notification::default() });
             }
+            ["answers", unit] => self.answer(unit, Ok(())),
+            ["answers", unit, status] => self.answer(unit, Err(format!("answers {status}"))),
             ["ready-from-stranger", unit] => self.stranger(unit),
             ["notify", unit, ref words @ ..] => {
                 let message = self.message(words);
@@ -339,8 +344,17 @@ impl World {
         self.feed(Event::Notified { pid: 9999, kin, message });
     }
 
+    /// The answer to a probe of the main process.
+    fn answer(&mut self, unit: &str, result: Result<(), String>) {
+        let process = self.main(unit).0;
+        let asked = self.probed.iter().position(|probed| *probed == process);
+        self.probed.remove(asked.expect("nobody has asked"));
+        self.feed(Event::Probed { process, result });
+    }
+
     fn manager_dies(&mut self) {
         self.manager_lives = false;
+        self.probed.clear();
         self.watched.clear();
     }
 
@@ -429,6 +443,7 @@ impl World {
             Action::Unwatch { fd } => assert!(self.watched.remove(&fd), "it was not watched"),
             Action::Accept { fd, max } => self.accept(fd, max),
             Action::Flush { fd } => drop(self.queues.remove(&fd)),
+            Action::Probe { process, .. } => self.probed.push(process),
             Action::Measure { fd } => {
                 let queued = self.queues.get(&fd).map_or(0, VecDeque::len) as u32;
                 self.feed(Event::Measured { fd, queued: Some(queued) });
@@ -628,6 +643,11 @@ impl World {
             Action::Watch { fd } => format!("watch {}", self.fd_name(*fd)),
             Action::Unwatch { fd } => format!("unwatch {}", self.fd_name(*fd)),
             Action::Accept { fd, max } => format!("accept {} up to {max}", self.fd_name(*fd)),
+            Action::Probe { fd, check, detour, .. } => {
+                let detour =
+                    detour.as_ref().map(|detour| format!(", slot {} beside {:?}", detour.slot, detour.live));
+                format!("probe {check} {}{}", self.fd_name(*fd), detour.unwrap_or_default())
+            }
             Action::Measure { .. } => return,
             Action::Flush { fd } => format!("flush {}", self.fd_name(*fd)),
             Action::CloseConnection { fd } => format!("close {}", self.fd_name(*fd)),
@@ -736,6 +756,7 @@ fn list_name(list: ExecList) -> &'static str {
         ExecList::Condition => "ExecCondition",
         ExecList::StartPre => "ExecStartPre",
         ExecList::Start => "ExecStart",
+        ExecList::ReadyCheck => "ReadyCheck",
         ExecList::StartPost => "ExecStartPost",
         ExecList::Reload => "ExecReload",
         ExecList::Stop => "ExecStop",
@@ -744,8 +765,8 @@ fn list_name(list: ExecList) -> &'static str {
 }
 
 fn list_of(name: &str) -> ExecList {
-    use ExecList::{Condition, Reload, Start, StartPost, StartPre, Stop, StopPost};
-    [Condition, StartPre, Start, StartPost, Reload, Stop, StopPost]
+    use ExecList::{Condition, ReadyCheck, Reload, Start, StartPost, StartPre, Stop, StopPost};
+    [Condition, StartPre, Start, ReadyCheck, StartPost, Reload, Stop, StopPost]
         .into_iter()
         .find(|list| list_name(*list) == name)
         .unwrap_or_else(|| panic!("there is no list {name}"))

@@ -3,8 +3,8 @@
 use super::{BusName, PidFile, SocketNames};
 use crate::directive::section;
 use crate::value::{
-    ExecCommand, ExitStatuses, FailureMode, FdStorePreserve, NotifyAccess, Restart, RestartMode, ServiceType,
-    Signal, Span, Weight,
+    ExecCommand, ExitStatuses, FailureMode, FdStorePreserve, NotifyAccess, ReadyCheck, Restart, RestartMode,
+    ServiceType, Signal, Span, Weight,
 };
 
 section! {
@@ -130,6 +130,18 @@ section! {
         file_descriptor_store_preserve: FdStorePreserve = FdStorePreserve::Restart => "FileDescriptorStorePreserve" {
             "FileDescriptorStorePreserve": "Whether those descriptors outlive a stop: no (not even a restart), restart (default), yes";
         }
+        /// How to find out whether it is ready, where it does not say so.
+        ready_check: Option<ReadyCheck> = None => ("ReadyCheck" own) {
+            "ReadyCheck": "Ready is who passes this: tcp (accepts a connection), accepting (or a client's), http:/path (answers 200 to 399), exec:COMMAND";
+        }
+        /// Between two checks.
+        ready_check_interval_sec: Span = Span::from_millis(100) => ("ReadyCheckIntervalUSec" own) {
+            "ReadyCheckIntervalSec": "Time between two ReadyCheck= that fail; default 100ms";
+        }
+        /// After which the start has failed; `None`: as the start has.
+        ready_check_timeout_sec: Option<Span> = None => ("ReadyCheckTimeoutUSec" own) {
+            "ReadyCheckTimeoutSec": "Time within which ReadyCheck= must be passed; default: what TimeoutStartSec= leaves";
+        }
         /// How long an instance may serve what its queues hold before it is told to stop.
         drain_timeout_sec: Span = Span::from_secs(2) => ("DrainTimeoutUSec" own) {
             "DrainTimeoutSec": "In a group: time for serving what is queued before the stop; 0 or infinity: any, below 5ms: not at all; default 2s";
@@ -163,9 +175,12 @@ impl ServiceSection {
         self.restart.unwrap_or(Restart::No)
     }
 
-    /// Whether it is known when the service is ready to serve, and not only that it runs.
-    pub fn tells_readiness(&self) -> bool {
-        self.type_.notifies()
+    /// Whether it is known of a process when it is ready to serve, also beside another one with the same sockets.
+    pub fn tells_own_readiness(&self) -> bool {
+        match &self.ready_check {
+            Some(check) => check.tells_who(),
+            None => self.type_.notifies(),
+        }
     }
 
     /// Whether there is a way to have it read its configuration anew.
