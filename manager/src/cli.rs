@@ -15,6 +15,7 @@ mod dependencies;
 mod exit;
 mod fds;
 mod format;
+mod groups;
 mod jobs;
 mod list;
 mod logs;
@@ -36,7 +37,9 @@ mod verify;
 use args::{Invocation, Patterns, Verb};
 use exit::{CliError, Exit};
 use jobs::JobVerb;
+use manager::GroupVerb;
 use session::{Session, Target};
+use sockmgr_unit::UnitType;
 
 /// Runs the command with the arguments of this process.
 pub fn main() -> ExitCode {
@@ -70,6 +73,18 @@ fn run(invocation: Invocation) -> Result<Exit, CliError> {
             jobs::run(&mut open(flags)?, JobVerb::TryReloadOrRestart, &units.units)
         }
         Verb::Kill(units) => state::kill(&mut open(flags)?, &units.units),
+        Verb::Scale(what) => groups::scale(&mut open(flags)?, &what),
+        Verb::Drain(units) => {
+            groups::run(&mut open(flags)?, GroupVerb::Drain, &units.units, UnitType::Service)
+        }
+        Verb::Undrain(units) => {
+            groups::run(&mut open(flags)?, GroupVerb::Undrain, &units.units, UnitType::Service)
+        }
+        Verb::Hold(what) => groups::hold(&mut open(flags)?, &what),
+        Verb::Release(what) => {
+            groups::run(&mut open(flags)?, GroupVerb::Release, &what.units, UnitType::Socket)
+        }
+        Verb::Instances(patterns) => groups::instances(&mut open(flags)?, &patterns.units),
         Verb::ResetFailed(patterns) => state::reset_failed(&mut open(flags)?, &patterns.units),
         Verb::Status(patterns) => status::run(&mut open(flags)?, &patterns.units),
         Verb::Show(patterns) => show::run(&mut open(flags)?, &patterns.units),

@@ -19,6 +19,7 @@ mod listing;
 mod manager;
 mod object;
 mod outbox;
+mod own;
 mod path;
 mod peer;
 mod request;
@@ -35,7 +36,7 @@ mod value;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use sockmgr_engine::{Command, Engine, JobId, KillWho, Notice, RequestError, Time};
+use sockmgr_engine::{Command, Direction, Engine, JobId, KillWho, Notice, RequestError, Time};
 use sockmgr_unit::UnitName;
 use tokio::sync::Notify;
 
@@ -94,6 +95,12 @@ pub trait Core {
     /// # Errors
     /// There is no such unit.
     fn reset_failed(&mut self, unit: Option<&UnitName>) -> Result<(), RequestError>;
+
+    /// Does what is asked of a group, an instance or a socket beside jobs; the jobs that come of it are the answer.
+    ///
+    /// # Errors
+    /// The unit is not of the kind that this can be done to, or a number is out of its bounds.
+    fn direct(&mut self, unit: &UnitName, direction: Direction) -> Result<Vec<JobId>, RequestError>;
 
     /// Reads all unit files again (`daemon-reload`).
     ///

@@ -5,6 +5,7 @@
 
 mod boot;
 mod descriptors;
+mod limits;
 mod listeners;
 mod notify;
 mod plan;
@@ -17,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use sockmgr_engine::{
-    Action, Command, Engine, Event, ExecList, KillScope, KillWho, Level, MainHint, Notice, RequestError,
-    SpawnError, Time,
+    Action, Command, Direction, Engine, Event, ExecList, KillScope, KillWho, Level, MainHint, Notice,
+    RequestError, SpawnError, Time,
 };
 use sockmgr_sys::notify::NotifySocket;
 use sockmgr_sys::poll::Poll;
@@ -103,6 +104,7 @@ impl Driver {
             Action::Close { socket, ports } => self.close(&socket, &ports),
             Action::Watch { fd } => self.watch(fd),
             Action::Unwatch { fd } => self.unwatch(fd),
+            Action::Relisten { socket, fd } => return self.relisten(socket, fd),
             Action::Flush { fd } => self.flush_queue(fd),
             Action::CloseConnection { fd } => self.descriptors.drop_fd(fd),
             Action::Discard { fd } => self.release(&[fd], false),
@@ -257,6 +259,14 @@ impl Core for Driver {
 
     fn reset_failed(&mut self, unit: Option<&UnitName>) -> Result<(), RequestError> {
         self.command(|engine, now, actions| engine.reset_failed(now, unit, actions))
+    }
+
+    fn direct(
+        &mut self,
+        unit: &UnitName,
+        direction: Direction,
+    ) -> Result<Vec<sockmgr_engine::JobId>, RequestError> {
+        self.command(|engine, now, actions| engine.direct(now, unit, direction, actions))
     }
 
     fn reload(&mut self) -> Result<(), String> {

@@ -32,6 +32,21 @@ pub enum Verb {
     ReloadOrTryRestart,
 }
 
+/// What is asked of a group, an instance or a socket beside jobs; these are sockmgr's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// So many instances of the group; `None`: as its file says.
+    Scale(Option<u32>),
+    /// No new connections for this instance, which goes on running.
+    Drain,
+    /// The opposite.
+    Undrain,
+    /// The socket starts nothing: what comes waits in its queue.
+    Hold,
+    /// The opposite.
+    Release,
+}
+
 /// Job modes (systemctl(1), `--job-mode=`) that mean something here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum JobMode {
@@ -73,6 +88,25 @@ pub enum RequestError {
     Conflict(UnitName),
     /// The unit has no such process.
     NoProcess(UnitName),
+    /// It is no group, nor a socket that has one.
+    NotGroup(UnitName),
+    /// It is not in a group.
+    NotInstance(UnitName),
+    /// It is not a socket.
+    NotSocket(UnitName),
+    /// The socket is closed.
+    NotListening(UnitName),
+    /// Without it the group would have nobody to send new connections to.
+    LastInRotation(UnitName),
+    /// The group cannot have so many instances.
+    OutOfBounds {
+        /// The group.
+        unit: UnitName,
+        /// `MinInstances=`
+        fewest: u32,
+        /// `MaxInstances=`, as of when its socket was opened.
+        most: u32,
+    },
 }
 
 impl std::fmt::Display for RequestError {
@@ -91,6 +125,22 @@ impl std::fmt::Display for RequestError {
                 write!(f, "Another job for unit {unit} is queued, and the job mode is `fail`.")
             }
             Self::NoProcess(unit) => write!(f, "Unit {unit} has no such process to kill."),
+            Self::NotGroup(unit) => {
+                write!(f, "Unit {unit} is not a group of instances: its socket needs Instances=.")
+            }
+            Self::NotInstance(unit) => {
+                write!(f, "Unit {unit} is not one instance of a group, as web@2.service is.")
+            }
+            Self::NotSocket(unit) => write!(f, "Unit {unit} is not a socket."),
+            Self::NotListening(unit) => write!(f, "Unit {unit} does not listen; start it first."),
+            Self::LastInRotation(unit) => write!(
+                f,
+                "Unit {unit} is the last one that gets new connections; to make them wait, hold its socket."
+            ),
+            Self::OutOfBounds { unit, fewest, most } => write!(
+                f,
+                "Unit {unit} can have {fewest} to {most} instances; MinInstances= and MaxInstances= of its socket say so."
+            ),
         }
     }
 }

@@ -105,6 +105,8 @@ impl Engine {
         match event {
             Event::Opened { socket, result } => self.socket_opened(&socket, result),
             Event::Incoming { fd } => self.socket_incoming(fd),
+            Event::HungUp { fd } => self.listener_hung_up(fd),
+            Event::Relistened { fd, result } => self.listener_relistened(fd, result),
             Event::Accepted { fd, connections, failure } => self.socket_accepted(fd, connections, failure),
             Event::Spawned { process, pid } => self.service_spawned(process, pid),
             Event::SpawnFailed { process, error } => self.service_spawn_failed(process, error),
@@ -238,6 +240,7 @@ impl Engine {
         self.now = now;
         self.library = library;
         self.settings = settings;
+        let sizes = self.sizes();
         self.links.clear();
         // Another generation is what it was started as.
         let names: Vec<UnitName> = self.nodes.keys().filter(|name| !is_other(name)).cloned().collect();
@@ -245,6 +248,7 @@ impl Engine {
             self.refresh(&name);
         }
         self.ensure_all();
+        self.resize_changed(sizes);
         self.stir_all();
         self.settle(actions);
     }
@@ -352,7 +356,7 @@ impl Engine {
     }
 
     /// Removes a unit that is down and that nobody will ask for again: an instance that has served its connection, well or badly (a
-    /// flood of failures must not pile up here), a unit whose file is gone, a group without a socket.
+    /// flood of failures must not pile up here), a unit whose file is gone, one whose slot is parked, a group without a socket.
     fn collect(&mut self, name: &UnitName) {
         if !self.nodes.contains_key(name) || !self.is_idle(name) {
             return;
@@ -365,7 +369,7 @@ impl Engine {
         } else if let Some(served) = node.service().and_then(|service| service.served.clone()) {
             self.remove_node(name);
             self.connection_ended(&served);
-        } else if node.unit.load_state == LoadState::NotFound {
+        } else if node.unit.load_state == LoadState::NotFound || self.is_parked(name) {
             self.remove_node(name);
         }
     }
@@ -583,7 +587,7 @@ impl Engine {
         let same = old.listen == new.listen
             && old.accept == new.accept
             && old.service == new.service
-            && old.instances == new.instances
+            && old.pool() == new.pool()
             && old.distribute == new.distribute;
         !same && !self.active_state(name).is_down()
     }

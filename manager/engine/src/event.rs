@@ -75,6 +75,18 @@ pub enum Event {
         /// How much waits there: connections, or bytes of datagrams; `None` where the kernel does not tell.
         queued: Option<u32>,
     },
+    /// Somebody shut a listener down (shutdown(2)): the kernel has taken it out of its group, if it was in one.
+    HungUp {
+        /// The listener.
+        fd: FdId,
+    },
+    /// Answers [`Action::Relisten`]: it listens again, as the last member of its group; or the text says why not.
+    Relistened {
+        /// The listener.
+        fd: FdId,
+        /// Success, or what failed, for the log.
+        result: Result<(), String>,
+    },
     /// A message on the notify socket (sd_notify(3)).
     Notified {
         /// The sender.
@@ -319,6 +331,14 @@ pub enum Action {
     },
     /// Ask how much waits on this listener. Answer: [`Event::Measured`].
     Measure {
+        /// The listener.
+        fd: FdId,
+    },
+    /// Have a listener that was shut down listen again; one that listens is left alone. What the engine knows by now must be
+    /// remembered before, since the kernel does not tell in which order the members of a group are. Answer: [`Event::Relistened`].
+    Relisten {
+        /// The socket unit, whose state is to be remembered first.
+        socket: UnitName,
         /// The listener.
         fd: FdId,
     },

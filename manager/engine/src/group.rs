@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use sockmgr_unit::UnitName;
 use sockmgr_unit::value::RestartMode;
 
@@ -24,15 +25,34 @@ enum Operation {
 /// The state of a group: which instances it has, and what is being done to them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Group {
-    /// The instance in each slot.
+    /// The instance of each slot of the pool. Those behind `size` are parked: they have a listener, and a unit only while somebody is
+    /// still or for a moment in them.
     pub(crate) slots: Vec<UnitName>,
+    /// How many slots, from the first, are in service.
+    pub(crate) size: u32,
+    /// What was asked for at run time.
+    pub(crate) wish: Wish,
     /// Its state when its times were last looked at.
     seen: Option<ActiveState>,
     /// Jobs do not outlive the manager, so what they were doing does not either.
     operation: Option<Operation>,
 }
 
+/// What commands, and not files, have made of a group; kept until its socket stops.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Wish {
+    /// How many instances, in place of `Instances=`.
+    pub(crate) size: Option<u32>,
+    /// Slots that get no new connections although their instance is ready.
+    pub(crate) drained: BTreeSet<u32>,
+}
+
 impl Group {
+    /// The instances that there should be.
+    pub(crate) fn in_service(&self) -> &[UnitName] {
+        &self.slots[..self.slots.len().min(self.size as usize)]
+    }
+
     fn states<'a>(&'a self, nodes: &'a Nodes) -> impl Iterator<Item = ActiveState> {
         self.slots.iter().filter_map(|slot| nodes.get(slot)?.service_active_state())
     }
@@ -52,9 +72,17 @@ impl Group {
             .unwrap_or(ActiveState::Inactive)
     }
 
-    /// How many instances are up.
+    /// How many of the instances that there should be are up.
     pub(crate) fn up(&self, nodes: &Nodes) -> usize {
-        self.states(nodes).filter(|state| state.is_up()).count()
+        let is_up = |slot: &&UnitName| {
+            nodes.get(*slot).and_then(|node| node.service_active_state()).is_some_and(ActiveState::is_up)
+        };
+        self.in_service().iter().filter(is_up).count()
+    }
+
+    /// The slots that somebody is in, or that have a unit at least.
+    pub(crate) fn present(&self, nodes: &Nodes) -> Vec<UnitName> {
+        self.slots.iter().filter(|slot| nodes.contains_key(*slot)).cloned().collect()
     }
 
     pub(crate) fn activity(&self, nodes: &Nodes) -> Activity {
@@ -88,7 +116,7 @@ impl Engine {
             return self.roll(name);
         }
         let mut pending = BTreeSet::new();
-        for slot in self.slots(name) {
+        for slot in self.concerned(name, kind) {
             if self.concerns(&slot, kind) {
                 pending.insert(self.queue_job(&slot, kind, false));
             }
@@ -121,7 +149,8 @@ impl Engine {
     fn roll(&mut self, name: &UnitName) -> Begun {
         let Some(Operation::Rolling { next, .. }) = self.operation(name) else { return Begun::Refused };
         let next = *next;
-        let Some(slot) = self.slots(name).get(next).cloned() else { return Begun::Done };
+        let slot = self.nodes.get(name).and_then(|node| node.group()?.in_service().get(next).cloned());
+        let Some(slot) = slot else { return Begun::Done };
         let current = Some(self.queue_job(&slot, JobKind::Restart, false));
         self.set_operation(name, Some(Operation::Rolling { next: next + 1, current }));
         Begun::Pending
@@ -154,6 +183,7 @@ impl Engine {
     /// An instance changed: who is in rotation may have changed with it, and the state of the group.
     pub(crate) fn group_react(&mut self, group: &UnitName) {
         self.refresh_rotation(group);
+        self.clear_parked(group);
         let (new, now) = (self.active_state(group), self.now);
         let Some(node) = self.nodes.get_mut(group) else { return };
         let Machine::Group(machine) = &mut node.machine else { return };
@@ -174,12 +204,13 @@ impl Engine {
         }
     }
 
-    fn slots(&self, name: &UnitName) -> Vec<UnitName> {
-        self.nodes
-            .get(name)
-            .and_then(|node| node.group())
-            .map(|group| group.slots.clone())
-            .unwrap_or_default()
+    /// The instances that a job on the group is about: those that there should be, or to stop whoever is there.
+    fn concerned(&self, name: &UnitName, kind: JobKind) -> Vec<UnitName> {
+        let Some(group) = self.nodes.get(name).and_then(|node| node.group()) else { return Vec::new() };
+        match kind {
+            JobKind::Start | JobKind::Restart => group.in_service().to_vec(),
+            JobKind::Stop | JobKind::Reload => group.present(&self.nodes),
+        }
     }
 
     fn operation(&self, name: &UnitName) -> Option<&Operation> {

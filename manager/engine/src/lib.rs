@@ -13,6 +13,7 @@ mod job;
 mod limit;
 mod names;
 mod node;
+mod pool;
 mod saved;
 mod service;
 mod slots;
@@ -20,7 +21,7 @@ mod socket;
 mod target;
 mod view;
 
-pub use command::{Command, JobMode, KillWho, RequestError, Verb};
+pub use command::{Command, Direction, JobMode, KillWho, RequestError, Verb};
 pub use engine::Engine;
 pub use event::{
     Action, Connection, Detour, Event, ExecList, ExitStatus, KillScope, Level, MainHint, Notice,
@@ -32,4 +33,6 @@ pub use node::{ActiveState, Stamps};
 pub use saved::{SavedProcess, SavedUnit, UnitToSave};
 pub use service::{CommandRecord, ServiceResult, StoredFd, commands};
 pub use socket::SocketResult;
-pub use view::{GroupView, JobView, MachineView, OtherView, ServiceView, SlotView, SocketView, UnitView};
+pub use view::{
+    GroupView, JobView, MachineView, OtherView, Rotation, ServiceView, SlotView, SocketView, UnitView,
+};

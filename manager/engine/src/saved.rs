@@ -10,6 +10,7 @@ use sockmgr_unit::UnitName;
 
 use crate::engine::Engine;
 use crate::event::{Action, ExitStatus, KillScope, SpawnError};
+use crate::group::Wish;
 use crate::ids::{FdId, ProcessId, Time};
 use crate::job::JobKind;
 use crate::node::{Machine, Stamps};
@@ -37,7 +38,7 @@ pub struct UnitToSave<'a> {
 enum MachineToSave<'a> {
     Socket(&'a Socket),
     Service(&'a Service),
-    Group,
+    Group(&'a Wish),
     Target(Target),
 }
 
@@ -63,8 +64,8 @@ struct SavedJob {
 enum SavedMachine {
     Socket(Box<Socket>),
     Service(Box<Service>),
-    /// The sum of its instances: nothing of its own.
-    Group,
+    /// The sum of its instances, and what was asked for beside.
+    Group(Box<Wish>),
     Target(Target),
 }
 
@@ -88,7 +89,7 @@ impl SavedMachine {
                 let served = service.served.iter().filter_map(|served| served.fd);
                 served.chain(service.run().store.iter().map(|stored| stored.fd)).collect()
             }
-            Self::Group | Self::Target(_) => Vec::new(),
+            Self::Group(_) | Self::Target(_) => Vec::new(),
         }
     }
 }
@@ -115,13 +116,14 @@ impl Engine {
             running: job.running,
             ignore_order: job.ignore_order,
         });
-        if node.stamps.state_change.is_none() && job.is_none() {
+        let is_wished = node.group().is_some_and(|group| group.wish != Wish::default());
+        if node.stamps.state_change.is_none() && job.is_none() && !is_wished {
             return None;
         }
         let machine = match &node.machine {
             Machine::Socket(socket) => MachineToSave::Socket(socket),
             Machine::Service(service) => MachineToSave::Service(service),
-            Machine::Group(_) => MachineToSave::Group,
+            Machine::Group(group) => MachineToSave::Group(&group.wish),
             Machine::Target(target) => MachineToSave::Target(*target),
         };
         let other = self.other_to_save(name);
@@ -180,8 +182,7 @@ impl Engine {
                     self.restore_other(&name, *other, held);
                 }
             }
-            // A group is the sum of its instances.
-            SavedMachine::Group => {}
+            SavedMachine::Group(wish) => self.restore_wish(&name, *wish),
             SavedMachine::Target(old) => {
                 self.nodes.get_mut(&name).expect("it was just made").machine = Machine::Target(old);
             }
@@ -217,14 +218,14 @@ impl Engine {
                 }
                 SavedMachine::Service(_) => self.insert(unit, Machine::Service(Box::default())),
                 SavedMachine::Target(_) => self.insert(unit, Machine::Target(Target::default())),
-                SavedMachine::Group => return false,
+                SavedMachine::Group(_) => return false,
             }
         }
         matches!(
             (machine, &self.nodes[name].machine),
             (SavedMachine::Socket(_), Machine::Socket(_))
                 | (SavedMachine::Service(_), Machine::Service(_))
-                | (SavedMachine::Group, Machine::Group(_))
+                | (SavedMachine::Group(_), Machine::Group(_))
                 | (SavedMachine::Target(_), Machine::Target(_))
         )
     }

@@ -15,6 +15,7 @@ use crate::names::Names;
 use crate::node::{ActiveState, Links, Machine};
 use crate::service::Seat;
 use crate::socket::triggered_name;
+use crate::view::Rotation;
 
 /// The other end of a tie.
 type Mirror = fn(&mut Links) -> &mut Names;
@@ -35,6 +36,7 @@ impl Engine {
             self.link_trigger(name, &service);
         }
         if let Some(service) = unit.service() {
+            self.seat(name);
             for socket in &service.service.sockets {
                 self.links_mut(name).triggered_by.insert(socket.clone());
             }
@@ -65,23 +67,27 @@ impl Engine {
         let links = self.links_mut(service);
         links.triggered_by.insert(socket.clone());
         links.after.insert(socket.clone());
-        for slot in
-            self.nodes.get(service).and_then(|node| node.group()).map_or(vec![], |group| group.slots.clone())
-        {
-            self.links_mut(&slot).after.insert(socket.clone());
-            self.links_mut(socket).before.insert(slot);
+        let group = self.nodes.get(service).and_then(|node| node.group());
+        for slot in group.map_or_else(Vec::new, |group| group.present(&self.nodes)) {
+            self.order_after(&slot, socket);
         }
+    }
+
+    fn order_after(&mut self, instance: &UnitName, socket: &UnitName) {
+        self.links_mut(instance).after.insert(socket.clone());
+        self.links_mut(socket).before.insert(instance.clone());
     }
 
     /// The group that stands for all instances of what `socket` starts, under the plain name of the service.
     fn link_group(&mut self, socket: &UnitName, service: &UnitName) {
-        let count = self.instance_count(socket).unwrap_or(1);
+        let count = self.pool_size(socket).unwrap_or(1);
         let slots: Vec<UnitName> =
             (1..=count).filter_map(|number| service.with_instance(&number.to_string()).ok()).collect();
         let Some(first) = slots.first().cloned() else { return };
         let mut unit = (*self.library.unit(&first)).clone();
         unit.name = service.clone();
-        let what = format!("{count} instances of {}@.service", service.prefix());
+        let size = self.wished_size(socket, service, count);
+        let what = format!("{size} instances of {}@.service", service.prefix());
         std::sync::Arc::make_mut(&mut unit.unit).description = Some(what.into());
         let unit = std::sync::Arc::new(unit);
         match self.nodes.get_mut(service) {
@@ -96,26 +102,46 @@ impl Engine {
             }
             None => self.insert(unit, Machine::Group(Box::default())),
         }
-        self.seat_instances(service, slots);
+        self.seat_instances(service, slots, size);
     }
 
     /// Gives each instance its seat. A socket that is open keeps its slots, so instances that lose theirs are down.
-    fn seat_instances(&mut self, group: &UnitName, slots: Vec<UnitName>) {
-        for (slot, instance) in slots.iter().enumerate() {
-            self.ensure(instance);
-            if let Some(Machine::Service(service)) =
-                self.nodes.get_mut(instance).map(|node| &mut node.machine)
-            {
-                service.seat = Some(Seat { group: group.clone(), slot: slot as u32 });
-            }
-        }
+    fn seat_instances(&mut self, group: &UnitName, slots: Vec<UnitName>, size: u32) {
         let Some(Machine::Group(machine)) = self.nodes.get_mut(group).map(|node| &mut node.machine) else {
             return;
         };
+        machine.size = size;
         let old = std::mem::replace(&mut machine.slots, slots.clone());
+        for instance in slots.iter().take(size as usize) {
+            self.ensure(instance);
+        }
+        for instance in &slots {
+            self.seat(instance);
+        }
         for instance in old.iter().filter(|instance| !slots.contains(instance)) {
             self.unseat(instance);
         }
+    }
+
+    /// Gives an instance the seat that its number names, where its template's group has one.
+    pub(crate) fn seat(&mut self, instance: &UnitName) {
+        let Some(seat) = self.seat_of(instance) else { return };
+        if self.nodes.get(instance).is_none_or(|node| node.service().is_none()) {
+            return;
+        }
+        let sockets = self.links(&seat.group).triggered_by.clone();
+        self.service_mut(instance).seat = Some(seat);
+        for socket in sockets {
+            self.order_after(instance, &socket);
+        }
+    }
+
+    fn seat_of(&self, instance: &UnitName) -> Option<Seat> {
+        let number: usize = instance.instance()?.parse().ok()?;
+        let group: UnitName = format!("{}.service", instance.prefix()).parse().ok()?;
+        let slot = number.checked_sub(1)?;
+        (self.nodes.get(&group)?.group()?.slots.get(slot)? == instance)
+            .then_some(Seat { group, slot: slot as u32 })
     }
 
     fn unseat(&mut self, instance: &UnitName) {
@@ -140,15 +166,35 @@ impl Engine {
         self.ensure(group);
     }
 
-    /// `Instances=` of a socket; `auto` is the number of CPUs. While it is open it has the slots that it was opened with.
-    fn instance_count(&self, socket: &UnitName) -> Option<u32> {
+    /// How many slots a socket makes: `MaxInstances=`, or else `Instances=`. While it is open it has those that it was opened with.
+    fn pool_size(&self, socket: &UnitName) -> Option<u32> {
         let node = self.nodes.get(socket)?;
-        let wanted = match node.unit.socket()?.instances? {
-            Instances::Count(count) => count,
-            Instances::Auto => self.cpus,
-        };
+        let section = node.unit.socket()?;
+        // Where one of the two is `auto`, the machine may have fewer processors than there are to be instances.
+        let wanted = self.number(section.pool()?).max(self.number(section.instances?));
         let last = node.socket()?.ports.iter().filter_map(|open| open.port.slot).max();
         Some(last.map_or(wanted, |last| last + 1))
+    }
+
+    /// How many of them are in service: as was last asked for, or `Instances=`; always within the bounds.
+    fn wished_size(&self, socket: &UnitName, group: &UnitName, pool: u32) -> u32 {
+        let asked = self.nodes.get(group).and_then(|node| node.group()?.wish.size);
+        let written = self.nodes.get(socket).and_then(|node| node.unit.socket()?.instances);
+        let size = asked.or(written.map(|count| self.number(count))).unwrap_or(1);
+        size.clamp(self.fewest(socket).min(pool), pool)
+    }
+
+    /// `MinInstances=` of a socket.
+    pub(crate) fn fewest(&self, socket: &UnitName) -> u32 {
+        self.nodes
+            .get(socket)
+            .and_then(|node| node.unit.socket())
+            .map_or(1, |section| self.number(section.min_instances))
+    }
+
+    /// `auto` is the number of CPUs.
+    fn number(&self, instances: Instances) -> u32 {
+        instances.resolve(self.cpus as usize)
     }
 
     /// How many slots the listeners of this socket have; `None` when it starts a plain service.
@@ -156,15 +202,15 @@ impl Engine {
         self.group_of_socket(socket).map(|(_, group)| group.slots.len() as u32)
     }
 
-    fn group_of_socket(&self, socket: &UnitName) -> Option<(&UnitName, &Group)> {
-        self.instance_count(socket)?;
+    pub(crate) fn group_of_socket(&self, socket: &UnitName) -> Option<(&UnitName, &Group)> {
+        self.pool_size(socket)?;
         let service = self.links(socket).triggers.as_ref()?;
         Some((service, self.nodes.get(service)?.group()?))
     }
 
     /// How many instances a group has.
     pub(crate) fn group_size(&self, group: &UnitName) -> usize {
-        self.nodes.get(group).and_then(|node| node.group()).map_or(0, |group| group.slots.len())
+        self.nodes.get(group).and_then(|node| node.group()).map_or(0, |group| group.size as usize)
     }
 
     /// The instance in `slot` of what `socket` starts.
@@ -266,6 +312,12 @@ impl Engine {
         }
     }
 
+    /// The program may have got lost: whoever has a listener of the group can take it away.
+    pub(crate) fn steer_anew(&mut self, socket: &UnitName) {
+        self.forget_steering(socket);
+        self.steer_socket(socket);
+    }
+
     pub(crate) fn forget_steering(&mut self, socket: &UnitName) {
         if let Some(Machine::Socket(state)) = self.nodes.get_mut(socket).map(|node| &mut node.machine) {
             state.steered.clear();
@@ -291,26 +343,38 @@ impl Engine {
     /// builds on the slot that will be served first. Not on one whose instance is on its way down: it might take a connection with it.
     fn live_slots(&self, socket: &UnitName) -> Option<Vec<u32>> {
         let (_, group) = self.group_of_socket(socket)?;
-        let slots = || group.slots.iter().zip(0u32..);
+        let slots = || group.in_service().iter().zip(0u32..);
         let ready: Vec<u32> =
             slots().filter(|(name, _)| self.is_in_rotation(name)).map(|(_, slot)| slot).collect();
         if !ready.is_empty() {
             return Some(ready);
         }
-        let in_state = |wanted| slots().find(|(name, _)| self.active_state(name) == wanted);
+        let takes = || slots().filter(|(_, slot)| !group.wish.drained.contains(slot));
+        let in_state = |wanted| takes().find(|(name, _)| self.active_state(name) == wanted);
         let next = in_state(ActiveState::Activating)
             .or_else(|| in_state(ActiveState::Inactive))
-            .or_else(|| in_state(ActiveState::Failed));
+            .or_else(|| in_state(ActiveState::Failed))
+            .or_else(|| takes().next());
         Some(vec![next.map_or(0, |(_, slot)| slot)])
     }
 
     pub(crate) fn is_in_rotation(&self, instance: &UnitName) -> bool {
-        let ready = self
-            .nodes
-            .get(instance)
-            .and_then(|node| node.service())
-            .is_some_and(|service| service.takes_connections());
-        ready && !self.is_leaving(instance)
+        self.rotation_of(instance) == Rotation::In
+    }
+
+    pub(crate) fn rotation_of(&self, instance: &UnitName) -> Rotation {
+        let service = self.nodes.get(instance).and_then(|node| node.service());
+        if self.is_parked(instance) {
+            Rotation::Parked
+        } else if service.is_none_or(|service| !service.is_ready()) {
+            Rotation::NotReady
+        } else if self.is_leaving(instance) {
+            Rotation::Stopping
+        } else if self.is_drained(instance) {
+            Rotation::Drained
+        } else {
+            Rotation::In
+        }
     }
 
     /// A job takes it down: a stop, or a restart in which its place is empty for a while.

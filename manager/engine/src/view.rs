@@ -7,7 +7,7 @@ use sockmgr_unit::{Unit, UnitName};
 
 use crate::engine::Engine;
 use crate::event::{ExitStatus, Port};
-use crate::ids::{JobId, Time};
+use crate::ids::{FdId, JobId, Time};
 use crate::job::JobKind;
 use crate::node::{ActiveState, Machine, Node, Stamps};
 use crate::service::{CommandRecord, ServiceResult, StoredFd, is_other};
@@ -66,8 +66,10 @@ pub struct SocketView {
     pub n_connections: u32,
     /// Connections turned away.
     pub n_refused: u32,
-    /// Slots of its group.
+    /// Slots of its group, parked ones too.
     pub slots: Option<u32>,
+    /// It starts nothing until it is released.
+    pub is_held: bool,
 }
 
 /// A service at run time.
@@ -133,9 +135,13 @@ pub struct OtherView {
 /// A group at run time.
 #[derive(Clone, Debug)]
 pub struct GroupView<'a> {
-    /// Its instances by slot.
+    /// Its instances by slot; of parked slots only those that somebody is in.
     pub slots: Vec<SlotView<'a>>,
-    /// How many are up.
+    /// How many instances there should be.
+    pub size: u32,
+    /// How many there may be: the slots.
+    pub most: u32,
+    /// How many of those that there should be are up.
     pub up: usize,
 }
 
@@ -150,8 +156,38 @@ pub struct SlotView<'a> {
     pub main_pid: u32,
     /// Its sub state.
     pub state: &'static str,
-    /// New connections go to it.
-    pub in_rotation: bool,
+    /// Whether new connections go to it, and if not, why.
+    pub rotation: Rotation,
+    /// How often it was started.
+    pub generation: u32,
+}
+
+/// Whether a slot gets new connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// It does.
+    In,
+    /// Its instance is not ready, or not there.
+    NotReady,
+    /// Its instance is about to stop.
+    Stopping,
+    /// A command has taken it out.
+    Drained,
+    /// It is behind the size of its group.
+    Parked,
+}
+
+impl Rotation {
+    /// A word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::NotReady => "not-ready",
+            Self::Stopping => "stopping",
+            Self::Drained => "drained",
+            Self::Parked => "parked",
+        }
+    }
 }
 
 /// A job as clients see it.
@@ -214,6 +250,14 @@ impl Engine {
         Some(&self.nodes.get(known)?.unit.name)
     }
 
+    /// Whether this listener belongs to one slot alone.
+    pub fn is_in_slot(&self, fd: FdId) -> bool {
+        let socket = self.listeners.get(&fd).and_then(|name| self.nodes.get(name)?.socket());
+        socket.is_some_and(|socket| {
+            socket.ports.iter().any(|open| open.port.fd == fd && open.port.slot.is_some())
+        })
+    }
+
     /// The open listeners of a socket unit.
     pub fn open_ports(&self, socket: &UnitName) -> impl Iterator<Item = Port> {
         let ports =
@@ -227,7 +271,7 @@ impl Engine {
             Machine::Service(service) => service.sub_state(),
             Machine::Target(target) => target.sub_state(),
             Machine::Group(group) => match group.active_state(&self.nodes) {
-                ActiveState::Active if group.up(&self.nodes) < group.slots.len() => "degraded",
+                ActiveState::Active if group.up(&self.nodes) < group.size as usize => "degraded",
                 ActiveState::Active => "running",
                 ActiveState::Reloading => "reload",
                 ActiveState::Activating => "start",
@@ -247,6 +291,7 @@ impl Engine {
                 n_connections: socket.n_connections,
                 n_refused: socket.n_refused,
                 slots: self.slot_count(name),
+                is_held: socket.is_held,
             }),
             Machine::Service(service) => {
                 let mut view = service.view();
@@ -260,7 +305,8 @@ impl Engine {
                     .zip(1..)
                     .filter_map(|(slot, number)| self.slot_view(slot, number))
                     .collect();
-                MachineView::Group(GroupView { slots, up: group.up(&self.nodes) })
+                let most = u32::try_from(group.slots.len()).unwrap_or(u32::MAX);
+                MachineView::Group(GroupView { slots, size: group.size, most, up: group.up(&self.nodes) })
             }
         }
     }
@@ -282,7 +328,8 @@ impl Engine {
             instance,
             main_pid: service.view().main_pid,
             state: service.sub_state(),
-            in_rotation: self.is_in_rotation(instance),
+            rotation: self.rotation_of(instance),
+            generation: service.generation,
         })
     }
 }

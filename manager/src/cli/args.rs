@@ -276,6 +276,30 @@ pub(crate) struct Patterns {
     pub(crate) units: Vec<String>,
 }
 
+/// How many instances of what.
+#[derive(Debug, Args)]
+pub(crate) struct Scale {
+    /// The group, its socket or one of its instances
+    pub(crate) unit: String,
+    /// From MinInstances= to MaxInstances= of its socket
+    #[arg(required_unless_present = "reset", conflicts_with = "reset")]
+    pub(crate) instances: Option<u32>,
+    /// As many as Instances= says
+    #[arg(long)]
+    pub(crate) reset: bool,
+}
+
+/// Which sockets to hold.
+#[derive(Debug, Args)]
+pub(crate) struct Hold {
+    /// Socket units (`web` is `web.socket`)
+    #[arg(required = true, value_name = "SOCKET")]
+    pub(crate) sockets: Vec<String>,
+    /// Also stop what they start, so that nobody is served until release
+    #[arg(long)]
+    pub(crate) stop: bool,
+}
+
 /// What list-dependencies follows.
 #[derive(Debug, Args)]
 pub(crate) struct Dependencies {
@@ -333,6 +357,19 @@ pub(crate) enum Verb {
     Kill(Units),
     /// Forget that units failed
     ResetFailed(Patterns),
+
+    /// Change how many instances a group has, until its socket stops
+    Scale(Scale),
+    /// Give instances no new connections; they go on running
+    Drain(Units),
+    /// Give instances new connections again
+    Undrain(Units),
+    /// Hold the traffic of sockets back: it waits in the queue, and starts nothing
+    Hold(Hold),
+    /// Let the traffic of held sockets through again
+    Release(Units),
+    /// List the instances of groups
+    Instances(Patterns),
 
     /// Show the state of units, or of the manager
     Status(Patterns),

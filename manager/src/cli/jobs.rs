@@ -108,7 +108,8 @@ fn see_status(session: &Session, unit: &str) -> String {
     format!("See `sockmgr{} status {unit}` for details.", session.target.options)
 }
 
-fn wait_for_jobs(session: &mut Session, mut jobs: HashSet<String>) -> Result<Exit, CliError> {
+/// Waits until all of these are over, and says which ended badly.
+pub(crate) fn wait_for_jobs(session: &mut Session, mut jobs: HashSet<String>) -> Result<Exit, CliError> {
     let mut exit = Exit::Success;
     while !jobs.is_empty() {
         let removed = session.manager.wait_job(&jobs)?;

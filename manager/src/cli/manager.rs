@@ -17,6 +17,8 @@ const API: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
+/// What is sockmgr's own.
+const OWN: &str = "org.sockmgr.Manager1";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// One row of `ListUnitsByPatterns`: a loaded unit.
@@ -101,6 +103,30 @@ impl Manager {
         let calls = units.iter().map(|unit| manager_call(method, (unit.as_str(), mode)));
         let answers = self.bus.pipeline::<OwnedObjectPath, _>(calls)?;
         Ok(answers.into_iter().map(|answer| answer.map(|path| path.to_string())).collect())
+    }
+
+    /// Does what is asked of a group, an instance or a socket; the answer is the jobs' object paths.
+    pub(crate) fn direct(&mut self, verb: GroupVerb, unit: &str) -> Result<Vec<String>, BusError> {
+        let (member, interface) = (verb.method(), OWN);
+        let jobs: Vec<OwnedObjectPath> = match verb {
+            GroupVerb::Scale(count) => {
+                self.bus.call(&Call { path: MANAGER_PATH, interface, member, body: (unit, count) })?
+            }
+            GroupVerb::ResetScale
+            | GroupVerb::Drain
+            | GroupVerb::Undrain
+            | GroupVerb::Hold
+            | GroupVerb::Release => {
+                self.bus.call(&Call { path: MANAGER_PATH, interface, member, body: (unit,) })?
+            }
+        };
+        Ok(jobs.iter().map(ToString::to_string).collect())
+    }
+
+    /// The slots of the groups that patterns name, or of all.
+    pub(crate) fn instances(&mut self, patterns: &[String]) -> Result<Vec<Properties>, BusError> {
+        let call = Call { path: MANAGER_PATH, interface: OWN, member: "ListInstances", body: (patterns,) };
+        self.bus.call(&call)
     }
 
     /// Waits until one of `jobs` is done.
@@ -198,6 +224,41 @@ impl Manager {
         paths: &[String],
     ) -> Result<Vec<Result<Properties, BusError>>, BusError> {
         self.bus.pipeline(paths.iter().map(|path| get_all(path)))
+    }
+}
+
+/// What is asked of a group, an instance or a socket beside jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GroupVerb {
+    Scale(u32),
+    ResetScale,
+    Drain,
+    Undrain,
+    Hold,
+    Release,
+}
+
+impl GroupVerb {
+    fn method(self) -> &'static str {
+        match self {
+            Self::Scale(_) => "ScaleUnit",
+            Self::ResetScale => "ResetScale",
+            Self::Drain => "DrainUnit",
+            Self::Undrain => "UndrainUnit",
+            Self::Hold => "HoldUnit",
+            Self::Release => "ReleaseUnit",
+        }
+    }
+
+    /// As it is typed.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Scale(_) | Self::ResetScale => "scale",
+            Self::Drain => "drain",
+            Self::Undrain => "undrain",
+            Self::Hold => "hold",
+            Self::Release => "release",
+        }
     }
 }
 

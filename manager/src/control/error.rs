@@ -105,6 +105,11 @@ impl From<RequestError> for BusError {
             RequestError::NotApplicable(_, _) => ErrorName::JobTypeNotApplicable,
             RequestError::Conflict(_) => ErrorName::TransactionIsDestructive,
             RequestError::NoProcess(_) => ErrorName::NoSuchProcess,
+            RequestError::NotGroup(_) | RequestError::NotInstance(_) | RequestError::NotSocket(_) => {
+                ErrorName::NotSupported
+            }
+            RequestError::NotListening(_) | RequestError::LastInRotation(_) => ErrorName::Failed,
+            RequestError::OutOfBounds { .. } => ErrorName::InvalidArgs,
         };
         Self::new(name, error.to_string())
     }

@@ -2,7 +2,7 @@
 //!
 //! Never here: who is in rotation; the engine says. Invariant: slots are listed in order and numbered from 1.
 
-use sockmgr_engine::{Engine, MachineView, SlotView};
+use sockmgr_engine::{Engine, MachineView, Rotation, SlotView};
 use sockmgr_unit::UnitName;
 
 use super::interface::{Field, Interface};
@@ -12,7 +12,10 @@ use super::value::Value;
 pub(super) static INTERFACE: Interface = Interface {
     name: "org.sockmgr.Group1",
     fields: &[
-        Field::of_unit("Instances", "u", |unit| count(unit).into()),
+        // How many there should be, and how many there may be.
+        Field::of_unit("Instances", "u", |unit| unit.group().map_or(0, |group| group.size).into())
+            .announced(),
+        Field::of_unit("MaxInstances", "u", |unit| unit.group().map_or(0, |group| group.most).into()),
         // Number from 1, instance, sub state, main process (0: none), whether new connections go to it.
         Field::of_unit("Slots", "a(ussub)", slots).announced(),
     ],
@@ -24,13 +27,10 @@ pub(super) fn is_group(engine: &Engine, name: &UnitName) -> bool {
     engine.unit(name).is_some_and(|view| matches!(view.machine, MachineView::Group(_)))
 }
 
-fn count(unit: &UnitSubject<'_>) -> u32 {
-    unit.group().and_then(|group| group.slots.last()).map_or(0, |slot| slot.number)
-}
-
 fn slots(unit: &UnitSubject<'_>) -> Value {
     let row = |slot: &SlotView<'_>| {
-        (slot.number, slot.instance.to_string(), slot.state.to_owned(), slot.main_pid, slot.in_rotation)
+        let in_rotation = slot.rotation == Rotation::In;
+        (slot.number, slot.instance.to_string(), slot.state.to_owned(), slot.main_pid, in_rotation)
     };
     let slots = unit.group().map(|group| group.slots.as_slice()).unwrap_or_default();
     slots.iter().map(row).collect::<Vec<_>>().into()

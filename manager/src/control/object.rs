@@ -9,7 +9,7 @@ use sockmgr_unit::{UnitName, UnitType};
 use super::error::{BusError, ErrorName};
 use super::interface::Interface;
 use super::subject::{Subject, UnitSubject};
-use super::{Core, generation, group, job, manager, path, service, socket, standard, unit};
+use super::{Core, generation, group, job, manager, own, path, service, socket, standard, unit};
 
 /// What a path stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Object {
     /// Its interfaces: its own, then those that every object has.
     pub(super) fn interfaces(&self, engine: &Engine) -> Vec<&'static Interface> {
         let mut interfaces = match self {
-            Self::Manager => vec![&manager::INTERFACE],
+            Self::Manager => vec![&manager::INTERFACE, &own::INTERFACE],
             Self::Unit(name) => unit_interfaces(engine, name),
             Self::Job(_) => vec![&job::INTERFACE],
             Self::Parent(_) => Vec::new(),

@@ -19,6 +19,8 @@ pub(super) static INTERFACE: Interface = Interface {
         Field::of_unit("NConnections", "u", |unit| count(unit, |socket| socket.n_connections).into())
             .announced(),
         Field::of_unit("NAccepted", "u", |unit| count(unit, |socket| socket.n_accepted).into()).announced(),
+        Field::of_unit("Held", "b", |unit| unit.socket().is_some_and(|socket| socket.is_held).into())
+            .announced(),
         Field::of_unit("NRefused", "u", |unit| count(unit, |socket| socket.n_refused).into()).announced(),
     ],
     ..Interface::EMPTY

@@ -142,6 +142,7 @@ impl Driver {
             estate.values.iter().filter_map(|(key, value)| read_saved(key, value)).collect();
         let held = self.descriptors.ids();
         self.engine.restore(now(), units, &estate.processes, &held, &mut self.actions);
+        self.guard_slots();
         self.perform();
         self.end_stray_steering();
     }

@@ -12,7 +12,7 @@ use sockmgr_unit::section::SocketSection;
 use sockmgr_unit::{BindIpv6Only, Listen, ListenKind, UnitName};
 
 use super::descriptors::held_name;
-use super::{Driver, steering};
+use super::{Driver, limits, steering};
 use crate::protocol::{ToKeeper, ToManager};
 
 /// How long the keeper is given to close something.
@@ -41,8 +41,10 @@ impl Driver {
             }
             opened.push((port.fd, listener));
         }
+        limits::check(socket, section, &opened);
         self.keep(opened).map_err(|error| format!("cannot keep its listeners: {error}"))?;
         self.begin_steering(socket, section, ports);
+        ports.iter().filter(|port| port.slot.is_some()).for_each(|port| self.guard(port.fd));
         Ok(())
     }
 
@@ -56,6 +58,23 @@ impl Driver {
             self.descriptors.insert(id, listener.fd, listener.node);
         }
         Ok(())
+    }
+
+    /// A listener of a slot stays in the poll set for as long as it is open: whoever has it can shut it down.
+    fn guard(&self, id: FdId) {
+        if let Some(Err(error)) = self.descriptors.get(id).map(|fd| self.poll.set(fd, id.0, Interest::HangUp))
+        {
+            tracing::error!("cannot watch listener {id}: {}", chain(&error));
+        }
+    }
+
+    /// The same for those of an earlier manager.
+    pub(super) fn guard_slots(&self) {
+        for socket in self.engine.unit_names() {
+            for port in self.engine.open_ports(socket).filter(|port| port.slot.is_some()) {
+                self.guard(port.fd);
+            }
+        }
     }
 
     pub(super) fn close(&mut self, socket: &UnitName, ports: &[Port]) {
@@ -73,7 +92,7 @@ impl Driver {
     pub(super) fn release(&mut self, ids: &[FdId], removes_nodes: bool) {
         let mut names = Vec::new();
         for id in ids {
-            self.unwatch(*id);
+            self.forget_listener(*id);
             let node = self.descriptors.remove(*id);
             names.push(held_name(*id, node.as_ref()));
             if let Some(node) = node.filter(|_| removes_nodes)
@@ -118,32 +137,42 @@ impl Driver {
 
     pub(super) fn watch(&mut self, id: FdId) {
         let Some(fd) = self.descriptors.get(id) else { return };
-        if let Err(error) = self.poll.add(fd, id.0, Interest::Readable) {
+        if let Err(error) = self.poll.set(fd, id.0, Interest::Readable) {
             tracing::error!("cannot watch listener {id}: {}", chain(&error));
         }
     }
 
     pub(super) fn unwatch(&mut self, id: FdId) {
+        if self.engine.is_in_slot(id) {
+            self.guard(id);
+        } else {
+            self.forget_listener(id);
+        }
+    }
+
+    /// Takes it out of the poll set, where it may not be.
+    fn forget_listener(&self, id: FdId) {
         if let Some(fd) = self.descriptors.get(id) {
-            // It may not be in the set: closing unwatches too.
             let _ = self.poll.remove(fd);
         }
     }
 
-    /// A service shut down the listener that it was given (shutdown(2)), and with it ours, which is the same open file: it listens
-    /// again. What the queue held the kernel has already dropped or moved.
-    pub(super) fn revive(&mut self, id: FdId) {
-        let Some(fd) = self.descriptors.get(id) else { return };
-        match listener::listen_again(fd, u32::MAX) {
-            Ok(()) => {
-                tracing::warn!("a service shut down listener {id}; it listens again");
-                self.reseat(id);
-            }
-            Err(error) => {
-                tracing::error!("a service shut down listener {id}: {}", chain(&error));
-                self.unwatch(id);
-            }
+    /// A service shut down the listener that it was given, and with it ours, which is the same open file. What the queue held the
+    /// kernel has already dropped or moved.
+    pub(super) fn relisten(&mut self, socket: UnitName, id: FdId) -> Option<Event> {
+        let backlog = self.engine.unit(&socket)?.unit.socket()?.backlog;
+        self.unsaved.insert(socket);
+        if let Err(error) = self.flush_link() {
+            tracing::debug!(%error, "cannot reach the keeper");
         }
+        let result =
+            listener::listen_again(self.descriptors.get(id)?, backlog).map_err(|error| chain(&error));
+        match &result {
+            Ok(()) => self.reseat(id),
+            // It would be reported for ever.
+            Err(_) => self.forget_listener(id),
+        }
+        Some(Event::Relistened { fd: id, result })
     }
 
     /// How much waits on a listener.

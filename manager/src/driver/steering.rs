@@ -11,7 +11,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use serde::{Deserialize, Serialize};
 use sockmgr_engine::{FdId, Port};
 use sockmgr_sys::steering::{self, Buckets, Extended, ExtendedFds, Program, Share, Steering, Wheel};
-use sockmgr_sys::{SysError, migration};
+use sockmgr_sys::{SysError, listener, migration};
 use sockmgr_unit::section::SocketSection;
 use sockmgr_unit::value::SteeringMake;
 use sockmgr_unit::{ListenKind, UnitName};
@@ -274,11 +274,15 @@ impl Driver {
         live: &[u32],
         ports: &[Port],
     ) -> Result<(), String> {
-        let order: Vec<u32> = own(ports, line).filter_map(|port| port.slot).collect();
+        let order = self.engine.members(socket, line);
         let in_order = order.iter().filter_map(|slot| own(ports, line).find(|port| port.slot == Some(*slot)));
-        let mut listening = in_order.filter_map(|port| self.descriptors.get(port.fd));
-        let Some(member) = listening.next() else { return Ok(()) };
-        let live: Vec<Share> = live.iter().filter_map(|slot| self.share(socket, section, *slot)).collect();
+        let mut fds = in_order.filter_map(|port| self.descriptors.get(port.fd));
+        // One that was shut down would become a group of its own by a program, and could never listen again.
+        let member = fds.find(|fd| listener::takes_traffic(*fd).unwrap_or(false));
+        let known = live.iter().filter(|slot| order.contains(slot));
+        let live: Vec<Share> = known.filter_map(|slot| self.share(socket, section, *slot)).collect();
+        // Slots that are all shut down are steered to as soon as they listen again.
+        let Some(member) = member.filter(|_| !live.is_empty()) else { return Ok(()) };
         let group = (socket.clone(), line);
         let state = self.steerings.0.entry(group.clone()).or_insert_with(|| {
             State::new("an earlier manager left no descriptors of it".to_owned(), section.steering)

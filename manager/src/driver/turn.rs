@@ -96,8 +96,7 @@ impl Driver {
         if self.engine.stored_by(fd).is_some() {
             self.feed(Event::StoredHungUp { fd });
         } else if ready.hang_up {
-            // A service shut down the listener that it was given (shutdown(2)); ours is the same open file.
-            self.revive(fd);
+            self.feed(Event::HungUp { fd });
         } else {
             self.feed(Event::Incoming { fd });
         }

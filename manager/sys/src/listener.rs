@@ -18,6 +18,7 @@ mod usb_function;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 use std::{fmt, io};
 
 use nix::sys::socket::{NetlinkAddr, SockaddrStorage, UnixAddr, VsockAddr, bind};
@@ -30,6 +31,7 @@ pub use special::open_special;
 pub use usb_function::{UsbFunction, open_usb_function};
 
 use crate::error::{SysError, check};
+use crate::poll::{Interest, Poll};
 use crate::sockopt;
 
 /// A listening socket to be, as plain values (systemd.socket(5) names in brackets).
@@ -305,12 +307,38 @@ fn set_wishes(spec: &ListenerSpec, fd: BorrowedFd<'_>, address: SocketAddr) -> V
         .collect()
 }
 
-/// Makes a stream socket listen again after somebody who shares it has shut it down (shutdown(2)).
+/// Makes a stream socket listen again after somebody who shares it has shut it down (shutdown(2)). One that listens is left alone.
+///
+/// # Errors
+/// The cause; `ESHUTDOWN` where it stays shut for good, as unix sockets do.
+pub fn listen_again(fd: BorrowedFd<'_>, backlog: u32) -> Result<(), SysError> {
+    let failed = |source| SysError::new("listen again", source);
+    if sockopt::get_int(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN).map_err(failed)? == 0 {
+        listen(fd, backlog).map_err(failed)?;
+    }
+    if is_shut_down(fd)? {
+        return Err(failed(io::Error::from_raw_os_error(libc::ESHUTDOWN)));
+    }
+    Ok(())
+}
+
+/// Whether a listener, or a datagram socket, is open: for the former, that nobody has shut it down.
 ///
 /// # Errors
 /// The cause.
-pub fn listen_again(fd: BorrowedFd<'_>, backlog: u32) -> Result<(), SysError> {
-    listen(fd, backlog).map_err(|source| SysError::new("listen again", source))
+pub fn takes_traffic(fd: BorrowedFd<'_>) -> Result<bool, SysError> {
+    let ask = |name| sockopt::get_int(fd, libc::SOL_SOCKET, name);
+    let is_open = || -> io::Result<bool> {
+        Ok(ask(libc::SO_TYPE)? == libc::SOCK_DGRAM || ask(libc::SO_ACCEPTCONN)? != 0)
+    };
+    is_open().map_err(|source| SysError::new("ask whether the socket listens", source))
+}
+
+fn is_shut_down(fd: BorrowedFd<'_>) -> Result<bool, SysError> {
+    let (poll, mut ready) = (Poll::new()?, Vec::new());
+    poll.add(fd, 0, Interest::HangUp)?;
+    poll.wait(&mut ready, Some(Duration::ZERO))?;
+    Ok(ready.iter().any(|ready| ready.hang_up))
 }
 
 fn listen(fd: BorrowedFd<'_>, backlog: u32) -> io::Result<()> {

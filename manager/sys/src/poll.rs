@@ -75,6 +75,17 @@ impl Poll {
         self.control("change in an epoll set", libc::EPOLL_CTL_MOD, fd, token, interest)
     }
 
+    /// Adds a member, or changes what it is watched for.
+    ///
+    /// # Errors
+    /// The cause.
+    pub fn set(&self, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> Result<(), SysError> {
+        match self.modify(fd, token, interest) {
+            Err(error) if error.errno() == libc::ENOENT => self.add(fd, token, interest),
+            result => result,
+        }
+    }
+
     /// Removes a member. Needed before its descriptor is closed wherever somebody else holds the same open file.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 //! | `WITNESS_READY_MS` | it needs so long before it accepts, and is ready |
 //! | `WITNESS_ANSWER_MS` | so long for each answer |
 //! | `WITNESS_GRACE` | at SIGTERM it accepts nobody any more and finishes with those who are here |
+//! | `WITNESS_SHUTS` | with the former: it shuts its listeners down first (shutdown(2)), and with them everybody else's |
 //! | `WITNESS_CRASH_MS` | it aborts so long after it was ready |
 //! | `WITNESS_HTTP` | it speaks HTTP instead, one request on each connection |
 //! | `WITNESS_BIND` | an address that it binds itself, with `SO_REUSEPORT`, as workers without a manager do |
@@ -20,7 +21,7 @@ use std::os::unix::net::UnixDatagram;
 use std::rc::Rc;
 use std::time::Duration;
 
-use nix::sys::socket::{MsgFlags, send};
+use nix::sys::socket::{MsgFlags, Shutdown, send, shutdown};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -81,7 +82,7 @@ fn ready() -> io::Result<()> {
 }
 
 /// A listener of either kind.
-trait Door {
+trait Door: AsRawFd {
     type Client: AsyncRead + AsyncWrite + AsRawFd + Unpin + 'static;
     async fn accept(&self) -> io::Result<Self::Client>;
 }
@@ -143,6 +144,9 @@ impl Witness {
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => return Err(error),
             }
+        }
+        if std::env::var_os("WITNESS_SHUTS").is_some() {
+            shutdown(door.as_raw_fd(), Shutdown::Both)?;
         }
         drop(door);
         while clients.join_next().await.is_some() {}

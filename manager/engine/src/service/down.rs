@@ -213,7 +213,8 @@ impl Engine {
     /// systemd.service(5), the table under `Restart=`. An instance belongs to its slot: it comes back unless told otherwise.
     fn shall_restart(&self, name: &UnitName, result: ServiceResult) -> bool {
         let service = self.service(name);
-        if self.is_stopping_by_job(name) || service.is_per_connection() || is_other(name) {
+        let stays_down = service.is_per_connection() || is_other(name) || self.is_parked(name);
+        if self.is_stopping_by_job(name) || stays_down {
             return false;
         }
         let section = &self.service_unit(name).service;
@@ -278,7 +279,8 @@ impl Engine {
     /// That counts as a start, and the wait begins again.
     pub(crate) fn resume_restart(&mut self, name: &UnitName) {
         let node = &self.nodes[name];
-        let is_stuck = node.deadline.is_none()
+        let is_stuck = !self.is_held_back(name)
+            && node.deadline.is_none()
             && node.job.is_none()
             && node.service().is_some_and(|service| service.state == ServiceState::AutoRestart);
         if is_stuck && self.admit_start(name) {
@@ -287,9 +289,10 @@ impl Engine {
         }
     }
 
-    /// `RestartSec=` is over. A job that is to take the unit down has been waiting for its turn: it goes first.
+    /// `RestartSec=` is over. A job that is to take the unit down has been waiting for its turn: it goes first. While its socket is held
+    /// nothing comes up by itself; `resume_restart` goes on from here.
     pub(super) fn restart_now(&mut self, name: &UnitName) {
-        if self.is_stopping_by_job(name) {
+        if self.is_stopping_by_job(name) || self.is_held_back(name) {
             return;
         }
         self.service_mut(name).n_restarts += 1;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sockmgr_unit::UnitName;
 use sockmgr_unit::value::Span;
 
+use super::overlap::is_other;
 use super::{ServiceResult, ServiceState};
 use crate::engine::Engine;
 use crate::event::Action;
@@ -96,6 +97,10 @@ impl Engine {
 
     /// The listeners of this instance alone, in whose group others are in rotation and it is not.
     fn queues_to_drain(&self, name: &UnitName) -> Vec<FdId> {
+        if is_other(name) {
+            // Its next generation serves the same queues.
+            return Vec::new();
+        }
         let Some(seat) = self.service(name).seat.clone() else { return Vec::new() };
         let sockets = self.links(&seat.group).triggered_by.iter();
         let sockets = sockets.filter_map(|socket| self.nodes.get(socket)?.socket());

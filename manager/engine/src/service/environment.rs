@@ -47,7 +47,7 @@ impl Engine {
         let Some(seat) = &service.seat else { return };
         let group = self.nodes.get(&seat.group).and_then(|node| node.group());
         environment.push(("SOCKMGR_INSTANCE", (seat.slot + 1).to_string()));
-        environment.push(("SOCKMGR_INSTANCES", group.map_or(0, |group| group.slots.len()).to_string()));
+        environment.push(("SOCKMGR_INSTANCES", group.map_or(0, |group| group.size).to_string()));
     }
 
     fn add_watchdog(&self, name: &UnitName, environment: &mut Variables) {

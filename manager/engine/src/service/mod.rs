@@ -353,8 +353,8 @@ impl Service {
         }
     }
 
-    /// Ready for new connections.
-    pub(crate) fn takes_connections(&self) -> bool {
+    /// It runs, and has said so where it was to.
+    pub(crate) fn is_ready(&self) -> bool {
         self.state.active_state().is_up() && self.main.is_some()
     }
 
@@ -572,7 +572,7 @@ impl Engine {
                 service.start_limit_hit.then(|| service.start_limit.window_end(self.start_rate(name)))
             }
             Machine::Group(group) => {
-                let mut ends = group.slots.iter().map(|slot| self.start_limit_end(slot));
+                let mut ends = group.in_service().iter().map(|slot| self.start_limit_end(slot));
                 ends.try_fold(None, |latest, end| Some(latest.max(end?)))
             }
             Machine::Socket(_) | Machine::Target(_) => None,

@@ -5,6 +5,7 @@
 //! [`Engine::wants_watch`] says so; `refresh_watches` is the only place that watches or unwatches.
 
 mod accept;
+mod members;
 
 use std::collections::BTreeSet;
 
@@ -86,6 +87,10 @@ pub(crate) struct Socket {
     pub(crate) n_refused: u32,
     /// The slots in rotation, as the kernel was last told.
     pub(crate) steered: Vec<u32>,
+    /// Where the kernel's order of members is not that of the slots.
+    members: Vec<members::Members>,
+    /// Whatever its state: it starts nothing until it is released.
+    pub(crate) is_held: bool,
     trigger_limit: RateLimit,
     start_limit: RateLimit,
     /// An [`Action::Accept`] is not answered yet: a second one could take more than the limits have room for.
@@ -107,6 +112,7 @@ impl Socket {
         match self.state {
             SocketState::Dead => "dead",
             SocketState::Opening => "start-open",
+            SocketState::Listening if self.is_held => "held",
             SocketState::Listening => "listening",
             SocketState::Paused => "paused",
             SocketState::Running => "running",
@@ -182,6 +188,7 @@ impl Engine {
         let socket = self.socket_mut(name);
         socket.result = SocketResult::Success;
         socket.is_accepting = false;
+        socket.members.clear();
         socket.ports = ports.iter().map(|port| OpenPort { port: *port, watched: false }).collect();
         self.set_socket_state(name, SocketState::Opening);
         self.out.push(Action::Open { socket: name.clone(), ports });
@@ -232,6 +239,7 @@ impl Engine {
             }
             let socket = self.socket_mut(name);
             (socket.state, socket.ports) = (SocketState::Dead, Vec::new());
+            socket.members.clear();
             self.queue_job(name, JobKind::Start, false);
         } else if was_opening {
             self.enter_open(name);
@@ -239,6 +247,7 @@ impl Engine {
             self.listeners.extend(held.into_iter().map(|port| (port.fd, name.clone())));
             // Only now it is known how many slots the group has.
             self.link(name);
+            self.relisten_missing(name);
         }
     }
 
@@ -297,9 +306,12 @@ impl Engine {
         }
         let state =
             if socket.result == SocketResult::Success { SocketState::Dead } else { SocketState::Failed };
+        socket.is_held = false;
+        socket.members.clear();
         self.forget_steering(name);
         self.out.push(Action::Close { socket: name.clone(), ports });
         self.set_socket_state(name, state);
+        self.forget_wish(name);
         self.log_info(name, "closed".to_owned());
     }
 
@@ -323,6 +335,8 @@ impl Engine {
             (SocketState::Listening, _) if self.is_stopping_by_job(&name) => {
                 self.out.push(Action::Flush { fd })
             }
+            // Unwatched when it was held; a wakeup already under way may still arrive.
+            (SocketState::Listening | SocketState::Running, _) if self.is_held(&name) => {}
             (SocketState::Listening, _) if self.section(&name).accept => self.accept(&name, fd),
             (SocketState::Listening, _) => self.trigger(&name),
             (SocketState::Running, Some(slot)) => self.trigger_slot(&name, slot),
@@ -351,6 +365,8 @@ impl Engine {
     /// Traffic in the queue of a slot whose instance is down while its siblings serve: start that instance.
     fn trigger_slot(&mut self, name: &UnitName, slot: u32) {
         let Some(instance) = self.slot_instance(name, slot) else { return };
+        // Nothing is steered to a slot whose instance is down, so what is there came late, or there is no steering any more.
+        self.steer_anew(name);
         if self.admit_trigger(name)
             && self.wants_slot_watch(name, &instance)
             && let Err(error) = self.start_for_traffic(&instance)
@@ -465,6 +481,7 @@ impl Engine {
     fn wants_watch(&self, name: &UnitName, port: Port) -> bool {
         let socket = self.socket(name);
         match (socket.state, port.slot) {
+            (SocketState::Listening | SocketState::Running, _) if socket.is_held => false,
             (SocketState::Listening, _) if self.section(name).accept => {
                 self.limit_action(name) == LimitAction::Fail
                     || socket.n_connections < self.section(name).max_connections
@@ -503,6 +520,11 @@ impl Engine {
                 self.out.push(if wanted { Action::Watch { fd } } else { Action::Unwatch { fd } });
             }
         }
+    }
+
+    pub(crate) fn set_held(&mut self, name: &UnitName, held: bool) {
+        self.socket_mut(name).is_held = held;
+        self.stir(name);
     }
 
     fn set_socket_state(&mut self, name: &UnitName, state: SocketState) {

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sockmgr_engine::{ActiveState, Engine, FdId, JobId, JobKind, MachineView, Port, SocketView, UnitView};
+use sockmgr_engine::{
+    ActiveState, Engine, FdId, JobId, JobKind, MachineView, Port, Rotation, SocketView, UnitView,
+};
 use sockmgr_unit::value::{LimitAction, RestartMode, ServiceType};
 use sockmgr_unit::{UnitName, UnitType};
 
 use crate::kernel::Fate;
+use crate::support::name;
 use crate::world::World;
 
 impl World {
@@ -47,6 +50,7 @@ impl World {
     ) {
         let section = view.unit.socket().expect("it is a socket");
         let wanted = match (view.sub, port.slot) {
+            _ if socket.is_held => false,
             ("listening", _) if section.accept && section.limit_action != Some(LimitAction::Fail) => {
                 socket.n_connections < section.max_connections
             }
@@ -62,8 +66,9 @@ impl World {
     fn is_parked(&self, engine: &Engine, view: &UnitView<'_>, slot: u32) -> bool {
         let group = engine.unit(view.triggers[0]).expect("its group is there");
         let MachineView::Group(slots) = group.machine else { panic!("slots without a group") };
-        let instance = engine.unit(slots.slots[slot as usize].instance).expect("slots have instances");
         let stops = group.job.is_some_and(|(_, kind)| kind == JobKind::Stop);
+        let Some(slot) = slots.slots.iter().find(|other| other.number == slot + 1) else { return !stops };
+        let instance = engine.unit(slot.instance).expect("slots have instances");
         instance.active.is_down() && instance.job.is_none() && !stops
     }
 
@@ -72,26 +77,49 @@ impl World {
         if !is_open || ports.iter().all(|port| port.slot.is_none()) {
             return;
         }
+        self.check_members(engine, name, ports);
         let group = engine.unit(view.triggers[0]).expect("its group is there");
         let MachineView::Group(group) = group.machine else { panic!("slots without a group") };
+        // An instance that is alone says when it is ready, so that the next one can be ready before it stops.
+        let default = if group.size > 1 { RestartMode::Rolling } else { RestartMode::Overlap };
         let ready = |index: usize| {
             let slot = &group.slots[index];
             let instance = engine.unit(slot.instance).expect("slots have instances");
             let mode = instance.unit.service().and_then(|unit| unit.service.restart_mode);
             let leaves = match instance.job {
                 Some((_, JobKind::Stop)) => true,
-                Some((_, JobKind::Restart)) => mode != Some(RestartMode::Overlap),
+                Some((_, JobKind::Restart)) => mode.unwrap_or(default) != RestartMode::Overlap,
                 Some((_, JobKind::Start | JobKind::Reload)) | None => false,
             };
-            matches!(slot.state, "running" | "reload") && slot.main_pid != 0 && !leaves
+            let runs = matches!(slot.state, "running" | "reload") && slot.main_pid != 0 && !leaves;
+            assert!(runs || slot.rotation != Rotation::In, "{} is not ready", slot.instance);
+            assert!(!runs || slot.rotation != Rotation::NotReady, "{} is ready", slot.instance);
+            assert_eq!(slot.rotation == Rotation::Parked, slot.number > group.size, "{}", slot.instance);
+            slot.rotation == Rotation::In
         };
-        let live: Vec<u32> =
-            (0..group.slots.len()).filter(|index| ready(*index)).map(|index| index as u32).collect();
+        let number = |index: usize| group.slots[index].number - 1;
+        let live: Vec<u32> = (0..group.slots.len()).filter(|index| ready(*index)).map(number).collect();
         let steered = self.kernel.steering.get(name).unwrap_or_else(|| panic!("{name} is not steered"));
         if live.is_empty() {
             assert_eq!(steered.len(), 1, "{name} with nobody ready");
         } else {
             assert_eq!(*steered, live, "{name}: slots in rotation, and slots that are ready");
+        }
+    }
+
+    /// The engine knows the kernel's order, as soon as it has heard of all that was shut down.
+    fn check_members(&self, engine: &Engine, name: &UnitName, ports: &[Port]) {
+        if self.kernel.listeners.values().any(|listener| listener.socket == *name && listener.is_shut) {
+            return;
+        }
+        for port in ports.iter().filter(|port| port.slot == Some(0)) {
+            let order = &self.kernel.orders[&(name.clone(), port.line)];
+            assert_eq!(
+                engine.members(name, port.line),
+                *order,
+                "{name}: members of the group of line {}",
+                port.line
+            );
         }
     }
 
@@ -117,6 +145,12 @@ impl World {
                 matches!(view.active, ActiveState::Active | ActiveState::Inactive | ActiveState::Failed);
             assert!(settled, "{name} is {} for ever", view.sub);
             assert!(!self.is_kept(name) || view.active == ActiveState::Active, "{name} is {}", view.sub);
+        }
+        if let Some(MachineView::Group(group)) = engine.unit(&name("web.service")).map(|view| view.machine) {
+            assert!(
+                group.slots.iter().all(|slot| slot.number <= group.size),
+                "somebody stays in a parked slot"
+            );
         }
         for (fd, listener) in self.kernel.listeners.iter().filter(|(_, listener)| listener.in_manager) {
             assert!(

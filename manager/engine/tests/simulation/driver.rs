@@ -52,8 +52,15 @@ impl World {
         self.flush();
     }
 
-    /// The end of a turn: what changed is saved, and everything goes to the keeper.
-    fn flush(&mut self) {
+    /// What changed is saved, before all else that this turn brings.
+    fn save_now(&mut self) {
+        self.flush_saved();
+        for message in std::mem::take(&mut self.link) {
+            self.keeper.take(message, &mut self.kernel, &mut self.rng, self.now);
+        }
+    }
+
+    fn flush_saved(&mut self) {
         let engine = self.engine.as_ref().expect("it has just decided");
         for unit in std::mem::take(&mut self.unsaved) {
             self.link.push(match save(engine, &unit) {
@@ -61,6 +68,11 @@ impl World {
                 None => Message::Erase(unit),
             });
         }
+    }
+
+    /// The end of a turn: what changed is saved, and everything goes to the keeper.
+    fn flush(&mut self) {
+        self.flush_saved();
         self.link.extend(self.forget.drain(..).map(Message::Forget));
         if self.strikes() {
             return self.die();
@@ -122,6 +134,12 @@ impl World {
                 let queued = self.kernel.listeners[&fd].queue.len() as u32;
                 return Some(Event::Measured { fd, queued: Some(queued) });
             }
+            Action::Relisten { socket, fd } => {
+                self.unsaved.insert(socket);
+                self.save_now();
+                self.kernel.relisten(fd);
+                return Some(Event::Relistened { fd, result: Ok(()) });
+            }
             Action::CloseConnection { fd } => self.close_connection(fd),
             Action::FindMain { .. }
             | Action::WatchBusName { .. }
@@ -157,10 +175,11 @@ impl World {
                     queue: VecDeque::new(),
                     in_manager: true,
                     in_keeper: false,
+                    is_shut: false,
                     in_processes: 0,
                 };
                 self.make_room(port.fd);
-                self.kernel.listeners.insert(port.fd, listener);
+                self.kernel.open(port.fd, listener);
                 self.link.push(Message::Hold(port.fd));
             }
         }

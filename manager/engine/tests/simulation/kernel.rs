@@ -39,6 +39,8 @@ pub(crate) struct Listener {
     pub(crate) in_manager: bool,
     /// The keeper has one.
     pub(crate) in_keeper: bool,
+    /// Somebody shut it down, and nobody has noticed yet.
+    pub(crate) is_shut: bool,
     /// How many processes have one.
     pub(crate) in_processes: usize,
 }
@@ -53,6 +55,8 @@ impl Listener {
 pub(crate) struct Kernel {
     pub(crate) listeners: BTreeMap<FdId, Listener>,
     pub(crate) clients: Vec<Client>,
+    /// The members of each group, by socket and line, in the kernel's order.
+    pub(crate) orders: BTreeMap<(UnitName, usize), Vec<u32>>,
     /// The program on each group.
     pub(crate) steering: BTreeMap<UnitName, Vec<u32>>,
     pub(crate) watched: BTreeSet<FdId>,
@@ -94,6 +98,35 @@ impl Kernel {
 
     pub(crate) fn is_readable(&self, fd: FdId) -> bool {
         self.listeners.get(&fd).is_some_and(|listener| !listener.queue.is_empty())
+    }
+
+    /// A process shuts its listener down; what waits there is lost.
+    pub(crate) fn shut_down(&mut self, fd: FdId) {
+        while self.accept(fd, Fate::DiedWithItsHolder).is_some() {}
+        let listener = self.listeners.get_mut(&fd).expect("it is open");
+        listener.is_shut = true;
+        let (port, key) = (listener.port, (listener.socket.clone(), listener.port.line));
+        let order = self.orders.get_mut(&key).expect("the group is there");
+        let place = order.iter().position(|slot| Some(*slot) == port.slot).expect("it is a member");
+        order.swap_remove(place);
+    }
+
+    pub(crate) fn relisten(&mut self, fd: FdId) {
+        let listener = self.listeners.get_mut(&fd).expect("it is open");
+        if std::mem::take(&mut listener.is_shut) {
+            let key = (listener.socket.clone(), listener.port.line);
+            self.orders.entry(key).or_default().extend(listener.port.slot);
+        }
+    }
+
+    /// A listener is opened: the last member of its group.
+    pub(crate) fn open(&mut self, fd: FdId, listener: Listener) {
+        let key = (listener.socket.clone(), listener.port.line);
+        if listener.port.slot == Some(0) {
+            self.orders.remove(&key);
+        }
+        self.orders.entry(key).or_default().extend(listener.port.slot);
+        self.listeners.insert(fd, listener);
     }
 
     /// One holder of a listener has closed its descriptor: with the last one goes the queue.

@@ -3,6 +3,9 @@
 /// Units whose sockets no command and no limit ever closes: every connection to them must be served.
 pub(crate) const KEPT: [&str; 4] = ["web.socket", "shared.socket", "http.socket", "always.socket"];
 
+/// Sockets that are held and released.
+pub(crate) const HELD: [&str; 4] = ["web.socket", "shared.socket", "http.socket", "echo.socket"];
+
 /// What commands are given to. Sockets are among them only where their connections may be lost.
 pub(crate) const COMMANDED: [&str; 18] = [
     "web.service",
@@ -27,6 +30,7 @@ pub(crate) const COMMANDED: [&str; 18] = [
 
 /// All files; `web_instances` and so on are what the versions differ in.
 pub(crate) fn text(version: usize) -> String {
+    // In the same pool, so that a reload changes the group while its listeners stay.
     let (instances, restart, connections) =
         [(3, "no", 3), (2, "on-failure", 1), (4, "always", 5)][version % 3];
     let extra = if version % 3 == 1 { "" } else { ONCE };
@@ -41,6 +45,7 @@ pub(crate) fn text(version: usize) -> String {
 ListenStream=127.0.0.1:80
 ListenStream=/run/web
 Instances={instances}
+MaxInstances=5
 -- web@.service
 [Service]
 Type=notify

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
 
 use sockmgr_engine::{
-    Command, Engine, Event, FdId, JobId, JobMode, KillWho, ProcessId, SavedProcess, SavedUnit, Time, Verb,
+    Command, Direction, Engine, Event, FdId, JobId, JobMode, KillWho, ProcessId, SavedProcess, SavedUnit,
+    Time, Verb,
 };
 use sockmgr_unit::{Settings, UnitName};
 
@@ -13,7 +14,7 @@ use crate::kernel::{ClientId, Fate, Kernel};
 use crate::process::{NEVER, Phase};
 use crate::rng::Rng;
 use crate::support::{library, name, read_saved};
-use crate::units::{COMMANDED, KEPT, text};
+use crate::units::{COMMANDED, HELD, KEPT, text};
 
 /// Random steps of one seed.
 const STEPS: usize = 400;
@@ -96,6 +97,7 @@ impl World {
             65..70 => self.answer_late(),
             70..92 => self.pass_time(),
             92..98 => self.command(),
+            98 if self.rng.percent(30) => self.shut_down(),
             98 => self.reload(),
             _ => self.doom = Some(self.rng.below(12)),
         }
@@ -150,6 +152,10 @@ impl World {
 
     /// A watched listener is readable, or was a moment ago.
     fn traffic(&mut self) {
+        let shut = self.kernel.listeners.iter().find(|(_, listener)| listener.is_shut && listener.in_manager);
+        if let Some(fd) = shut.map(|(fd, _)| *fd) {
+            return self.feed(Event::HungUp { fd });
+        }
         let late = self.rng.percent(5);
         let fds: Vec<FdId> = self
             .kernel
@@ -212,11 +218,46 @@ impl World {
                 self.note(&format_args!("reset-failed {unit}"));
                 self.call(|engine, now, out| engine.reset_failed(now, Some(&unit), out).ok());
             }
+            2..5 => self.direct(),
             _ => {
                 let command = Command { verb: *self.rng.pick(&verbs), unit, mode: *self.rng.pick(&modes) };
                 self.note(&command);
                 self.call(|engine, now, out| engine.request(now, &command, out).ok());
             }
+        }
+    }
+
+    /// What is asked of groups, slots and sockets.
+    fn direct(&mut self) {
+        let luck = self.rng.below(8) as u32;
+        let (unit, direction) = match self.rng.below(7) {
+            0 => ("web.service", Direction::Scale(None)),
+            1 | 2 => ("web.socket", Direction::Scale(Some(luck))),
+            3 => (*self.rng.pick(&["web@1.service", "web@4.service"]), Direction::Drain),
+            4 => (*self.rng.pick(&["web@1.service", "web@4.service"]), Direction::Undrain),
+            5 => (*self.rng.pick(&HELD), Direction::Hold),
+            _ => (*self.rng.pick(&HELD), Direction::Release),
+        };
+        self.note(&format_args!("{direction:?} {unit}"));
+        self.call(|engine, now, out| engine.direct(now, &name(unit), direction, out).ok());
+    }
+
+    /// A service shuts down a listener that it was given.
+    fn shut_down(&mut self) {
+        let in_group =
+            |fd: &FdId| self.kernel.listeners.get(fd).is_some_and(|l| l.port.slot.is_some() && !l.is_shut);
+        let fds: Vec<FdId> = self
+            .keeper
+            .processes
+            .values()
+            .filter(|process| process.phase == Phase::Serving)
+            .flat_map(|process| process.listeners.iter().copied().filter(in_group))
+            .collect();
+        // One at a time: of two at once nobody can tell which was first.
+        if !fds.is_empty() && self.kernel.listeners.values().all(|listener| !listener.is_shut) {
+            let fd = *self.rng.pick(&fds);
+            self.note(&format_args!("a service shuts down {fd}"));
+            self.kernel.shut_down(fd);
         }
     }
 
@@ -298,6 +339,9 @@ impl World {
         self.version = 0;
         self.read_units();
         self.call(|engine, now, out| engine.reset_failed(now, None, out).ok());
+        for socket in HELD {
+            self.call(|engine, now, out| engine.direct(now, &name(socket), Direction::Release, out).ok());
+        }
         self.settle();
         self.check_rest();
     }
@@ -308,7 +352,9 @@ impl World {
                 self.answer_late();
             } else if !self.keeper.notify.is_empty() || !self.keeper.to_manager.is_empty() {
                 self.deliver();
-            } else if self.kernel.watched.iter().any(|fd| self.kernel.is_readable(*fd)) {
+            } else if self.kernel.watched.iter().any(|fd| self.kernel.is_readable(*fd))
+                || self.kernel.listeners.values().any(|listener| listener.is_shut && listener.in_manager)
+            {
                 self.traffic();
             } else if self.next_due() != NEVER {
                 self.pass_time();

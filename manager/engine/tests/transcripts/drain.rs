@@ -117,6 +117,7 @@ fn a_queue_that_is_never_empty_holds_the_stop_up_for_so_long() {
               watch web.socket:0@1
               watch web.socket:1@1
               web@2.service: stop-sigterm -> dead
+              steer web.socket to [0]
               job 6: start web@2.service
               unwatch web.socket:0@1
               unwatch web.socket:1@1

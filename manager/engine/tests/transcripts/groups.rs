@@ -137,6 +137,7 @@ fn a_stopping_instance_leaves_the_rotation_before_its_signal() {
               watch web.socket:0@1
               web@2.service: stop-sigterm -> dead
             > connect web.socket:0@1
+              steer web.socket to [0]
               job 6: start web@2.service
               unwatch web.socket:0@1
               run web@2.service ExecStart web.socket=web.socket:0@1 web.socket=web.socket:1 $INSTANCE=2 $INSTANCES=2
@@ -425,6 +426,7 @@ fn a_straggler_on_a_parked_slot_starts_its_instance() {
               web.service: running -> degraded
               web@2.service: running -> dead
             > connect web.socket:0@1
+              steer web.socket to [0, 2]
               job 6: start web@2.service
               unwatch web.socket:0@1
               run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=3
@@ -687,6 +689,7 @@ fn a_flood_of_stragglers_does_not_stop_the_group() {
               web.service: running -> degraded
               web@2.service: running -> dead
             > connect web.socket:0@1
+              steer web.socket to [0, 2]
               job 6: start web@2.service
               unwatch web.socket:0@1
               run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=3
@@ -702,6 +705,7 @@ fn a_flood_of_stragglers_does_not_stop_the_group() {
               watch web.socket:0@1
               web.service: running -> degraded
               web@2.service: running -> dead
+              steer web.socket to [0, 2]
               job 7: start web@2.service
               unwatch web.socket:0@1
               run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=3
@@ -717,6 +721,7 @@ fn a_flood_of_stragglers_does_not_stop_the_group() {
               watch web.socket:0@1
               web.service: running -> degraded
               web@2.service: running -> dead
+              steer web.socket to [0, 2]
               job 8: start web@2.service
               unwatch web.socket:0@1
               run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=3
@@ -732,6 +737,7 @@ fn a_flood_of_stragglers_does_not_stop_the_group() {
               watch web.socket:0@1
               web.service: running -> degraded
               web@2.service: running -> dead
+              steer web.socket to [0, 2]
               job 9: start web@2.service
               unwatch web.socket:0@1
               run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=3
@@ -747,6 +753,7 @@ fn a_flood_of_stragglers_does_not_stop_the_group() {
               watch web.socket:0@1
               web.service: running -> degraded
               web@2.service: running -> dead
+              steer web.socket to [0, 2]
               job 10: start web@2.service
               unwatch web.socket:0@1
               Warning: web@2.service: started too often; waiting until its start limit allows more

@@ -15,6 +15,7 @@ mod life;
 mod limits;
 mod manager_restart;
 mod overlap;
+mod pool;
 mod processes;
 mod ready;
 mod reload;

@@ -470,6 +470,7 @@ ExecStart=/bin/web
               steer web.socket to [0]
               watch web.socket:0@1
             > connect web.socket:0@1
+              steer web.socket to [0]
               job 1: start web@2.service
               unwatch web.socket:0@1
               run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
 use sockmgr_engine::{
-    Action, Command, Connection, Engine, Event, ExecList, ExitStatus, FdId, JobMode, KillScope, KillWho,
-    Level, MainHint, Notice, Notification, PassedFd, Peer, Port, ProcessId, SavedProcess, SpawnError,
-    StoreRequest, Time, Verb, WatchdogWord,
+    Action, Command, Connection, Direction, Engine, Event, ExecList, ExitStatus, FdId, JobMode, KillScope,
+    KillWho, Level, MainHint, Notice, Notification, PassedFd, Peer, Port, ProcessId, SavedProcess,
+    SpawnError, StoreRequest, Time, Verb, WatchdogWord,
 };
 use sockmgr_unit::value::{Signal, Span};
 use sockmgr_unit::{Settings, UnitName};
@@ -187,6 +187,21 @@ impl World {
                 engine.stop_all(now, out);
                 Ok(())
             }),
+            ["scale", unit, "reset"] => self.direct(unit, Direction::Scale(None)),
+            ["scale", unit, size] => self.direct(unit, Direction::Scale(Some(number(size)))),
+            ["drain", unit] => self.direct(unit, Direction::Drain),
+            ["undrain", unit] => self.direct(unit, Direction::Undrain),
+            ["hold", unit] => self.direct(unit, Direction::Hold),
+            ["release", unit] => self.direct(unit, Direction::Release),
+            ["shut-down", listener] => {
+                let fd = self.fd_named(listener);
+                self.queues.remove(&fd);
+                self.feed(Event::HungUp { fd });
+            }
+            ["members", socket, line] => {
+                let members = self.engine.members(&name(socket), number(line) as usize);
+                self.line(&format!("members {members:?}"));
+            }
             ["manager-dies"] => self.manager_dies(),
             ["manager-returns"] => self.manager_returns(""),
             ["manager-returns", "without", listener] => self.manager_returns(listener),
@@ -213,6 +228,10 @@ impl World {
         if nothing {
             self.line("nothing to do");
         }
+    }
+
+    fn direct(&mut self, unit: &str, direction: Direction) {
+        self.call(|engine, now, out| engine.direct(now, &name(unit), direction, out).map(drop));
     }
 
     fn kill(&mut self, unit: &str, who: &str, signal: &str) {
@@ -442,6 +461,7 @@ impl World {
             Action::Watch { fd } => assert!(self.watched.insert(fd), "it is watched already"),
             Action::Unwatch { fd } => assert!(self.watched.remove(&fd), "it was not watched"),
             Action::Accept { fd, max } => self.accept(fd, max),
+            Action::Relisten { fd, .. } => self.feed(Event::Relistened { fd, result: Ok(()) }),
             Action::Flush { fd } => drop(self.queues.remove(&fd)),
             Action::Probe { process, .. } => self.probed.push(process),
             Action::Measure { fd } => {
@@ -650,6 +670,7 @@ impl World {
             }
             Action::Measure { .. } => return,
             Action::Flush { fd } => format!("flush {}", self.fd_name(*fd)),
+            Action::Relisten { fd, .. } => format!("relisten {}", self.fd_name(*fd)),
             Action::CloseConnection { fd } => format!("close {}", self.fd_name(*fd)),
             Action::Discard { fd } => format!("discard {}", self.fd_name(*fd)),
             Action::Spawn { unit, list, index, fds, environment, .. } => {

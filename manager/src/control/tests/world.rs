@@ -8,7 +8,8 @@ use std::rc::Rc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sockmgr_engine::{
-    Action, Command, Engine, Event, ExitStatus, JobId, KillWho, Notice, ProcessId, RequestError, Time,
+    Action, Command, Direction, Engine, Event, ExitStatus, JobId, KillWho, Notice, ProcessId, RequestError,
+    Time,
 };
 use sockmgr_unit::{Fragment, Host, Library, Settings, Source, Syntax, UnitName};
 use tokio::sync::Notify;
@@ -129,6 +130,10 @@ impl Core for World {
 
     fn reset_failed(&mut self, unit: Option<&UnitName>) -> Result<(), RequestError> {
         self.ask(|engine, now, actions| engine.reset_failed(now, unit, actions))
+    }
+
+    fn direct(&mut self, unit: &UnitName, direction: Direction) -> Result<Vec<JobId>, RequestError> {
+        self.ask(|engine, now, actions| engine.direct(now, unit, direction, actions))
     }
 
     fn reload(&mut self) -> Result<(), String> {

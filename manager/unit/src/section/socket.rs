@@ -85,6 +85,14 @@ section! {
             "Instances" | "Workers" | "BindMultiple":
                 "Runs this many instances of the template service, each with its own listener: 1 to 256, or auto (one per CPU)";
         }
+        /// Slots made at the start, for instances to come; `None`: as many as instances.
+        max_instances: Option<Instances> = None => ("MaxInstances" own) {
+            "MaxInstances": "How many instances `sockmgr scale` may go up to; each has its listener from the start; default: Instances=";
+        }
+        /// The fewest instances that scaling leaves.
+        min_instances: Instances = Instances::Count(1) => ("MinInstances" own) {
+            "MinInstances": "How many instances `sockmgr scale` may go down to; default 1";
+        }
         /// Whether instances have a listener each or share one.
         distribute: Option<Distribute> = None => ("Distribute" own) {
             "Distribute": "instance: each instance has its own listener (default for TCP and UDP); shared: all have the same";
@@ -104,6 +112,11 @@ impl SocketSection {
     /// Number of triggers allowed in the window: 200 with `Accept=yes`, else 20, unless it was set (systemd.socket(5)).
     pub fn effective_trigger_limit_burst(&self) -> u32 {
         self.trigger_limit_burst.unwrap_or(if self.accept { 200 } else { 20 })
+    }
+
+    /// How many slots its listeners are made for, as it is written; `None`: no group.
+    pub fn pool(&self) -> Option<Instances> {
+        self.instances.map(|instances| self.max_instances.unwrap_or(instances))
     }
 
     /// Name in `LISTEN_FDNAMES` of the descriptor for the `line`th Listen line (from 0) of `unit`.
@@ -152,6 +165,22 @@ impl SocketSection {
         if self.instances.is_some() && self.service.as_ref().is_some_and(|service| !service.is_template()) {
             return Err(SocketError::InstancesOfPlainService);
         }
+        self.check_group()
+    }
+
+    /// What is wrong with the numbers of a group. `auto` is known only on the machine, so it is not compared with a number.
+    fn check_group(&self) -> Result<(), SocketError> {
+        let fits = |few: Instances, many: Instances| {
+            few.count().zip(many.count()).is_none_or(|(few, many)| few <= many)
+        };
+        let most = self.max_instances.or(self.instances);
+        if self.instances.is_none() && self.max_instances.is_some() {
+            return Err(SocketError::MaxInstancesAlone);
+        }
+        let too_many = self.instances.zip(self.max_instances).is_some_and(|(count, max)| !fits(count, max));
+        if too_many || most.is_some_and(|most| !fits(self.min_instances, most)) {
+            return Err(SocketError::TooFewSlots);
+        }
         Ok(())
     }
 }
@@ -175,6 +204,10 @@ pub(crate) enum SocketError {
     AcceptWithInstances,
     #[error("Instances= needs a template: Service= must name one, such as web@.service")]
     InstancesOfPlainService,
+    #[error("MaxInstances= says how far a group may grow: it needs Instances= too")]
+    MaxInstancesAlone,
+    #[error("a group has MinInstances= to MaxInstances= instances: Instances= must lie between the two")]
+    TooFewSlots,
 }
 
 /// The names of descriptors, in the order of their lines; an empty assignment forgets all.

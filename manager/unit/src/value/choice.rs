@@ -329,6 +329,14 @@ impl Instances {
     /// The largest group: steering tells no more slots apart.
     pub const MAX: u32 = 256;
 
+    /// The number, where it does not depend on the machine.
+    pub fn count(self) -> Option<u32> {
+        match self {
+            Self::Count(count) => Some(count),
+            Self::Auto => None,
+        }
+    }
+
     /// The number on a machine with `processors` processors.
     pub fn resolve(self, processors: usize) -> u32 {
         match self {

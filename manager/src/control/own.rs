@@ -1,0 +1,82 @@
+//! `org.sockmgr.Manager1`, ours: what is asked of groups, their instances and sockets beside jobs.
+//!
+//! Never here: what becomes of it; the engine decides. Invariant: a method that changes something answers with the jobs that come of
+//! it, so that a client can wait until it is done.
+
+use sockmgr_engine::{Direction, Engine, MachineView, SlotView};
+use sockmgr_unit::UnitName;
+use zbus::OwnedObjectPath;
+
+use super::dispatch::{Answer, Call};
+use super::interface::{Access, Argument, Interface, Method};
+use super::object::resolve;
+use super::value::{Dict, Value};
+use super::{glob, manager, path};
+
+pub(super) static INTERFACE: Interface =
+    Interface { name: "org.sockmgr.Manager1", methods: METHODS, ..Interface::EMPTY };
+
+const NAME: &[Argument] = &[("name", "s")];
+const JOBS: &[Argument] = &[("jobs", "ao")];
+
+const METHODS: &[Method] = &[
+    Method::any("ScaleUnit", Access::Change, &[("name", "s"), ("instances", "u")], JOBS, |call| {
+        let (name, count): (String, u32) = call.arguments()?;
+        direct(call, &name, Direction::Scale(Some(count)))
+    }),
+    Method::any("ResetScale", Access::Change, NAME, JOBS, |call| direct_named(call, Direction::Scale(None))),
+    Method::any("DrainUnit", Access::Change, NAME, JOBS, |call| direct_named(call, Direction::Drain)),
+    Method::any("UndrainUnit", Access::Change, NAME, JOBS, |call| direct_named(call, Direction::Undrain)),
+    Method::any("HoldUnit", Access::Change, NAME, JOBS, |call| direct_named(call, Direction::Hold)),
+    Method::any("ReleaseUnit", Access::Change, NAME, JOBS, |call| direct_named(call, Direction::Release)),
+    // One dictionary for each slot that somebody is or should be in, of the groups that a pattern names, or of all.
+    Method::any("ListInstances", Access::Read, &[("patterns", "as")], &[("instances", "aa{sv}")], instances),
+];
+
+fn direct_named(call: &mut Call<'_>, direction: Direction) -> Answer {
+    let name: String = call.arguments()?;
+    direct(call, &name, direction)
+}
+
+fn direct(call: &mut Call<'_>, name: &str, direction: Direction) -> Answer {
+    let unit = manager::parse_name(name)?;
+    let unit = resolve(call.core, &unit);
+    let jobs = call.core.direct(&unit, direction)?;
+    call.outcome.notices.extend(call.core.take_notices());
+    call.answer(&jobs.into_iter().map(path::of_job).collect::<Vec<OwnedObjectPath>>())
+}
+
+fn instances(call: &mut Call<'_>) -> Answer {
+    let patterns: Vec<String> = call.arguments()?;
+    let engine = call.core.engine();
+    let groups = engine.unit_names().filter(|name| patterns.is_empty() || is_meant(engine, name, &patterns));
+    let rows: Vec<Dict> = groups.flat_map(|name| rows(engine, name)).collect();
+    call.answer(&rows)
+}
+
+/// A group is meant by its own name and by that of its socket.
+fn is_meant(engine: &Engine, group: &UnitName, patterns: &[String]) -> bool {
+    let sockets = engine.unit(group).map(|view| view.triggered_by).unwrap_or_default();
+    let mut names = std::iter::once(group).chain(sockets);
+    names.any(|name| patterns.iter().any(|pattern| glob::matches(pattern, name.as_str())))
+}
+
+fn rows(engine: &Engine, name: &UnitName) -> Vec<Dict> {
+    match engine.unit(name).map(|view| view.machine) {
+        Some(MachineView::Group(group)) => group.slots.iter().map(|slot| row(name, slot)).collect(),
+        Some(MachineView::Socket(_) | MachineView::Service(_) | MachineView::Target) | None => Vec::new(),
+    }
+}
+
+fn row(group: &UnitName, slot: &SlotView<'_>) -> Dict {
+    let own = |name: &str, value: Value| (name.to_owned(), value);
+    Dict(vec![
+        own("Group", group.to_string().into()),
+        own("Slot", slot.number.into()),
+        own("Unit", slot.instance.to_string().into()),
+        own("MainPID", slot.main_pid.into()),
+        own("SubState", slot.state.into()),
+        own("Generation", slot.generation.into()),
+        own("Rotation", slot.rotation.as_str().into()),
+    ])
+}

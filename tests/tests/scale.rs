@@ -1,0 +1,182 @@
+//! The slots of a group: more and fewer instances under load, slots that rest, sockets that are held.
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use sockmgr_tests::kernel::tcp_listeners;
+use sockmgr_tests::load::{End, Load, Server};
+use sockmgr_tests::manager::{Manager, Setup};
+use sockmgr_tests::site::Site;
+use sockmgr_tests::wait::until;
+
+/// Connections per second.
+const RATE: u32 = 1500;
+
+/// A server that finishes what it has accepted when it is told to stop.
+const GRACEFUL: &str = "[Service]\nType=notify\nExecStart={witness}\nEnvironment=WITNESS_GRACE=1\n";
+
+/// `web.socket` with `more` and `web@.service`.
+fn group(more: &str, service: &str) -> Site {
+    let site = Site::new();
+    site.unit("web.socket", &format!("[Socket]\nListenStream={{host}}:80\n{more}"));
+    site.unit("web@.service", service);
+    site
+}
+
+fn start<'a>(site: &'a Site) -> Manager<'a> {
+    let manager = Setup::new(site).start();
+    manager.up("web.socket");
+    manager.up("web.service");
+    manager
+}
+
+/// Kills the manager process, and waits for its successor.
+fn kill_brain(manager: &Manager) {
+    let brain = manager.brain();
+    brain.kill();
+    until("there is another manager", || !brain.is_alive() && manager.brain() != brain);
+    until("it answers", || manager.sockmgr(&["is-active", "web.socket"]).code == 0);
+}
+
+/// The instances that get new connections, as the table says.
+fn in_rotation(manager: &Manager) -> Vec<String> {
+    let table = manager.sockmgr(&["instances", "--no-legend", "web"]).text();
+    let words = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    words.filter(|words| words.last() == Some(&"in")).map(|words| words[0].to_owned()).collect()
+}
+
+/// Which instance answers the next connection.
+fn who(site: &Site) -> String {
+    match Server::Tcp(site.address(80)).ask() {
+        End::Answered(who) => who,
+        other => panic!("not answered: {other:?}"),
+    }
+}
+
+#[test]
+fn scaling_up_and_down_under_load_loses_nothing() {
+    let site = group("Instances=1\nMaxInstances=8\n", GRACEFUL);
+    let manager = start(&site);
+    let listeners = tcp_listeners(site.address(80));
+    assert_eq!(listeners.len(), 8);
+    let load = Load::start(Server::Tcp(site.address(80)), RATE);
+    load.until_answered(200);
+    for size in ["8", "1", "5", "2"] {
+        manager.sockmgr(&["scale", "web.socket", size]).ok();
+        load.until_answered(300);
+        until("as many are in rotation", || in_rotation(&manager).len().to_string() == size);
+    }
+    load.stop().nothing_lost();
+    until("parked slots are empty", || {
+        manager.sockmgr(&["list-units", "--all", "--plain", "--no-legend", "web@*"]).text().lines().count()
+            == 2
+    });
+    assert_eq!(tcp_listeners(site.address(80)), listeners, "no listener was closed");
+}
+
+#[test]
+fn a_size_outlives_the_manager_and_a_reload_but_not_the_socket() {
+    let site = group("Instances=2\nMaxInstances=4\n", GRACEFUL);
+    let manager = start(&site);
+    manager.sockmgr(&["scale", "web", "3"]).ok();
+    manager.sockmgr(&["daemon-reload"]).ok();
+    assert_eq!(manager.property("web.service", "Instances"), "3");
+    kill_brain(&manager);
+    assert_eq!(manager.property("web.service", "Instances"), "3");
+    assert_eq!(in_rotation(&manager).len(), 3);
+    manager.sockmgr(&["scale", "web", "--reset"]).ok();
+    assert_eq!(in_rotation(&manager), ["web@1.service", "web@2.service"]);
+    manager.sockmgr(&["scale", "web", "4"]).ok();
+    manager.sockmgr(&["stop", "web.socket", "web.service"]).ok();
+    manager.up("web.socket");
+    assert_eq!(manager.property("web.service", "Instances"), "2");
+}
+
+#[test]
+fn numbers_out_of_bounds_and_units_without_a_group_are_refused() {
+    let site = group("Instances=2\nMaxInstances=4\nMinInstances=2\n", GRACEFUL);
+    site.unit("lone.service", "[Service]\nExecStart=/bin/sleep 1000\n");
+    let manager = start(&site);
+    for (words, code, said) in [
+        (["scale", "web", "5"], 1, "2 to 4 instances"),
+        (["scale", "web", "1"], 1, "2 to 4 instances"),
+        (["scale", "lone", "2"], 3, "is not a group"),
+    ] {
+        let _ = manager.sockmgr(&words).code(code).says(&[said]);
+    }
+}
+
+#[test]
+fn a_drained_instance_gets_nobody_and_keeps_running() {
+    let site = group("Instances=2\n", GRACEFUL);
+    let manager = start(&site);
+    let before = manager.main_process("web@1.service");
+    manager.sockmgr(&["drain", "web@1"]).ok();
+    kill_brain(&manager);
+    assert_eq!(in_rotation(&manager), ["web@2.service"]);
+    for _ in 0..40 {
+        assert!(who(&site).starts_with("web@2.service "));
+    }
+    assert_eq!(manager.main_process("web@1.service"), before);
+    let _ = manager.sockmgr(&["drain", "web@2"]).code(1).says(&["hold its socket"]);
+    manager.sockmgr(&["undrain", "web@1"]).ok();
+    until("it gets its share again", || who(&site).starts_with("web@1.service "));
+}
+
+#[test]
+fn a_held_socket_keeps_its_clients_waiting_and_loses_none() {
+    for service in ["web@.service", "web.service"] {
+        let site = Site::new();
+        let instances = if service == "web.service" { "" } else { "Instances=2\n" };
+        site.unit("web.socket", &format!("[Socket]\nListenStream={{host}}:80\n{instances}"));
+        site.unit(service, GRACEFUL);
+        let manager = start(&site);
+        let load = Load::start(Server::Tcp(site.address(80)), 200);
+        load.until_answered(100);
+        manager.sockmgr(&["hold", "--stop", "web"]).ok();
+        let mut waiting = TcpStream::connect(site.address(80)).unwrap();
+        kill_brain(&manager);
+        assert_eq!(manager.property("web.socket", "SubState"), "held");
+        waiting.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        assert!(waiting.read(&mut [0]).is_err(), "nobody serves a held socket that was stopped");
+        assert_eq!(manager.property("web.service", "ActiveState"), "inactive");
+        manager.sockmgr(&["release", "web"]).ok();
+        load.until_answered(100);
+        load.stop().nothing_lost();
+    }
+}
+
+#[test]
+fn what_runs_behind_a_held_socket_goes_on() {
+    let site = group("Instances=2\n", GRACEFUL);
+    let manager = start(&site);
+    let load = Load::start(Server::Tcp(site.address(80)), RATE);
+    load.until_answered(100);
+    manager.sockmgr(&["hold", "web"]).ok();
+    load.until_answered(300);
+    manager.sockmgr(&["release", "web"]).ok();
+    load.until_answered(100);
+    load.stop().nothing_lost();
+}
+
+#[test]
+fn a_service_that_shuts_its_listener_down_does_not_take_the_slot_with_it() {
+    let site = group("Instances=3\nMaxInstances=5\n", &format!("{GRACEFUL}Environment=WITNESS_SHUTS=1\n"));
+    let manager = start(&site);
+    for number in [2, 1, 3, 1] {
+        let unit = format!("web@{number}.service");
+        manager.sockmgr(&["restart", &unit]).ok();
+        // The order of the group's members is another one now, and each still gets its share, and nobody else any.
+        until("all three serve", || in_rotation(&manager).len() == 3);
+        let answers: std::collections::BTreeSet<String> =
+            (0..60).map(|_| who(&site).split(' ').next().unwrap().to_owned()).collect();
+        assert_eq!(answers.len(), 3, "{answers:?}");
+    }
+    kill_brain(&manager);
+    assert_eq!(tcp_listeners(site.address(80)).len(), 5);
+    let answers: std::collections::BTreeSet<String> =
+        (0..60).map(|_| who(&site).split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(answers.len(), 3, "after the manager's death: {answers:?}");
+    assert_eq!(manager.sockmgr(&["list-units", "--plain", "--no-legend", "web@*"]).text().lines().count(), 3);
+}
