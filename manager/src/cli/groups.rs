@@ -20,7 +20,7 @@ pub(crate) fn scale(session: &mut Session, what: &Scale) -> Result<Exit, CliErro
         Some(count) => GroupVerb::Scale(count),
         None => GroupVerb::ResetScale,
     };
-    run(session, verb, &[what.unit.clone()], UnitType::Service)
+    run(session, verb, std::slice::from_ref(&what.unit), UnitType::Service)
 }
 
 /// Holds the traffic of sockets back, and with `--stop` also stops what they start.
