@@ -125,6 +125,12 @@ impl Scene {
         SCENES.iter().find(|scene| scene.name == name).unwrap_or_else(|| panic!("there is no scene {name}"))
     }
 
+    /// Whether a packet that the network loses is a loss of the scene: nobody sends a datagram again.
+    #[must_use]
+    pub fn needs_every_packet(&self) -> bool {
+        self.shape == Shape::Datagrams
+    }
+
     /// Plays it in the network namespace of this thread.
     ///
     /// # Panics
