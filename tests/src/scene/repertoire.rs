@@ -212,8 +212,10 @@ fn bad_rollout(play: &Play<'_>, _: u32) {
     }
 }
 
+/// Nobody serves for a while, and nobody is started for those who wait.
 fn hold(play: &Play<'_>, _: u32) {
     play.sockmgr(&["hold", "web.socket"]);
+    play.sockmgr(&["stop", "web.service"]);
     std::thread::sleep(Duration::from_millis(200));
     play.sockmgr(&["release", "web.socket"]);
 }
