@@ -34,6 +34,9 @@ struct Arguments {
 /// The whole program. The process that was started is the keeper; it starts itself again as the manager.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Some(code) = crate::chown::run_if_asked(std::env::args_os().skip(1)) {
+        return code;
+    }
     let arguments = Arguments::parse();
     if !KeeperLink::is_present() {
         return keeper::run(std::env::args_os().skip(1).collect::<Vec<OsString>>());

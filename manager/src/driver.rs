@@ -102,7 +102,8 @@ impl Driver {
             Action::Probe { .. } => return self.begin_probe(action),
             Action::Measure { fd } => return Some(self.measure(fd)),
             Action::Close { socket, ports } => self.close(&socket, &ports),
-            Action::Watch { fd } => self.watch(fd),
+            Action::Adjust { socket, ports } => self.adjust(&socket, &ports),
+            Action::Watch { fd } => return self.watch(fd),
             Action::Unwatch { fd } => self.unwatch(fd),
             Action::Relisten { socket, fd } => return self.relisten(socket, fd),
             Action::Flush { fd } => self.flush_queue(fd),
@@ -133,12 +134,17 @@ impl Driver {
     fn spawn(&mut self, action: Action) -> Option<Event> {
         let Action::Spawn { process, unit, list, index, fds, environment } = action else { return None };
         let view = self.engine.unit(&unit)?;
-        let service = view.unit.service()?;
-        let notifies = notifies(self.engine.notify_access(&unit), list);
+        let owner = plan::Owner::of(view.unit)?;
+        let notifies = view.unit.service().is_some() && notifies(self.engine.notify_access(&unit), list);
         let in_use = fds.iter().map(|passed| passed.fd).filter(|fd| self.engine.is_in_use(*fd, process));
         let in_use = in_use.collect();
-        let request = plan::Request { service, list, index, fds: &fds, in_use, environment, notifies };
-        match self.planner.plan(&request, &self.descriptors) {
+        let planned = if list == ExecList::Chown {
+            self.plan_chown(&unit)
+        } else {
+            let request = plan::Request { owner, list, index, fds: &fds, in_use, environment, notifies };
+            self.planner.plan(&request, &self.descriptors)
+        };
+        match planned {
             Ok((plan, owned)) => {
                 let message = ToKeeper::Spawn { process: ProcessId(process.0), tag: unit.to_string(), plan };
                 self.link.push(&message, owned);

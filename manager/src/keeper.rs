@@ -25,6 +25,7 @@ use sockmgr_sys::{SysError, notify, seqpacket};
 use crate::protocol::{PROTOCOL_VERSION, ProcessId, ToKeeper, ToManager};
 use link::ManagerLink;
 pub use link::{KEEPER_FD_VARIABLE, KeeperLink, LinkError};
+pub use manager_plan::own_program;
 pub use packet::MalformedPacket;
 use processes::Processes;
 use store::Store;

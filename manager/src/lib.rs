@@ -1,5 +1,6 @@
 //! The manager's rooms: keeper, manager, driver, loader, control and command line.
 
+pub mod chown;
 pub mod cli;
 pub mod control;
 pub mod daemon;

@@ -23,16 +23,21 @@ const CRATES: [(&str, &[&str]); 7] = [
 ];
 
 /// Each module of `manager/src`, what of the others it may import, and which crates.
-const ROOMS: [(&str, &[&str], &[&str]); 11] = [
+const ROOMS: [(&str, &[&str], &[&str]); 12] = [
     ("paths", &[], &["sys"]),
+    ("chown", &[], &["sys"]),
     ("protocol", &[], &["sys"]),
     ("log", &[], &["unit"]),
     ("keeper", &["protocol"], &["sys"]),
     ("loader", &["paths"], &["unit", "sys"]),
     ("control", &["paths"], &["engine", "unit", "sys"]),
-    ("driver", &["control", "keeper", "loader", "log", "paths", "protocol"], &["engine", "unit", "sys"]),
+    (
+        "driver",
+        &["chown", "control", "keeper", "loader", "log", "paths", "protocol"],
+        &["engine", "unit", "sys"],
+    ),
     ("manager", &["control", "driver", "keeper", "log"], &["unit", "sys"]),
-    ("daemon", &["driver", "keeper", "log", "manager", "paths"], &["unit", "sys"]),
+    ("daemon", &["chown", "driver", "keeper", "log", "manager", "paths"], &["unit", "sys"]),
     // The command: a client like any other; it reads unit files only to verify them.
     ("cli", &["paths", "loader"], &["unit"]),
     ("lib", &[], &[]),

@@ -105,13 +105,14 @@ impl Engine {
         match event {
             Event::Opened { socket, result } => self.socket_opened(&socket, result),
             Event::Incoming { fd } => self.socket_incoming(fd),
+            Event::Unwatchable { fd, why } => self.socket_unwatchable(fd, why),
             Event::HungUp { fd } => self.listener_hung_up(fd),
             Event::Relistened { fd, result } => self.listener_relistened(fd, result),
             Event::Accepted { fd, connections, failure } => self.socket_accepted(fd, connections, failure),
-            Event::Spawned { process, pid } => self.service_spawned(process, pid),
-            Event::SpawnFailed { process, error } => self.service_spawn_failed(process, error),
+            Event::Spawned { process, pid } => self.process_spawned(process, pid),
+            Event::SpawnFailed { process, error } => self.process_spawn_failed(process, error),
             Event::Exited { process, status, leaves_others } => {
-                self.service_exited(process, status, leaves_others);
+                self.process_exited(process, status, leaves_others);
             }
             Event::LeftGone { process } => self.left_are_gone(process),
             Event::Probed { process, result } => self.service_probed(process, result),
@@ -564,15 +565,20 @@ impl Engine {
         });
         if new.load_state == LoadState::NotFound || !same_kind {
             new = Arc::new(Unit { load_state: LoadState::NotFound, ..(*old).clone() });
+        } else if new.load_state != LoadState::Loaded && self.has_listeners(name) {
+            // It says nothing that listeners could follow.
+            let Unit { load_state, load_error, .. } = (*new).clone();
+            new = Arc::new(Unit { load_state, load_error, ..(*old).clone() });
         } else if self.must_wait(name, &old, &new) {
             self.log_warning(
                 name,
-                "what it listens on has changed; that takes effect at its next start".to_owned(),
+                "what it starts, or how, has changed; that takes effect at its next start".to_owned(),
             );
             new = old.clone();
         }
         self.forget_changed_steering(name, &old, &new);
-        if let Some(node) = self.nodes.get_mut(name) {
+        let takes_it_itself = self.socket_reopens(name, &old, &new);
+        if let Some(node) = self.nodes.get_mut(name).filter(|_| !takes_it_itself) {
             node.unit = new;
         }
         // An instance that serves a connection is tied to nothing.
@@ -581,10 +587,16 @@ impl Engine {
         }
     }
 
-    /// The listeners of an open socket are what its old file says; its new file would say something else of them.
+    fn has_listeners(&self, name: &UnitName) -> bool {
+        self.nodes.get(name).and_then(|node| node.socket()).is_some_and(|socket| !socket.ports.is_empty())
+    }
+
+    /// An open socket goes on starting what it was opened for; which slots it has depends on that.
     fn must_wait(&self, name: &UnitName, old: &Unit, new: &Unit) -> bool {
         let (Some(old), Some(new)) = (old.socket(), new.socket()) else { return false };
-        let same = old.listen == new.listen
+        // Steering counts listeners by slot and line, from the first start on.
+        let is_group = old.instances.is_some() && !old.accept;
+        let same = (old.listen == new.listen || !is_group)
             && old.accept == new.accept
             && old.service == new.service
             && old.pool() == new.pool()

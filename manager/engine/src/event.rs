@@ -24,6 +24,13 @@ pub enum Event {
         /// The listener.
         fd: FdId,
     },
+    /// Answers [`Action::Watch`] where that is impossible: the descriptor is of a plain file.
+    Unwatchable {
+        /// The listener.
+        fd: FdId,
+        /// Why, for the log.
+        why: String,
+    },
     /// Answers [`Action::Accept`].
     Accepted {
         /// The listener.
@@ -129,10 +136,19 @@ pub enum Peer {
         /// The client's end.
         remote: SocketAddr,
     },
-    /// AF_UNIX, with the credentials of the client (SO_PEERCRED); `None` when it lives in another namespace.
+    /// AF_VSOCK; each end is a machine and a port.
+    Vsock {
+        /// Our end.
+        local: (u32, u32),
+        /// The client's end.
+        remote: (u32, u32),
+    },
+    /// AF_UNIX.
     Unix {
-        /// Client's pid and uid.
+        /// Client's pid and uid (SO_PEERCRED); `None` when it lives in another namespace.
         credentials: Option<(u32, u32)>,
+        /// What the client is bound to, if it is: a path, or `@` and an abstract name.
+        name: Option<Box<str>>,
     },
 }
 
@@ -251,11 +267,15 @@ pub struct PassedFd {
     pub is_stored: bool,
 }
 
-/// Which `Exec*=` list of a service a command comes from.
+/// Which `Exec*=` list of a service or a socket a command comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ExecList {
     /// `ExecCondition=`
     Condition,
+    /// Not written in any file: gives the nodes of a socket to `SocketUser=` and `SocketGroup=`.
+    Chown,
+    /// `ExecStopPre=` (of sockets)
+    StopPre,
     /// `ExecStartPre=`
     StartPre,
     /// `ExecStart=`
@@ -292,6 +312,13 @@ pub enum Action {
         /// Its listeners.
         ports: Vec<Port>,
     },
+    /// Set the options of these open listeners as the unit file says now.
+    Adjust {
+        /// The socket unit.
+        socket: UnitName,
+        /// Its listeners.
+        ports: Vec<Port>,
+    },
     /// Close these listeners, and remove unix paths if the unit says so (`RemoveOnStop=`).
     Close {
         /// The socket unit.
@@ -299,7 +326,7 @@ pub enum Action {
         /// Its listeners.
         ports: Vec<Port>,
     },
-    /// Report when `fd` is readable, each time until unwatched.
+    /// Report when `fd` is readable, each time until unwatched. Answered only where it fails: [`Event::Unwatchable`].
     Watch {
         /// A listener.
         fd: FdId,

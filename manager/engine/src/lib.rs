@@ -14,6 +14,7 @@ mod limit;
 mod names;
 mod node;
 mod pool;
+mod process;
 mod saved;
 mod service;
 mod slots;
@@ -32,7 +33,7 @@ pub use job::{JobKind, JobResult};
 pub use node::{ActiveState, Stamps};
 pub use saved::{SavedProcess, SavedUnit, UnitToSave};
 pub use service::{CommandRecord, ServiceResult, StoredFd, commands};
-pub use socket::SocketResult;
+pub use socket::{SocketResult, socket_commands};
 pub use view::{
     GroupView, JobView, MachineView, OtherView, Rotation, ServiceView, SlotView, SocketView, UnitView,
 };

@@ -15,7 +15,7 @@ pub(crate) struct Rate {
 
 impl Rate {
     /// Zero in either place switches the limit off.
-    fn is_off(self) -> bool {
+    pub(crate) fn is_off(self) -> bool {
         self.burst == 0 || self.interval == Span::ZERO
     }
 }
@@ -49,6 +49,11 @@ impl RateLimit {
         }
         self.roll(now, rate);
         rate.burst.saturating_sub(self.count)
+    }
+
+    /// Whether the window has no room for another event.
+    pub(crate) fn is_spent(&self, now: Time, rate: Rate) -> bool {
+        !rate.is_off() && self.count >= rate.burst && self.window_end(rate).is_none_or(|end| now < end)
     }
 
     /// When the present window ends; `None` when there is none, or it never ends.

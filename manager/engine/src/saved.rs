@@ -252,9 +252,18 @@ impl Engine {
 
     fn restore_job(&mut self, name: &UnitName, saved: SavedJob) {
         let id = self.queue_job(name, saved.kind, saved.ignore_order);
-        // A service goes on by itself and tells what comes of it. The others begin again.
+        let goes_on = saved.running && self.goes_on_by_itself(name);
         if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.kind == saved.kind) {
-            job.running = saved.running && matches!(self.nodes[name].machine, Machine::Service(_));
+            job.running = goes_on;
+        }
+    }
+
+    /// A service, and a command of a socket, tell what comes of them. The others begin again.
+    fn goes_on_by_itself(&self, name: &UnitName) -> bool {
+        match &self.nodes[name].machine {
+            Machine::Service(_) => true,
+            Machine::Socket(socket) => socket.control.is_some(),
+            Machine::Group(_) | Machine::Target(_) => false,
         }
     }
 
@@ -271,7 +280,7 @@ impl Engine {
                 self.kill_scope(saved.process, SIGKILL, KillScope::Session);
             }
             if let Some(status) = saved.status {
-                self.service_exited(saved.process, status, saved.leaves_others);
+                self.process_exited(saved.process, status, saved.leaves_others);
             }
         }
         for process in lost {
@@ -281,10 +290,10 @@ impl Engine {
 
     /// The process lives, or did: it may have been spawned after the last thing that was saved of its unit.
     fn adopt(&mut self, process: ProcessId, pid: u32) {
-        let is_new = self.processes.get(&process).is_some_and(|name| self.service(name).lacks_pid(process));
+        let is_new = self.processes.get(&process).is_some_and(|name| self.lacks_pid(process, name));
         self.pids.insert(pid, process);
         if is_new {
-            self.service_spawned(process, pid);
+            self.process_spawned(process, pid);
         }
     }
 
@@ -292,11 +301,11 @@ impl Engine {
     /// went unseen, which is treated as a failure.
     fn service_lost(&mut self, process: ProcessId) {
         let Some(name) = self.processes.get(&process) else { return };
-        if self.service(name).lacks_pid(process) {
+        if self.lacks_pid(process, name) {
             let text = "whether it could be started is not known; treated as a failure".to_owned();
-            self.service_spawn_failed(process, SpawnError { exit_code: 0, text, resources: true });
+            self.process_spawn_failed(process, SpawnError { exit_code: 0, text, resources: true });
         } else {
-            self.service_exited(process, ExitStatus::Killed(SIGKILL), false);
+            self.process_exited(process, ExitStatus::Killed(SIGKILL), false);
         }
     }
 }

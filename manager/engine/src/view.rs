@@ -60,6 +60,10 @@ pub enum MachineView<'a> {
 pub struct SocketView {
     /// Why it failed.
     pub result: SocketResult,
+    /// What runs has not got all of its listeners: traffic on the others restarts it.
+    pub has_fresh: bool,
+    /// The command of its own that runs, 0 when there is none.
+    pub control_pid: u32,
     /// Connections accepted so far (`Accept=yes`).
     pub n_accepted: u32,
     /// Connections being served.
@@ -258,6 +262,11 @@ impl Engine {
         })
     }
 
+    /// The socket unit that a listener belongs to.
+    pub fn unit_of_listener(&self, fd: FdId) -> Option<&UnitName> {
+        self.listeners.get(&fd)
+    }
+
     /// The open listeners of a socket unit.
     pub fn open_ports(&self, socket: &UnitName) -> impl Iterator<Item = Port> {
         let ports =
@@ -287,6 +296,8 @@ impl Engine {
             Machine::Target(_) => MachineView::Target,
             Machine::Socket(socket) => MachineView::Socket(SocketView {
                 result: socket.result,
+                has_fresh: socket.has_fresh(),
+                control_pid: socket.control.and_then(|child| child.pid).unwrap_or(0),
                 n_accepted: socket.n_accepted,
                 n_connections: socket.n_connections,
                 n_refused: socket.n_refused,

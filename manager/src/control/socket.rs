@@ -16,6 +16,7 @@ pub(super) static INTERFACE: Interface = Interface {
             unit.socket().map_or("success", |socket| socket.result.as_str()).into()
         })
         .announced(),
+        Field::of_unit("ControlPID", "u", |unit| count(unit, |socket| socket.control_pid).into()).announced(),
         Field::of_unit("NConnections", "u", |unit| count(unit, |socket| socket.n_connections).into())
             .announced(),
         Field::of_unit("NAccepted", "u", |unit| count(unit, |socket| socket.n_accepted).into()).announced(),

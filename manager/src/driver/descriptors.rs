@@ -26,6 +26,11 @@ impl Descriptors {
         self.fds.get(&id).map(OwnedFd::as_fd)
     }
 
+    /// What the descriptor is bound to.
+    pub(super) fn node(&self, id: FdId) -> Option<&Node> {
+        self.nodes.get(&id)
+    }
+
     pub(super) fn ids(&self) -> BTreeSet<FdId> {
         self.fds.keys().copied().collect()
     }

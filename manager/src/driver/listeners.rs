@@ -3,15 +3,17 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use sockmgr_engine::{Connection, Event, FdId, Port};
+use sockmgr_engine::{Connection, Event, FdId, Peer, Port};
 use sockmgr_sys::listener::{self, ListenAddress, Listener, ListenerSpec, SocketKind};
 use sockmgr_sys::options::{Side, SocketOptions};
 use sockmgr_sys::poll::{Interest, Poll};
-use sockmgr_sys::{accept, queue, user};
+use sockmgr_sys::spawn::SpawnPlan;
+use sockmgr_sys::{accept, queue};
 use sockmgr_unit::section::SocketSection;
 use sockmgr_unit::{BindIpv6Only, Listen, ListenKind, UnitName};
 
 use super::descriptors::held_name;
+use super::plan::{PlanError, Planner};
 use super::{Driver, limits, steering};
 use crate::protocol::{ToKeeper, ToManager};
 
@@ -27,18 +29,17 @@ impl Driver {
         self.await_releases();
         let mut opened = Vec::with_capacity(ports.len());
         for port in ports {
-            let listener = open_port(section, port)?;
+            let listener = match open_port(section, port) {
+                Ok(listener) => listener,
+                Err(why) => {
+                    take_back(section, opened);
+                    return Err(why);
+                }
+            };
             for warning in &listener.warnings {
                 tracing::warn!(unit = %socket, "{}", chain(warning));
             }
-            for (option, error) in socket_options(section).apply(listener.fd.as_fd(), Side::Listener) {
-                tracing::warn!(unit = %socket, "{option} has no effect: {error}");
-            }
-            give(section, &listener)?;
-            if port.slot == Some(0) {
-                // Before the other slots exist: they must not get traffic until they are listed.
-                steering::close_all_but_first(listener.fd.as_fd())?;
-            }
+            set_options(socket, section, &listener.fd, Side::Listener);
             opened.push((port.fd, listener));
         }
         limits::check(socket, section, &opened);
@@ -46,6 +47,30 @@ impl Driver {
         self.begin_steering(socket, section, ports);
         ports.iter().filter(|port| port.slot.is_some()).for_each(|port| self.guard(port.fd));
         Ok(())
+    }
+
+    /// Sets the options of listeners that are open already, after a reload.
+    pub(super) fn adjust(&mut self, socket: &UnitName, ports: &[Port]) {
+        let Some(view) = self.engine.unit(socket) else { return };
+        let unit = view.unit.clone();
+        let Some(section) = unit.socket() else { return };
+        for fd in ports.iter().filter_map(|port| self.descriptors.get(port.fd)) {
+            set_options(socket, section, &fd, Side::Listener);
+        }
+    }
+
+    /// The process that gives the nodes of a socket to their owner, and descriptors of them.
+    pub(super) fn plan_chown(&self, socket: &UnitName) -> Result<(SpawnPlan, Vec<OwnedFd>), PlanError> {
+        let failed = PlanError::Resources;
+        let view = self.engine.unit(socket).ok_or_else(|| failed("the unit is gone".to_owned()))?;
+        let section = view.unit.socket().ok_or_else(|| failed("it is not a socket unit".to_owned()))?;
+        let nodes = self
+            .engine
+            .open_ports(socket)
+            .filter_map(|port| Some(self.descriptors.node(port.fd)?.handle(self.descriptors.get(port.fd)?)))
+            .collect::<Result<Vec<OwnedFd>, _>>()
+            .map_err(|error| failed(chain(&error)))?;
+        Ok((Planner::chown_plan(section, nodes.len())?, nodes))
     }
 
     /// Puts the listeners into our table and a copy of each into the keeper's.
@@ -135,11 +160,11 @@ impl Driver {
         Ok(())
     }
 
-    pub(super) fn watch(&mut self, id: FdId) {
-        let Some(fd) = self.descriptors.get(id) else { return };
-        if let Err(error) = self.poll.set(fd, id.0, Interest::Readable) {
-            tracing::error!("cannot watch listener {id}: {}", chain(&error));
-        }
+    /// An event where it cannot be watched.
+    pub(super) fn watch(&mut self, id: FdId) -> Option<Event> {
+        let fd = self.descriptors.get(id)?;
+        let error = self.poll.set(fd, id.0, Interest::Readable).err()?;
+        Some(Event::Unwatchable { fd: id, why: format!("cannot wait for traffic: {}", chain(&error)) })
     }
 
     pub(super) fn unwatch(&mut self, id: FdId) {
@@ -196,12 +221,13 @@ impl Driver {
 
     /// Accepts up to `max` connections.
     pub(super) fn accept(&mut self, id: FdId, max: u32) -> Event {
+        let options = self.connection_options(id);
         let mut connections = Vec::new();
         let mut failure = None;
         for _ in 0..max {
             let Some(listener) = self.descriptors.get(id) else { break };
             match accept::accept(listener) {
-                Ok(accept::Accepted::Connection(fd)) => connections.extend(self.admit(fd)),
+                Ok(accept::Accepted::Connection(fd)) => connections.extend(self.admit(fd, options.as_ref())),
                 Ok(accept::Accepted::Nothing) => break,
                 Err(error) => {
                     failure = Some(chain(&error));
@@ -212,12 +238,44 @@ impl Driver {
         Event::Accepted { fd: id, connections, failure }
     }
 
+    /// What is set on the connections of this listener; `None` where nothing is, as on most.
+    fn connection_options(&self, id: FdId) -> Option<(UnitName, SocketOptions)> {
+        let unit = self.engine.unit_of_listener(id)?;
+        let options = socket_options(self.engine.unit(unit)?.unit.socket()?);
+        (options != SocketOptions::default()).then(|| (unit.clone(), options))
+    }
+
     /// Takes an accepted connection into the table; `None` when the client has left already.
-    fn admit(&mut self, fd: OwnedFd) -> Option<Connection> {
+    fn admit(&mut self, fd: OwnedFd, options: Option<&(UnitName, SocketOptions)>) -> Option<Connection> {
+        if let Some((unit, options)) = options {
+            report(unit, options.apply(fd.as_fd(), Side::Connection));
+        }
         let peer = peer_of(&fd)?;
         let id = self.engine.name_fd();
         self.descriptors.insert(id, fd, None);
         Some(Connection { fd: id, peer })
+    }
+}
+
+/// Sets what systemd sets after listen(2). None of it is fatal.
+fn set_options(socket: &UnitName, section: &SocketSection, fd: &impl AsFd, side: Side) {
+    report(socket, socket_options(section).apply(fd.as_fd(), side));
+}
+
+fn report(socket: &UnitName, failures: Vec<(&'static str, std::io::Error)>) {
+    for (option, error) in failures {
+        tracing::warn!(unit = %socket, "{option} has no effect: {error}");
+    }
+}
+
+/// Closes what was opened before something else could not be.
+fn take_back(section: &SocketSection, opened: Vec<(FdId, Listener)>) {
+    if section.remove_on_stop {
+        for node in opened.into_iter().filter_map(|(_, listener)| listener.node) {
+            if let Err(error) = listener::remove(&node) {
+                tracing::warn!("{}", chain(&error));
+            }
+        }
     }
 }
 
@@ -228,7 +286,12 @@ fn open_port(section: &SocketSection, port: &Port) -> Result<Listener, String> {
         // The sockets of the group share the address with each other, not with whoever has it already.
         listener::check_unclaimed(&spec).map_err(|error| chain(&error))?;
     }
-    listener::open(&spec).map_err(|error| chain(&error))
+    let opened = listener::open(&spec).map_err(|error| chain(&error))?;
+    if port.slot == Some(0) {
+        // Before the other slots exist: they must not get traffic until they are listed.
+        steering::close_all_but_first(opened.fd.as_fd())?;
+    }
+    Ok(opened)
 }
 
 fn spec_for(section: &SocketSection, listen: &Listen, in_group: bool) -> Result<ListenerSpec, String> {
@@ -260,55 +323,25 @@ fn address_of(listen: &Listen) -> ListenAddress {
     }
 }
 
-/// Gives the node of a listener to the owner that the unit names.
-fn give(section: &SocketSection, listener: &Listener) -> Result<(), String> {
-    let Some(node) = &listener.node else { return Ok(()) };
-    let (uid, gid) = owner_of(section)?;
-    if uid.is_none() && gid.is_none() {
-        return Ok(());
-    }
-    node.handle(listener.fd.as_fd())
-        .and_then(|handle| listener::give(handle.as_fd(), uid, gid))
-        .map_err(|error| chain(&error))
-}
-
-/// `SocketUser=` and `SocketGroup=` as numbers; a user alone brings its primary group.
-fn owner_of(section: &SocketSection) -> Result<(Option<u32>, Option<u32>), String> {
-    let mut owner = (None, None);
-    if let Some(name) = &section.socket_user {
-        let user = user::find_user(name.as_str()).map_err(|error| chain(&error))?;
-        let user = user.ok_or_else(|| format!("SocketUser={name}: there is no such user"))?;
-        owner = (Some(user.uid), Some(user.gid));
-    }
-    if let Some(name) = &section.socket_group {
-        let group = user::find_group(name.as_str()).map_err(|error| chain(&error))?;
-        owner.1 = Some(group.ok_or_else(|| format!("SocketGroup={name}: there is no such group"))?);
-    }
-    Ok(owner)
-}
-
 fn socket_options(section: &SocketSection) -> SocketOptions {
     SocketOptions { keep_alive: section.keep_alive, no_delay: section.no_delay, ..SocketOptions::default() }
 }
 
-fn peer_of(fd: &OwnedFd) -> Option<sockmgr_engine::Peer> {
-    match accept::peer(fd.as_fd()).ok()? {
-        accept::Peer::Inet(remote) => match listener::local_address(fd.as_fd()).ok()? {
-            ListenAddress::Inet(local) => Some(sockmgr_engine::Peer::Inet { local, remote }),
-            ListenAddress::UnixPath(_)
-            | ListenAddress::UnixAbstract(_)
-            | ListenAddress::Vsock { .. }
-            | ListenAddress::Netlink { .. } => None,
-        },
-        accept::Peer::Unix { credentials, .. } => {
+fn peer_of(fd: &OwnedFd) -> Option<Peer> {
+    let peer = accept::peer(fd.as_fd()).ok()?;
+    Some(match (peer, listener::local_address(fd.as_fd())) {
+        (accept::Peer::Inet(remote), Ok(ListenAddress::Inet(local))) => Peer::Inet { local, remote },
+        (accept::Peer::Vsock { cid, port }, Ok(ListenAddress::Vsock { cid: own_cid, port: own_port })) => {
+            Peer::Vsock { local: (own_cid, own_port), remote: (cid, port) }
+        }
+        (accept::Peer::Inet(_) | accept::Peer::Vsock { .. }, _) => return None,
+        (accept::Peer::Unix { name, credentials }, _) => {
             let credentials = credentials
                 .and_then(|peer| Some((u32::try_from(peer.pid).ok().filter(|pid| *pid > 0)?, peer.uid)));
-            Some(sockmgr_engine::Peer::Unix { credentials })
+            Peer::Unix { credentials, name: name.map(String::into_boxed_str) }
         }
-        accept::Peer::Vsock { .. } | accept::Peer::Other => {
-            Some(sockmgr_engine::Peer::Unix { credentials: None })
-        }
-    }
+        (accept::Peer::Other, _) => Peer::Unix { credentials: None, name: None },
+    })
 }
 
 /// An error with all its causes, in one line.

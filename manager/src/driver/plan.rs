@@ -6,24 +6,61 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use sockmgr_engine::{ExecList, FdId, PassedFd, SpawnError, commands};
+use sockmgr_engine::{ExecList, FdId, PassedFd, SpawnError, commands, socket_commands};
 use sockmgr_sys::listener::set_nonblocking;
 use sockmgr_sys::spawn::{Credentials, ResourceLimit, SpawnPlan, SpawnStep, Stdio, WorkingDirectory};
 use sockmgr_sys::stdio::{self, OutputMode};
 use sockmgr_sys::user::{self, User};
-use sockmgr_unit::section::ExecSection;
+use sockmgr_unit::section::{Account, ExecSection, SocketSection};
 use sockmgr_unit::{
-    EnvironmentFile, ExecCommand, Privilege, Rlimit, ServiceUnit, Settings, StandardInput, StandardOutput,
-    parse_environment_file,
+    EnvironmentFile, ExecCommand, Privilege, Rlimit, ServiceUnit, Settings, SocketUnit, StandardInput,
+    StandardOutput, Unit, parse_environment_file,
 };
 
 use super::descriptors::Descriptors;
 use super::listeners::chain;
+use crate::chown;
+use crate::keeper::own_program;
 use crate::paths::Scope;
+
+/// Whose command it is.
+#[derive(Clone, Copy)]
+pub(super) enum Owner<'a> {
+    Service(&'a ServiceUnit),
+    Socket(&'a SocketUnit),
+}
+
+impl<'a> Owner<'a> {
+    pub(super) fn of(unit: &'a Unit) -> Option<Self> {
+        unit.service().map(Self::Service).or_else(|| unit.socket_unit().map(Self::Socket))
+    }
+
+    fn exec(self) -> &'a ExecSection {
+        match self {
+            Self::Service(service) => &service.exec,
+            Self::Socket(socket) => &socket.exec,
+        }
+    }
+
+    fn commands(self, list: ExecList) -> &'a [ExecCommand] {
+        match self {
+            Self::Service(service) => commands(service, list),
+            Self::Socket(socket) => socket_commands(socket, list),
+        }
+    }
+
+    /// `NonBlocking=`; a socket's own commands get its listeners as they are, for it goes on to use them.
+    fn non_blocking(self) -> Option<bool> {
+        match self {
+            Self::Service(service) => Some(service.service.non_blocking),
+            Self::Socket(_) => None,
+        }
+    }
+}
 
 /// One command to run.
 pub(super) struct Request<'a> {
-    pub(super) service: &'a ServiceUnit,
+    pub(super) owner: Owner<'a>,
     pub(super) list: ExecList,
     pub(super) index: usize,
     pub(super) fds: &'a [PassedFd],
@@ -96,7 +133,7 @@ impl Planner {
         table: &Descriptors,
     ) -> Result<(SpawnPlan, Vec<OwnedFd>), PlanError> {
         let command = command_of(request)?;
-        let exec = &request.service.exec;
+        let exec = request.owner.exec();
         let user = if command.flags.privilege == Privilege::None { find_user(exec)? } else { None };
         let environment = self.environment(request, user.as_ref())?;
         let mut fds = Passing::default();
@@ -129,6 +166,27 @@ impl Planner {
         Ok((plan, fds.owned))
     }
 
+    /// The plan for the process that gives the nodes of a socket to `SocketUser=` and `SocketGroup=`.
+    pub(super) fn chown_plan(section: &SocketSection, nodes: usize) -> Result<SpawnPlan, PlanError> {
+        let name = |account: &Option<Account>| account.as_ref().map_or("", Account::as_str).to_owned();
+        let (user, group) = (name(&section.socket_user), name(&section.socket_group));
+        let argv = chown::arguments(&user, &group)
+            .ok_or_else(|| PlanError::Resources("a name has a NUL byte in it".to_owned()))?;
+        let count = nodes as u16;
+        Ok(SpawnPlan {
+            path: text(&own_program().to_string_lossy())?,
+            argv,
+            envp: vec![text(&format!("LISTEN_FDS={count}"))?, text("LISTEN_FDNAMES=")?],
+            extends_environment: true,
+            fds: count,
+            listen_fds: count,
+            stdin: Stdio::Null,
+            stdout: Stdio::Inherit,
+            stderr: Stdio::Inherit,
+            ..SpawnPlan::default()
+        })
+    }
+
     /// Descriptors from 3 up: for the main command, unless one of its standard streams is the socket.
     fn place_descriptors(
         &self,
@@ -153,7 +211,7 @@ impl Planner {
         request: &Request,
         user: Option<&User>,
     ) -> Result<BTreeMap<String, String>, PlanError> {
-        let exec = &request.service.exec;
+        let exec = request.owner.exec();
         let mut all = BTreeMap::new();
         let mut set = |name: &str, value: String| all.insert(name.to_owned(), value);
         if has_listen_fds(request) {
@@ -222,7 +280,7 @@ impl Passing {
 }
 
 fn command_of<'a>(request: &Request<'a>) -> Result<&'a ExecCommand, PlanError> {
-    let list = commands(request.service, request.list);
+    let list = request.owner.commands(request.list);
     list.get(request.index)
         .ok_or_else(|| PlanError::Resources("the unit file changed, the command is gone".to_owned()))
 }
@@ -230,7 +288,7 @@ fn command_of<'a>(request: &Request<'a>) -> Result<&'a ExecCommand, PlanError> {
 /// `NonBlocking=`, as the child is to set it; `None` when it is to leave it. O_NONBLOCK belongs to the open file: a sibling that runs
 /// has it as it needs it, and with another mode would hang in accept(2) over a client that somebody else took.
 fn nonblocking(request: &Request, table: &Descriptors) -> Result<Option<bool>, PlanError> {
-    let wanted = request.service.service.non_blocking;
+    let Some(wanted) = request.owner.non_blocking() else { return Ok(None) };
     if request.in_use.is_empty() {
         return Ok(Some(wanted));
     }
@@ -246,7 +304,7 @@ fn sockets(fds: &[PassedFd]) -> impl Iterator<Item = &PassedFd> {
 }
 
 fn has_listen_fds(request: &Request) -> bool {
-    request.list == ExecList::Start && !request.fds.is_empty() && !request.service.exec.uses_socket()
+    !request.fds.is_empty() && !request.owner.exec().uses_socket()
 }
 
 /// systemd.exec(5), "Logging and Standard Input/Output". Output to the log goes where the manager's own goes.

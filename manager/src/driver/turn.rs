@@ -93,13 +93,13 @@ impl Driver {
 
     fn traffic(&mut self, ready: Ready) {
         let fd = FdId(ready.token);
-        if self.engine.stored_by(fd).is_some() {
-            self.feed(Event::StoredHungUp { fd });
-        } else if ready.hang_up {
-            self.feed(Event::HungUp { fd });
+        self.feed(if self.engine.stored_by(fd).is_some() {
+            Event::StoredHungUp { fd }
+        } else if ready.hang_up || ready.error {
+            Event::HungUp { fd }
         } else {
-            self.feed(Event::Incoming { fd });
-        }
+            Event::Incoming { fd }
+        });
     }
 
     fn take_messages(&mut self) -> Result<(), LinkError> {

@@ -47,7 +47,8 @@ pub(super) fn manager_plan(args: &[OsString]) -> SpawnPlan {
 
 /// The path by which to run this very program again: its real name where that still means the same file, which `ps`
 /// then shows; otherwise the file itself; and where `/proc` is not mounted, the name it was started by.
-fn own_program() -> PathBuf {
+#[must_use]
+pub fn own_program() -> PathBuf {
     let identity = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
     let Some(own) = identity(Path::new(OWN_FILE)) else {
         return child::executed_path().unwrap_or_default();

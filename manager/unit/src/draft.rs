@@ -304,7 +304,9 @@ impl<'a> Draft<'a> {
             resolve_service(body, self.type_given, settings);
         }
         if let Body::Socket(body) = &mut self.body {
-            body.socket.limit_action.get_or_insert(settings.default_limit_action);
+            let socket = &mut body.socket;
+            socket.limit_action.get_or_insert(settings.default_limit_action);
+            socket.timeout_sec = Some(timeout(socket.timeout_sec, settings.default_timeout_start_sec));
         }
         self.add_implied_dependencies();
         self.shrink();

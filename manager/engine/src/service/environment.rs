@@ -4,7 +4,6 @@
 use sockmgr_unit::UnitName;
 use sockmgr_unit::value::{Signal, Span};
 
-use super::Served;
 use crate::engine::Engine;
 use crate::event::{ExecList, ExitStatus, Peer};
 use crate::node::Machine;
@@ -21,9 +20,8 @@ impl Engine {
             ("INVOCATION_ID", invocation_text(service.run().invocation)),
         ];
         self.add_seat(name, &mut environment);
-        if let Some(Served { peer: Peer::Inet { remote, .. }, .. }) = service.served.as_deref() {
-            environment.push(("REMOTE_ADDR", remote.ip().to_canonical().to_string()));
-            environment.push(("REMOTE_PORT", remote.port().to_string()));
+        if let Some(served) = service.served.as_deref() {
+            environment.extend(remote_variables(&served.peer));
         }
         if let Some(pid) = service.main.and_then(|main| main.pid) {
             environment.push(("MAINPID", pid.to_string()));
@@ -36,7 +34,7 @@ impl Engine {
             ExecList::Condition | ExecList::StartPre | ExecList::StartPost => {
                 self.add_monitored(name, &mut environment);
             }
-            ExecList::ReadyCheck | ExecList::Reload => {}
+            ExecList::ReadyCheck | ExecList::Reload | ExecList::Chown | ExecList::StopPre => {}
             ExecList::Stop | ExecList::StopPost => self.add_result(name, &RESULT, &mut environment),
         }
         environment
@@ -82,6 +80,21 @@ impl Engine {
         };
         into.push((*code, word.to_owned()));
         into.push((*status, value));
+    }
+}
+
+/// `REMOTE_ADDR` and `REMOTE_PORT` (systemd.socket(5), `Accept=`).
+fn remote_variables(peer: &Peer) -> Variables {
+    match peer {
+        Peer::Inet { remote, .. } => vec![
+            ("REMOTE_ADDR", remote.ip().to_canonical().to_string()),
+            ("REMOTE_PORT", remote.port().to_string()),
+        ],
+        Peer::Vsock { remote: (cid, port), .. } => {
+            vec![("REMOTE_ADDR", format!("vsock:{cid}")), ("REMOTE_PORT", port.to_string())]
+        }
+        Peer::Unix { name: Some(name), .. } => vec![("REMOTE_ADDR", name.to_string())],
+        Peer::Unix { name: None, .. } => Vec::new(),
     }
 }
 

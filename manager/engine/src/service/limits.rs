@@ -15,7 +15,9 @@ impl Engine {
     pub(super) fn time_limit(&self, name: &UnitName, list: ExecList) -> Span {
         let section = &self.service_unit(name).service;
         match (list, section.type_) {
-            (ExecList::Stop | ExecList::StopPost, _) => self.stop_limit(name),
+            (ExecList::Stop | ExecList::StopPost | ExecList::StopPre | ExecList::Chown, _) => {
+                self.stop_limit(name)
+            }
             // systemd.service(5), `TimeoutStartSec=`: off for oneshot unless it is set.
             (_, ServiceType::Oneshot) => section.timeout_start_sec.unwrap_or(Span::INFINITY),
             (

@@ -30,9 +30,8 @@ use serde::{Deserialize, Serialize};
 use sockmgr_unit::value::{ExecCommand, LimitAction, NotifyAccess, ReadyCheck, ServiceType};
 use sockmgr_unit::{ServiceUnit, UnitName};
 
-use crate::command::KillWho;
 use crate::engine::Engine;
-use crate::event::{ExecList, ExitStatus, KillScope, Peer};
+use crate::event::{ExecList, ExitStatus, Peer};
 use crate::ids::{FdId, ProcessId, Time};
 use crate::job::Begun;
 use crate::limit::{Rate, RateLimit};
@@ -202,8 +201,8 @@ pub(crate) struct Child {
     pub(crate) process: ProcessId,
     /// Known once it was spawned.
     pub(crate) pid: Option<u32>,
-    list: ExecList,
-    index: usize,
+    pub(crate) list: ExecList,
+    pub(crate) index: usize,
 }
 
 /// The connection that a per-connection instance serves.
@@ -540,22 +539,6 @@ impl Engine {
         }
     }
 
-    pub(crate) fn kill_processes(&mut self, name: &UnitName, who: KillWho, signal: i32) {
-        if let Some(other) = self.other_generation(name).filter(|_| who == KillWho::All) {
-            self.kill_processes(&other, who, signal);
-        }
-        let Some(service) = self.nodes.get(name).and_then(|node| node.service()) else { return };
-        let process = |child: Option<Child>| child.map(|child| child.process);
-        let (targets, scope): (Vec<ProcessId>, _) = match who {
-            KillWho::Main => (process(service.main).into_iter().collect(), KillScope::Process),
-            KillWho::Control => (process(service.control).into_iter().collect(), KillScope::Process),
-            KillWho::All => (service.all_processes().collect(), KillScope::Session),
-        };
-        for target in targets {
-            self.kill_scope(target, signal, scope);
-        }
-    }
-
     // --- looking things up ---
 
     /// How often it may start.
@@ -639,6 +622,8 @@ pub fn commands(unit: &ServiceUnit, list: ExecList) -> &[ExecCommand] {
         ExecList::Reload => &section.exec_reload,
         ExecList::Stop => &section.exec_stop,
         ExecList::StopPost => &section.exec_stop_post,
+        // Of sockets only.
+        ExecList::Chown | ExecList::StopPre => &[],
     }
 }
 
@@ -646,7 +631,8 @@ pub fn commands(unit: &ServiceUnit, list: ExecList) -> &[ExecCommand] {
 fn peer_text(peer: &Peer) -> String {
     match peer {
         Peer::Inet { remote, .. } => remote.to_string(),
-        Peer::Unix { credentials: Some((pid, uid)) } => format!("PID {pid}/UID {uid}"),
-        Peer::Unix { credentials: None } => "unknown".to_owned(),
+        Peer::Vsock { remote: (cid, port), .. } => format!("vsock:{cid}:{port}"),
+        Peer::Unix { credentials: Some((pid, uid)), .. } => format!("PID {pid}/UID {uid}"),
+        Peer::Unix { credentials: None, .. } => "unknown".to_owned(),
     }
 }

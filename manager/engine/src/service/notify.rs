@@ -24,6 +24,10 @@ impl Engine {
     pub(crate) fn service_notified(&mut self, pid: u32, kin: Option<u32>, message: Notification) {
         let sender = self.pids.get(&pid).or_else(|| self.pids.get(&kin?)).copied();
         match sender.and_then(|process| self.processes.get(&process)).cloned() {
+            Some(name) if self.nodes[&name].service().is_none() => {
+                self.log_debug(&name, format!("notification of pid {pid} ignored: it is no service"));
+                self.discard_fds(message.fds);
+            }
             Some(name) => self.notified_by(&name, pid, message),
             None => self.keep_early(Early { pid, kin, message }),
         }
@@ -31,7 +35,7 @@ impl Engine {
 
     /// The sender may be a process that the keeper has started and not told of yet.
     fn keep_early(&mut self, early: Early) {
-        if !self.processes.iter().any(|(process, name)| self.service(name).lacks_pid(*process)) {
+        if !self.processes.iter().any(|(process, name)| self.lacks_pid(*process, name)) {
             return self.discard_fds(early.message.fds);
         }
         self.early.push_back(early);

@@ -174,11 +174,12 @@ impl Engine {
     }
 
     /// From now on what this process does is no business of its unit, except for those that it has left behind.
-    pub(super) fn forget_child(&mut self, child: Child) {
+    pub(crate) fn forget_child(&mut self, child: Child) {
         let is_left = self
             .processes
             .get(&child.process)
-            .is_some_and(|name| self.service(name).run().left.contains(&child.process));
+            .and_then(|name| self.nodes.get(name)?.service())
+            .is_some_and(|service| service.run().left.contains(&child.process));
         if !is_left {
             self.processes.remove(&child.process);
         }

@@ -43,6 +43,9 @@ impl Engine {
             service.control = Some(child);
         }
         let fds = self.passed_fds(name, list);
+        if list == ExecList::Start {
+            self.fresh_passed(&fds);
+        }
         let environment = self.environment(name, list);
         self.out.push(Action::Spawn { process, unit: name.clone(), list, index, fds, environment });
     }
@@ -86,6 +89,7 @@ impl Engine {
             ExecList::Reload => self.reload_commands_done(name),
             ExecList::Stop => self.enter_signal(name, ServiceState::StopSigterm, ServiceResult::Success),
             ExecList::StopPost => self.enter_signal(name, ServiceState::FinalSigterm, ServiceResult::Success),
+            ExecList::Chown | ExecList::StopPre => {}
         }
     }
 
@@ -224,5 +228,6 @@ fn state_of(list: ExecList) -> ServiceState {
         ExecList::Reload => ServiceState::Reload,
         ExecList::Stop => ServiceState::Stop,
         ExecList::StopPost => ServiceState::StopPost,
+        ExecList::Chown | ExecList::StopPre => ServiceState::Stop,
     }
 }

@@ -3,6 +3,9 @@
 //! Never here: accept(2) itself. Invariant: the descriptor of a connection is closed exactly once, when its instance has it or when
 //! there will be none.
 
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
 use sockmgr_unit::value::LimitAction;
 use sockmgr_unit::{LoadState, UnitName};
 
@@ -103,10 +106,39 @@ impl Engine {
             );
             return self.refuse(name, fd);
         }
+        if let Some(source) = self.crowding(name, &connection.peer) {
+            self.log_warning(
+                name,
+                format!("too many connections of {source}, refusing one; see MaxConnectionsPerSource="),
+            );
+            return self.refuse(name, fd);
+        }
         if let Err(why) = self.start_connection(name, connection) {
             self.log_error(name, why);
             self.refuse(name, fd);
             self.limit_hit(name, SocketResult::Resources, None);
+        }
+    }
+
+    /// The client, where it has as many connections as one may have.
+    fn crowding(&self, name: &UnitName, peer: &Peer) -> Option<Source> {
+        let limit = self.section(name).max_connections_per_source;
+        let source = Source::of(peer)?;
+        let open = self.socket(name).sources.get(&source).copied().unwrap_or(0);
+        (limit > 0 && open >= limit).then_some(source)
+    }
+
+    /// A connection has come, or is gone.
+    fn count_connection(&mut self, name: &UnitName, peer: &Peer, change: i32) {
+        let is_limited = self.section(name).max_connections_per_source > 0;
+        let socket = self.socket_mut(name);
+        socket.n_connections = socket.n_connections.saturating_add_signed(change);
+        let Some(source) = Source::of(peer) else { return };
+        let known = socket.sources.get(&source).copied().unwrap_or(0).saturating_add_signed(change);
+        if known == 0 {
+            socket.sources.remove(&source);
+        } else if is_limited || socket.sources.contains_key(&source) {
+            socket.sources.insert(source, known);
         }
     }
 
@@ -124,9 +156,9 @@ impl Engine {
                 unit.load_error.as_deref().unwrap_or("not found")
             ));
         }
+        self.count_connection(name, &connection.peer, 1);
         let served = Served { socket: name.clone(), fd: Some(connection.fd), peer: connection.peer };
         self.insert_unlinked(unit, Machine::Service(Box::new(Service::for_connection(served))));
-        self.socket_mut(name).n_connections += 1;
         self.stir(name);
         if let Err(error) = self.start_for_traffic(&instance) {
             // Down and without a job it is removed; the connection is the caller's again.
@@ -160,8 +192,7 @@ impl Engine {
         }
         let name = &served.socket;
         if self.nodes.get(name).is_some_and(|node| node.socket().is_some()) {
-            let socket = self.socket_mut(name);
-            socket.n_connections = socket.n_connections.saturating_sub(1);
+            self.count_connection(name, &served.peer, -1);
             self.stir(name);
             self.refresh_watches(name);
         }
@@ -169,16 +200,16 @@ impl Engine {
 
     /// Counts the connections that are being served, after a restart of the manager: the counts were saved at different times.
     pub(crate) fn count_connections(&mut self) {
-        let sockets: Vec<UnitName> =
-            self.nodes.values().filter_map(|node| node.service()?.served_socket().cloned()).collect();
+        let served: Vec<Served> =
+            self.nodes.values().filter_map(|node| node.service()?.served.as_deref().cloned()).collect();
         for node in self.nodes.values_mut() {
             if let Machine::Socket(socket) = &mut node.machine {
                 socket.n_connections = 0;
             }
         }
-        for socket in sockets {
+        for Served { socket, peer, .. } in served {
             if self.nodes.get(&socket).is_some_and(|node| node.socket().is_some()) {
-                self.socket_mut(&socket).n_connections += 1;
+                self.count_connection(&socket, &peer, 1);
             }
         }
     }
@@ -196,16 +227,50 @@ impl Engine {
     }
 }
 
-/// systemd.socket(5) leaves the format open; this is what systemd up to v256 uses.
+/// Whose connections `MaxConnectionsPerSource=` counts together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    /// A host, whatever its ports.
+    Address(IpAddr),
+    /// A virtual machine.
+    Machine(u32),
+    /// A user of this one.
+    User(u32),
+}
+
+impl Source {
+    /// `None` where nobody can tell.
+    fn of(peer: &Peer) -> Option<Self> {
+        match peer {
+            Peer::Inet { remote, .. } => Some(Self::Address(remote.ip().to_canonical())),
+            Peer::Vsock { remote, .. } => Some(Self::Machine(remote.0)),
+            Peer::Unix { credentials, .. } => credentials.map(|(_, uid)| Self::User(uid)),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Machine(cid) => write!(f, "vsock:{cid}"),
+            Self::User(uid) => write!(f, "user {uid}"),
+        }
+    }
+}
+
+/// systemd.socket(5) leaves the format open; this is what systemd up to v256 uses. IPv4 in IPv6's clothes is shown as IPv4, where both
+/// ends are.
 fn instance_name(number: u32, peer: &Peer) -> String {
     match peer {
         Peer::Inet { local, remote } => {
-            let text = |address: &std::net::SocketAddr| {
-                format!("{}:{}", address.ip().to_canonical(), address.port())
-            };
+            let text = |address: &SocketAddr| format!("{}:{}", address.ip().to_canonical(), address.port());
             format!("{number}-{}-{}", text(local), text(remote))
         }
-        Peer::Unix { credentials: Some((pid, uid)) } => format!("{number}-{pid}-{uid}"),
-        Peer::Unix { credentials: None } => format!("{number}-unknown"),
+        Peer::Vsock { local, remote } => {
+            format!("{number}-{}:{}-{}:{}", local.0, local.1, remote.0, remote.1)
+        }
+        Peer::Unix { credentials: Some((pid, uid)), .. } => format!("{number}-{pid}-{uid}"),
+        Peer::Unix { credentials: None, .. } => format!("{number}-unknown"),
     }
 }

@@ -7,8 +7,9 @@
 
 use serde::{Deserialize, Serialize};
 use sockmgr_unit::UnitName;
+use sockmgr_unit::value::LimitAction;
 
-use super::OpenPort;
+use super::{OpenPort, SocketResult};
 use crate::engine::Engine;
 use crate::event::Action;
 use crate::ids::FdId;
@@ -52,6 +53,11 @@ impl Engine {
     /// stays in rotation: most that do so are about to end, and their successors may be here already.
     pub(crate) fn listener_hung_up(&mut self, fd: FdId) {
         let Some((name, open)) = self.open_listener(fd) else { return };
+        if self.limit_action(&name) == LimitAction::Fail {
+            // As systemd does it.
+            self.log_error(&name, "somebody shut down one of its listeners".to_owned());
+            return self.enter_closing(&name, SocketResult::Resources);
+        }
         self.log_warning(&name, format!("somebody shut down its listener {fd}; it is opened again"));
         if let Some(slot) = open.port.slot {
             self.members_mut(&name, open.port.line).leave(slot);
@@ -90,7 +96,7 @@ impl Engine {
     fn open_listener(&self, fd: FdId) -> Option<(UnitName, OpenPort)> {
         let name = self.listeners.get(&fd)?;
         let open = self.socket(name).ports.iter().find(|open| open.port.fd == fd)?;
-        Some((name.clone(), *open))
+        Some((name.clone(), open.clone()))
     }
 
     fn members_mut(&mut self, name: &UnitName, line: usize) -> &mut Members {

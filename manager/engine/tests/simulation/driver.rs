@@ -120,6 +120,11 @@ impl World {
         match action {
             Action::Open { socket, ports } => return self.open(socket, &ports),
             Action::Close { socket, ports } => self.close(&socket, &ports),
+            Action::Adjust { ports, .. } => {
+                let closed = ports.iter().find(|port| !self.kernel.listeners[&port.fd].in_manager);
+                assert!(closed.is_none(), "options of a closed {closed:?}");
+            }
+
             Action::Watch { fd } => {
                 assert!(self.kernel.listeners[&fd].in_manager, "watch of a closed {fd}");
                 assert!(self.kernel.watched.insert(fd), "watch of a watched {fd}");
@@ -165,7 +170,8 @@ impl World {
     fn open(&mut self, socket: UnitName, ports: &[Port]) -> Option<Event> {
         self.assert_known(&socket);
         let busy = self.kernel.listeners.values().find(|other| other.in_manager && other.socket == socket);
-        assert!(busy.is_none(), "{socket} is opened twice: {busy:?}");
+        // What is open already stays open while a reload adds to it.
+        assert!(busy.is_none() || self.is_up(&socket), "{socket} is opened twice: {busy:?}");
         let fails = self.keeper.faults && !self.is_kept(&socket) && self.rng.percent(5);
         if !fails {
             for port in ports {
@@ -220,7 +226,7 @@ impl World {
             let fd = self.engine.as_mut().expect("it has just decided").name_fd();
             self.held.insert(fd, client);
             let credentials = Some((client as u32 % 3, 1000));
-            connections.push(Connection { fd, peer: Peer::Unix { credentials } });
+            connections.push(Connection { fd, peer: Peer::Unix { credentials, name: None } });
         }
         let failure = fails.then(|| "too many open files".to_owned());
         let answer = Event::Accepted { fd, connections, failure };

@@ -7,7 +7,7 @@ pub(crate) const KEPT: [&str; 4] = ["web.socket", "shared.socket", "http.socket"
 pub(crate) const HELD: [&str; 4] = ["web.socket", "shared.socket", "http.socket", "echo.socket"];
 
 /// What commands are given to. Sockets are among them only where their connections may be lost.
-pub(crate) const COMMANDED: [&str; 18] = [
+pub(crate) const COMMANDED: [&str; 20] = [
     "web.service",
     "web@1.service",
     "web@2.service",
@@ -20,6 +20,8 @@ pub(crate) const COMMANDED: [&str; 18] = [
     "once.service",
     "inetd.service",
     "inetd.socket",
+    "moved.socket",
+    "moved.service",
     "echo.socket",
     "mail.socket",
     "all.target",
@@ -37,6 +39,11 @@ pub(crate) fn text(version: usize) -> String {
     // What the manager chooses itself is rolling for `web`, and overlap for `http`.
     let mode = ["", "RestartMode=overlap\n", "RestartMode=stop-first\n"][version % 3];
     let check = ["", "ReadyCheck=exec:/bin/check\n", "ReadyCheck=tcp\n"][version % 3];
+    let moved = [
+        "ListenStream=127.0.0.1:70\nListenStream=127.0.0.1:71",
+        "ListenStream=127.0.0.1:71",
+        "ListenStream=127.0.0.1:72\nListenStream=127.0.0.1:71",
+    ][version % 3];
     let stop = if version % 3 == 2 { "ExecStop=/bin/stop\n" } else { "" };
     format!(
         "
@@ -118,9 +125,28 @@ Type=exec
 ExecStart=/bin/loop
 Restart=on-abnormal
 TimeoutStopSec=1s
-{extra}-- inetd.socket
+{extra}-- moved.socket
+[Socket]
+{moved}
+ExecStartPost=/bin/post
+TimeoutSec=1s
+-- moved.service
+[Service]
+ExecStart=/bin/moved
+TimeoutStopSec=1s
+-- inetd.socket
 [Socket]
 ListenStream=127.0.0.1:79
+SocketUser=somebody
+ExecStartPre=/bin/one
+ExecStartPre=/bin/two
+ExecStartPost=/bin/post
+ExecStopPre=/bin/pre
+ExecStopPost=/bin/post
+PassFileDescriptorsToExec=yes
+PollLimitIntervalSec=200ms
+PollLimitBurst=2
+TimeoutSec=1s
 -- inetd.service
 [Unit]
 Requires=inetd.socket
@@ -145,16 +171,20 @@ TimeoutStopSec=1s
 ListenStream=127.0.0.1:25
 Accept=yes
 MaxConnections=2
+MaxConnectionsPerSource=1
 LimitAction=fail
 TriggerLimitBurst=8
+ExecStopPre=/bin/pre
+ExecStopPost=-/bin/post
+TimeoutSec=500ms
 -- mail@.service
 [Service]
 ExecStart=/bin/mail
 TimeoutStopSec=1s
 -- all.target
 [Unit]
-Wants=web.socket shared.socket http.socket always.socket inetd.socket echo.socket mail.socket
-After=web.socket shared.socket http.socket always.socket inetd.socket echo.socket mail.socket
+Wants=web.socket shared.socket http.socket always.socket inetd.socket moved.socket echo.socket mail.socket
+After=web.socket shared.socket http.socket always.socket inetd.socket moved.socket echo.socket mail.socket
 "
     )
 }

@@ -215,9 +215,8 @@ fn too_many_connections_in_a_window_fail_a_strict_socket() {
               close conn4
             > connect echo.socket from 10.0.0.9:5
               accept echo.socket:0 up to 64
-              Error: echo.socket: closed: trigger-limit-hit
               close echo.socket:0
-              Info: echo.socket: closed
+              Error: echo.socket: failed: trigger-limit-hit
               close conn5
               echo.socket: listening -> failed
         "#]],

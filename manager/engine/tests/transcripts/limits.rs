@@ -237,9 +237,8 @@ fn a_crash_loop_fails_a_strict_socket() {
               unwatch http.socket:0
               Error: http.service: started too often, refused; `reset-failed` forgets the count
               job 7: failed (http.service)
-              Error: http.socket: closed: service-start-limit-hit
               close http.socket:0
-              Info: http.socket: closed
+              Error: http.socket: failed: service-start-limit-hit
               http.socket: listening -> failed
             > start http.socket
               job 8: start http.socket

@@ -20,6 +20,8 @@ mod processes;
 mod ready;
 mod reload;
 mod services;
+mod socket_commands;
+mod socket_limits;
 mod sockets;
 mod stopping;
 

@@ -303,11 +303,14 @@ fn a_size_is_kept_when_the_manager_dies_and_until_the_socket_stops() {
               job 7: start web.service
               job 8: start web@1.service
               job 9: start web@2.service
-              run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=2
-              run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2
+              job 10: start web@3.service
+              run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
+              run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=3
+              run web@3.service ExecStart web.socket=web.socket:0@2 $INSTANCE=3 $INSTANCES=3
               web.service: dead -> start
               web@1.service: dead -> start
               web@2.service: dead -> start
+              web@3.service: dead -> start
         "#]],
     );
 }
@@ -370,6 +373,7 @@ fn a_reload_with_other_instances_resizes_the_group() {
         "start web.socket; start web.service; ready web@1.service; ready web@2.service | daemon-reload; ready web@3.service",
         expect![[r#"
             > daemon-reload
+              adjust web.socket:0@0 web.socket:0@1 web.socket:0@2 web.socket:0@3
               Info: web.service: 3 instances instead of 2
               job 5: start web@3.service
               run web@3.service ExecStart web.socket=web.socket:0@2 $INSTANCE=3 $INSTANCES=3
@@ -393,6 +397,7 @@ fn a_size_that_was_asked_for_outlives_a_reload() {
         "start web.socket; start web.service; ready web@1.service; ready web@2.service; scale web.service 1; wait 1s | daemon-reload; scale web.service reset",
         expect![[r#"
             > daemon-reload
+              adjust web.socket:0@0 web.socket:0@1 web.socket:0@2 web.socket:0@3
             > scale web.service reset
               Info: web.service: 3 instances instead of 1
               job 6: start web@2.service

@@ -175,11 +175,15 @@ ExecStart=/bin/http
               watch http.socket:0
               http.socket: start-open -> listening
             > daemon-reload
-              Warning: http.socket: what it listens on has changed; that takes effect at its next start
+              open http.socket:1
+              adjust http.socket:0
+              Info: http.socket: listeners follow its file: 1 opened, 0 closed
+              watch http.socket:1
             > connect http.socket
               job 2: start http.service
               unwatch http.socket:0
-              run http.service ExecStart http.socket=http.socket:0
+              unwatch http.socket:1
+              run http.service ExecStart http.socket=http.socket:0 http.socket=http.socket:1
               http.service: dead -> start
               http.socket: listening -> running
               job 2: done (http.service)
@@ -187,7 +191,7 @@ ExecStart=/bin/http
               http.service: start -> running
             > stop http.socket
               job 3: stop http.socket
-              close http.socket:0
+              close http.socket:0 http.socket:1
               job 3: done (http.socket)
               Info: http.socket: closed
               http.socket: running -> dead
@@ -273,7 +277,7 @@ ExecStart=/bin/web
               web.socket: listening -> running
               web@2.service: start -> running
             > daemon-reload
-              Warning: web.socket: what it listens on has changed; that takes effect at its next start
+              Warning: web.socket: what it starts, or how, has changed; that takes effect at its next start
             > start web.service
               job 5: start web.service
               job 5: done (web.service)
@@ -341,7 +345,7 @@ ExecStart=/bin/web
               web.socket: listening -> running
               web@3.service: start -> running
             > daemon-reload
-              Warning: web.socket: what it listens on has changed; that takes effect at its next start
+              Warning: web.socket: what it starts, or how, has changed; that takes effect at its next start
             > stop web.socket
               job 15: stop web.socket
               close web.socket:0@0 web.socket:0@1 web.socket:0@2
@@ -450,7 +454,7 @@ ExecStart=/bin/web
               web.socket: listening -> running
               web@2.service: start -> running
             > daemon-reload
-              Warning: web.socket: what it listens on has changed; that takes effect at its next start
+              Warning: web.socket: what it starts, or how, has changed; that takes effect at its next start
             > stop web.socket
               job 5: stop web.socket
               close web.socket:0@0 web.socket:0@1
@@ -565,6 +569,7 @@ ExecStart=/bin/echo
         "start echo.socket; connect echo.socket from 10.0.0.9:1; connect echo.socket from 10.0.0.9:2 | daemon-reload",
         expect![[r#"
             > daemon-reload
+              adjust echo.socket:0
               watch echo.socket:0
               accept echo.socket:0 up to 1
               job 3: start echo@1-127.0.0.1:7-10.0.0.9:2.service

@@ -247,23 +247,24 @@ fn an_address_in_use_fails_the_socket() {
         HTTP,
         "unopenable http.socket; start http.socket; start http.socket",
         expect![[r#"
-        > unopenable http.socket
-        > start http.socket
-          job 1: start http.socket
-          open http.socket:0
-          http.socket: dead -> start-open
-          Error: http.socket: address already in use
-          job 1: failed (http.socket)
-          http.socket: start-open -> failed
-        > start http.socket
-          job 2: start http.socket
-          open http.socket:0
-          http.socket: failed -> start-open
-          Info: http.socket: listening on 127.0.0.1:8080
-          job 2: done (http.socket)
-          watch http.socket:0
-          http.socket: start-open -> listening
-    "#]],
+            > unopenable http.socket
+            > start http.socket
+              job 1: start http.socket
+              open http.socket:0
+              http.socket: dead -> start-open
+              Error: http.socket: address already in use
+              job 1: failed (http.socket)
+              Error: http.socket: failed: resources
+              http.socket: start-open -> failed
+            > start http.socket
+              job 2: start http.socket
+              open http.socket:0
+              http.socket: failed -> start-open
+              Info: http.socket: listening on 127.0.0.1:8080
+              job 2: done (http.socket)
+              watch http.socket:0
+              http.socket: start-open -> listening
+        "#]],
     );
 }
 

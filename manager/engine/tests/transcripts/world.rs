@@ -144,13 +144,19 @@ impl World {
             ["lose", unit, times] => drop(self.lost.insert(name(unit), number(times))),
             ["exhaust"] => self.exhausted = true,
             ["incoming", listener] => self.feed(Event::Incoming { fd: self.fd_named(listener) }),
+            ["unwatchable", listener] => {
+                let why = "it is a plain file".to_owned();
+                self.feed(Event::Unwatchable { fd: self.fd_named(listener), why });
+            }
             ["connect", listener] => self.connect(listener, inet_peer("10.0.0.9:4000")),
             ["connect", listener, "from", client] => self.connect(listener, inet_peer(client)),
             ["connect", listener, "pid", pid, "uid", uid] => {
                 let credentials = Some((number(pid), number(uid)));
-                self.connect(listener, Peer::Unix { credentials });
+                self.connect(listener, Peer::Unix { credentials, name: None });
             }
-            ["connect", listener, "unknown"] => self.connect(listener, Peer::Unix { credentials: None }),
+            ["connect", listener, "unknown"] => {
+                self.connect(listener, Peer::Unix { credentials: None, name: None })
+            }
             ["take", unit] => self.take(unit),
             ["exec", unit] => self.exec(unit),
             ["exit", unit] => self.end(unit, ExitStatus::Exited(0)),
@@ -379,6 +385,7 @@ impl World {
 
     fn manager_returns(&mut self, lost: &str) {
         let lost = (!lost.is_empty()).then(|| self.fd_named(lost));
+        self.ports.values_mut().for_each(|ports| ports.retain(|port| Some(port.fd) != lost));
         let text = self.versions.pop_front().expect("the units say what the new manager finds");
         self.engine = Engine::new(library(&text, &self.settings), self.settings.clone(), 2);
         self.manager_lives = true;
@@ -458,6 +465,7 @@ impl World {
         match action {
             Action::Open { socket, ports } => self.open(socket, ports),
             Action::Close { socket, ports } => self.close(&socket, &ports),
+            Action::Adjust { .. } => {}
             Action::Watch { fd } => assert!(self.watched.insert(fd), "it is watched already"),
             Action::Unwatch { fd } => assert!(self.watched.remove(&fd), "it was not watched"),
             Action::Accept { fd, max } => self.accept(fd, max),
@@ -496,14 +504,16 @@ impl World {
             for port in &ports {
                 self.fds.insert(port.fd, port_name(&socket, port));
             }
-            self.ports.insert(socket.clone(), ports);
+            self.ports.entry(socket.clone()).or_default().extend(ports);
             Ok(())
         };
         self.feed(Event::Opened { socket, result });
     }
 
     fn close(&mut self, socket: &UnitName, ports: &[Port]) {
-        self.ports.remove(socket);
+        if let Some(open) = self.ports.get_mut(socket) {
+            open.retain(|port| !ports.contains(port));
+        }
         self.steered.remove(socket);
         for port in ports {
             self.fds.remove(&port.fd);
@@ -660,6 +670,7 @@ impl World {
         let line = match action {
             Action::Open { socket, ports } => format!("open {}", port_names(socket, ports)),
             Action::Close { socket, ports } => format!("close {}", port_names(socket, ports)),
+            Action::Adjust { socket, ports } => format!("adjust {}", port_names(socket, ports)),
             Action::Watch { fd } => format!("watch {}", self.fd_name(*fd)),
             Action::Unwatch { fd } => format!("unwatch {}", self.fd_name(*fd)),
             Action::Accept { fd, max } => format!("accept {} up to {max}", self.fd_name(*fd)),
@@ -775,6 +786,8 @@ fn port_names(socket: &UnitName, ports: &[Port]) -> String {
 fn list_name(list: ExecList) -> &'static str {
     match list {
         ExecList::Condition => "ExecCondition",
+        ExecList::Chown => "chown",
+        ExecList::StopPre => "ExecStopPre",
         ExecList::StartPre => "ExecStartPre",
         ExecList::Start => "ExecStart",
         ExecList::ReadyCheck => "ReadyCheck",
@@ -786,8 +799,10 @@ fn list_name(list: ExecList) -> &'static str {
 }
 
 fn list_of(name: &str) -> ExecList {
-    use ExecList::{Condition, ReadyCheck, Reload, Start, StartPost, StartPre, Stop, StopPost};
-    [Condition, StartPre, Start, ReadyCheck, StartPost, Reload, Stop, StopPost]
+    use ExecList::{
+        Chown, Condition, ReadyCheck, Reload, Start, StartPost, StartPre, Stop, StopPost, StopPre,
+    };
+    [Chown, Condition, StartPre, Start, ReadyCheck, StartPost, Reload, Stop, StopPre, StopPost]
         .into_iter()
         .find(|list| list_name(*list) == name)
         .unwrap_or_else(|| panic!("there is no list {name}"))

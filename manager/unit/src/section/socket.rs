@@ -4,7 +4,8 @@ use super::names::word_list;
 use crate::directive::{Context, Property, Scalar, Value, section};
 use crate::name::{UnitName, UnitType};
 use crate::value::{
-    BindIpv6Only, Distribute, FdName, Instances, LimitAction, Listen, Mode, Span, Steering, ValueError,
+    BindIpv6Only, Distribute, ExecCommand, FdName, Instances, LimitAction, Listen, Mode, Span, Steering,
+    ValueError,
 };
 
 section! {
@@ -67,6 +68,46 @@ section! {
         /// `SO_KEEPALIVE`
         keep_alive: bool = false => "KeepAlive" {
             "KeepAlive": "Whether idle connections are probed (SO_KEEPALIVE); default no";
+        }
+        /// Connections served at once for one client with `Accept=yes`; zero: no limit.
+        max_connections_per_source: u32 = 0 => "MaxConnectionsPerSource" {
+            "MaxConnectionsPerSource": "Accept=yes: connections served at once for one address, vsock id or user; further ones are closed; default 0: any number";
+        }
+        /// Whether what waits is thrown away whenever the unit begins to listen.
+        flush_pending: bool = false => "FlushPending" {
+            "FlushPending": "Whether what a service left in the queue is thrown away when it has ended; default no";
+        }
+        /// The window of the poll limit; zero: no limit.
+        poll_limit_interval_sec: Span = Span::from_secs(2) => "PollLimitIntervalUSec" {
+            "PollLimitIntervalSec": "Window in which a listener wakes the manager PollLimitBurst= times, and then not until its end; default 2s";
+        }
+        /// Wakeups allowed in the window; zero: any number.
+        poll_limit_burst: u32 = 0 => "PollLimitBurst" {
+            "PollLimitBurst": "Wakeups by one listener within PollLimitIntervalSec=; default 0: any number";
+        }
+        /// Whether the commands get the listeners, too.
+        pass_file_descriptors_to_exec: bool = false => "PassFileDescriptorsToExec" {
+            "PassFileDescriptorsToExec": "Whether ExecStartPost=, ExecStopPre= and ExecStopPost= get the listeners; default no";
+        }
+        /// Commands before anything is opened.
+        exec_start_pre: Vec<ExecCommand> = Vec::new() => "ExecStartPre" {
+            "ExecStartPre": "Commands that run before anything is opened";
+        }
+        /// Commands when all is open, before traffic counts.
+        exec_start_post: Vec<ExecCommand> = Vec::new() => "ExecStartPost" {
+            "ExecStartPost": "Commands that run when all is open, before traffic counts";
+        }
+        /// Commands before all is closed.
+        exec_stop_pre: Vec<ExecCommand> = Vec::new() => "ExecStopPre" {
+            "ExecStopPre": "Commands that run before all is closed";
+        }
+        /// Commands after that.
+        exec_stop_post: Vec<ExecCommand> = Vec::new() => "ExecStopPost" {
+            "ExecStopPost": "Commands that run after all is closed";
+        }
+        /// Time allowed for each command, and from SIGTERM to SIGKILL. Loading fills in the default.
+        timeout_sec: Option<Span> = None => "TimeoutUSec" {
+            "TimeoutSec": "Time allowed for each command of the socket; 0 or infinity: any; default 90s";
         }
         /// Connections served at once with `Accept=yes`; what becomes of one more, `LimitAction=` says.
         max_connections: u32 = 64 => "MaxConnections" {
