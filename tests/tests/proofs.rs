@@ -15,6 +15,9 @@ macro_rules! scenes {
 scenes! {
     a_rolling_restart_each_second: "rolling-restart",
     a_restart_of_one_process: "overlap",
+    as_many_instances_as_there_is_to_do: "scale",
+    instances_that_get_nothing_new: "drain",
+    traffic_that_is_held_back: "hold",
     instances_that_are_killed: "kill",
     managers_that_are_killed: "manager",
     keep_alive_over_restarts: "keep-alive",
