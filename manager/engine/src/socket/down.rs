@@ -98,7 +98,6 @@ impl Engine {
         self.note_socket_result(name, result);
         self.abandon_control(name);
         self.close_listeners(name);
-        self.forget_wish(name);
         let result = self.socket(name).result;
         if result == SocketResult::Success {
             self.set_socket_state(name, SocketState::Dead);
@@ -107,6 +106,8 @@ impl Engine {
             self.set_socket_state(name, SocketState::Failed);
             self.log_error(name, format!("failed: {}", result.as_str()));
         }
+        // Asked of the state: once no socket of the group is open.
+        self.forget_wish(name);
     }
 
     fn close_listeners(&mut self, name: &UnitName) {

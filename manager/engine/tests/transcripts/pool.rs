@@ -303,14 +303,11 @@ fn a_size_is_kept_when_the_manager_dies_and_until_the_socket_stops() {
               job 7: start web.service
               job 8: start web@1.service
               job 9: start web@2.service
-              job 10: start web@3.service
-              run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
-              run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=3
-              run web@3.service ExecStart web.socket=web.socket:0@2 $INSTANCE=3 $INSTANCES=3
+              run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=2
+              run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2
               web.service: dead -> start
               web@1.service: dead -> start
               web@2.service: dead -> start
-              web@3.service: dead -> start
         "#]],
     );
 }
