@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
 use sockmgr_tests::command::{Ran, tool};
 use sockmgr_tests::http::{self, Hello};
 use sockmgr_tests::kernel::{Inode, Process, tcp_listeners, unix_sockets};
@@ -332,4 +333,23 @@ fn a_udp_group_answers_from_every_instance() {
     let own: Vec<Inode> =
         (1..=3).map(|n| manager.main_process(&format!("dns@{n}.service")).socket(3).unwrap()).collect();
     assert_eq!(sorted(own), sorted(sockmgr_tests::kernel::udp_sockets(site.address(53))));
+}
+
+#[test]
+fn an_instance_that_hangs_leaves_the_rotation_until_it_accepts_again() {
+    let site = group(3, GRACEFUL, "AcceptTimeoutSec=200ms\n");
+    let manager = start(&site, 3);
+    let slots = || manager.property("web.service", "Slots").matches("in_rotation=yes").count();
+    let load = Load::start(Server::Tcp(site.address(80)), 500);
+    load.until_answered(100);
+    let process = manager.main_process("web@2.service");
+    let signal = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.0), signal).unwrap();
+    signal(Signal::SIGSTOP);
+    until("it is out of rotation", || slots() == 2);
+    load.until_answered(200);
+    signal(Signal::SIGCONT);
+    until("it is in rotation again", || slots() == 3);
+    load.until_answered(100);
+    load.stop().nothing_lost();
+    assert_eq!(manager.main_process("web@2.service"), process);
 }

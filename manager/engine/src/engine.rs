@@ -26,6 +26,8 @@ pub(crate) enum Timer {
     Watchdog,
     /// Its PID file may be there by now.
     Look,
+    /// Somebody has waited in its queues for a while.
+    Hang,
 }
 
 /// All units, their states, and the jobs under way.
@@ -145,6 +147,7 @@ impl Engine {
                         "did not say that it is well in time (WatchdogSec=), aborting",
                     );
                 }
+                Timer::Hang => self.look_for_hangs(&name),
                 Timer::Look => {
                     self.set_look(&name, None);
                     self.look_again(&name);

@@ -458,6 +458,8 @@ pub enum Action {
 pub struct Detour {
     /// The socket unit.
     pub socket: UnitName,
+    /// Which of its `Listen*=` lines.
+    pub line: usize,
     /// The slot.
     pub slot: u32,
     /// Slots in rotation, where all others go meanwhile.

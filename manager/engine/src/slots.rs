@@ -372,6 +372,8 @@ impl Engine {
             Rotation::Stopping
         } else if self.is_drained(instance) {
             Rotation::Drained
+        } else if self.is_hung(instance) {
+            Rotation::Hung
         } else {
             Rotation::In
         }

@@ -177,6 +177,8 @@ pub enum Rotation {
     Stopping,
     /// A command has taken it out.
     Drained,
+    /// Its instance accepts nobody.
+    Hung,
     /// It is behind the size of its group.
     Parked,
 }
@@ -189,6 +191,7 @@ impl Rotation {
             Self::NotReady => "not-ready",
             Self::Stopping => "stopping",
             Self::Drained => "drained",
+            Self::Hung => "hung",
             Self::Parked => "parked",
         }
     }

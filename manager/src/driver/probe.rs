@@ -92,9 +92,14 @@ impl Driver {
         let (Some(detour), Some(port)) = (detour, prepared.source_port()) else {
             return prepared.connect().map_err(failed);
         };
-        let index = |slot: u32| u16::try_from(slot).unwrap_or(0);
+        let order = self.engine.members(&detour.socket, detour.line);
+        let index =
+            |slot: u32| order.iter().position(|member| *member == slot).and_then(|at| u16::try_from(at).ok());
         let rest = detour.live.first().copied().unwrap_or(detour.slot);
-        steering::detour(socket, port, index(detour.slot), index(rest)).map_err(failed)?;
+        let (Some(to), Some(rest)) = (index(detour.slot), index(rest)) else {
+            return Err("its listener does not listen".to_owned());
+        };
+        steering::detour(socket, port, to, rest).map_err(failed)?;
         let connected = prepared.connect().map_err(failed);
         self.steer(&detour.socket, &detour.live);
         connected

@@ -73,6 +73,7 @@ impl Engine {
             let live = &self.socket(socket).steered;
             let detour = port.slot.filter(|slot| *live != [*slot]).map(|slot| Detour {
                 socket: socket.clone(),
+                line: port.line,
                 slot,
                 live: live.clone(),
             });

@@ -111,6 +111,7 @@ impl Engine {
     }
 
     fn close_listeners(&mut self, name: &UnitName) {
+        self.forget_hangs(name);
         let ports: Vec<Port> = self.open_ports(name).collect();
         let socket = self.socket_mut(name);
         socket.ports.clear();

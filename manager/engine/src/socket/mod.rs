@@ -7,6 +7,7 @@
 
 mod accept;
 mod down;
+mod hang;
 mod members;
 mod processes;
 mod reload;
@@ -202,6 +203,8 @@ pub(crate) struct Socket {
     /// A reload has listeners opened that are not there yet.
     #[serde(skip)]
     reopening: Option<Box<Reopening>>,
+    #[serde(skip)]
+    hangs: Option<Box<hang::Hangs>>,
 }
 
 impl Socket {
@@ -248,6 +251,7 @@ impl Engine {
             (SocketState::Running, Some(slot)) => {
                 let instance = self.slot_instance(name, slot);
                 instance.is_some_and(|instance| self.wants_slot_watch(name, &instance))
+                    || self.watches_for_hang(name, open.port)
             }
             (SocketState::Running, None)
             | (

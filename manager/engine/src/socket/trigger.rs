@@ -28,6 +28,11 @@ impl Engine {
             (SocketState::Listening, _) if self.section(&name).accept => self.accept(&name, fd),
             (SocketState::Listening, _) => self.trigger(&name),
             (SocketState::Running, _) if self.socket(&name).ports[index].is_fresh => self.pass_fresh(&name),
+            (SocketState::Running, Some(slot))
+                if self.watches_for_hang(&name, self.socket(&name).ports[index].port) =>
+            {
+                self.begin_looks(&name, fd, slot);
+            }
             (SocketState::Running, Some(slot)) => self.trigger_slot(&name, slot),
             // Unwatched when the state was entered; a wakeup already under way may still arrive.
             (SocketState::Running, None)

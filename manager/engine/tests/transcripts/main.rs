@@ -10,6 +10,7 @@ mod world;
 mod accept;
 mod drain;
 mod groups;
+mod hang;
 mod jobs;
 mod life;
 mod limits;

@@ -4,8 +4,8 @@ use super::names::word_list;
 use crate::directive::{Context, Property, Scalar, Value, section};
 use crate::name::{UnitName, UnitType};
 use crate::value::{
-    BindIpv6Only, Distribute, ExecCommand, FdName, Instances, LimitAction, Listen, Mode, Span, Steering,
-    ValueError,
+    BindIpv6Only, Distribute, ExecCommand, FdName, Instances, LimitAction, Listen, Mode, OnHang, Span,
+    Steering, ValueError,
 };
 
 section! {
@@ -141,6 +141,14 @@ section! {
         /// How the kernel chooses the instance for a connection.
         steering: Steering = Steering::Hash => ("Steering" own) {
             "Steering": "How a connection finds its instance: hash (default), random, cpu (the one that received it), or weighted (hash, by InstanceWeight=)";
+        }
+        /// After which an instance that accepts nobody hangs; infinity: that is not looked for.
+        accept_timeout_sec: Span = Span::INFINITY => ("AcceptTimeoutUSec" own) {
+            "AcceptTimeoutSec": "In a group: an instance whose queue only grows for so long, while others accept, hangs; default: never";
+        }
+        /// What is done about an instance that hangs.
+        on_hang: OnHang = OnHang::Steer => ("OnHang" own) {
+            "OnHang": "An instance that hangs: steer (default: new connections go to others until it accepts again), restart (it is aborted, too)";
         }
         /// What a limit does to the socket; `None`: as `DefaultLimitAction=` says.
         limit_action: Option<LimitAction> = None => ("LimitAction" own) {

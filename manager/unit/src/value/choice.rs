@@ -247,6 +247,16 @@ choice! {
 }
 
 choice! {
+    /// What is done about an instance that accepts nobody.
+    pub enum OnHang = "one of steer, restart" {
+        /// It gets no new connections until it accepts again.
+        Steer = "steer",
+        /// The same, and it is ended by the watchdog's signal and started again.
+        Restart = "restart",
+    }
+}
+
+choice! {
     /// What becomes of a socket whose limit is hit.
     pub enum LimitAction = "one of pause, fail" {
         /// It pauses until the limit's window is over.
@@ -257,7 +267,7 @@ choice! {
 }
 
 plain_scalar! {
-    ServiceType EmergencyAction FailureMode Restart RestartMode NotifyAccess Distribute Steering SteeringMake LimitAction
+    ServiceType EmergencyAction FailureMode Restart RestartMode NotifyAccess Distribute Steering SteeringMake OnHang LimitAction
 }
 
 impl Scalar for KillMode {

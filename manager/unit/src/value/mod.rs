@@ -24,7 +24,7 @@ pub mod word;
 pub use address::{Listen, ListenAddress, ListenKind, ScopedAddress};
 pub use choice::{
     BindIpv6Only, Distribute, EmergencyAction, FailureMode, FdStorePreserve, Instances, KillMode,
-    LimitAction, NotifyAccess, Restart, RestartMode, ServiceType, Steering, SteeringMake,
+    LimitAction, NotifyAccess, OnHang, Restart, RestartMode, ServiceType, Steering, SteeringMake,
 };
 pub use environment::{EnvironmentFile, EnvironmentFileError, is_variable_name, parse_environment_file};
 pub use error::ValueError;
