@@ -27,7 +27,14 @@ impl World {
         Some(answer)
     }
 
-    pub(crate) fn feed(&mut self, event: Event) {
+    pub(crate) fn feed(&mut self, mut event: Event) {
+        if let (Event::Notified { message, .. }, Some(engine)) = (&mut event, &mut self.engine)
+            && message.store.is_some()
+        {
+            let fd = engine.name_fd();
+            self.stored.insert(fd);
+            message.fds.push(fd);
+        }
         self.note(&event);
         if let Event::SpawnFailed { process, .. } | Event::Exited { process, .. } = &event {
             self.mains.remove(process);
@@ -114,6 +121,7 @@ impl World {
         self.forget.clear();
         self.jobs.clear();
         self.mains.clear();
+        self.stored.clear();
     }
 
     fn act(&mut self, action: Action) -> Option<Event> {
@@ -146,12 +154,20 @@ impl World {
                 return Some(Event::Relistened { fd, result: Ok(()) });
             }
             Action::CloseConnection { fd } => self.close_connection(fd),
-            Action::FindMain { .. }
-            | Action::WatchBusName { .. }
-            | Action::Store { .. }
-            | Action::Unstore { .. } => {
-                unreachable!("no unit of the simulation asks for it yet")
+            Action::FindMain { process, unit, like, .. } => {
+                self.mains.insert(process, (unit.clone(), true));
+                self.link.push(Message::Adopt { process, unit, like });
             }
+            Action::WatchBusName { name } => unreachable!("nobody has the name {name} here"),
+            Action::Store { fd, .. } => {
+                assert!(self.stored.contains(&fd), "{fd} is stored, and nobody has left it");
+                self.link.push(Message::Store(fd));
+            }
+            Action::Unstore { fd } => {
+                assert!(self.stored.remove(&fd), "{fd} is closed twice");
+                self.link.push(Message::Unstore(fd));
+            }
+            Action::Discard { fd } if self.stored.remove(&fd) => self.link.push(Message::Unstore(fd)),
             Action::Discard { fd } => self.release(fd),
             Action::Spawn { process, unit, list, fds, .. } => return self.spawn(process, unit, list, &fds),
             Action::Kill { process, signal, .. } => {
@@ -296,6 +312,10 @@ impl World {
             connection: None,
         };
         for passed in fds {
+            if passed.is_stored {
+                assert!(self.stored.contains(&passed.fd), "{} is passed and closed", passed.fd);
+                continue;
+            }
             match self.held.get(&passed.fd) {
                 Some(client) => order.connection = Some(*client),
                 None => {

@@ -1,8 +1,8 @@
 //! The simulated keeper: it gets messages in order, holds what it is given, runs processes, and outlives managers.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use sockmgr_engine::{Event, ExecList, ExitStatus, FdId, Notification, ProcessId, SpawnError};
+use sockmgr_engine::{Event, ExecList, ExitStatus, FdId, Notification, ProcessId, SpawnError, StoreRequest};
 use sockmgr_unit::UnitName;
 use sockmgr_unit::value::ServiceType;
 
@@ -16,7 +16,19 @@ pub(crate) enum Message {
     Hold(FdId),
     Release(FdId),
     Spawn(Order),
-    Kill { process: ProcessId, signal: i32 },
+    /// Keep a descriptor that a service has left.
+    Store(FdId),
+    Unstore(FdId),
+    /// Watch the main process of a daemon, if it can be found.
+    Adopt {
+        process: ProcessId,
+        unit: UnitName,
+        like: Option<ProcessId>,
+    },
+    Kill {
+        process: ProcessId,
+        signal: i32,
+    },
     Remember(UnitName, Vec<u8>),
     Erase(UnitName),
     Forget(ProcessId),
@@ -41,6 +53,10 @@ pub(crate) struct Keeper {
     pub(crate) to_manager: VecDeque<Event>,
     /// The notify socket: another way than the one above, and faster or slower.
     pub(crate) notify: VecDeque<Event>,
+    /// Ended processes that have left others behind.
+    pub(crate) left: BTreeSet<ProcessId>,
+    /// Descriptors that services have left.
+    pub(crate) stored: BTreeSet<FdId>,
     /// New processes misbehave.
     pub(crate) faults: bool,
     last_pid: u32,
@@ -65,12 +81,16 @@ impl Keeper {
                 }
             }
             Message::Spawn(order) => self.spawn(order, kernel, rng, now),
+            Message::Store(fd) => drop(self.stored.insert(fd)),
+            Message::Unstore(fd) => drop(self.stored.remove(&fd)),
+            Message::Adopt { process, unit, like } => self.adopt(process, unit, like, rng),
             Message::Kill { process, signal } => self.kill(process, signal, kernel, rng, now),
             Message::Remember(unit, state) => drop(self.remembered.insert(unit, state)),
             Message::Erase(unit) => drop(self.remembered.remove(&unit)),
             Message::Forget(process) => {
                 if self.processes.get(&process).is_some_and(|process| !process.is_alive()) {
                     self.processes.remove(&process);
+                    self.left.remove(&process);
                 }
             }
         }
@@ -99,7 +119,34 @@ impl Keeper {
         self.processes.insert(process, process_state);
     }
 
+    /// What a daemon has left becomes a process of its own, unless it is not found.
+    fn adopt(&mut self, process: ProcessId, unit: UnitName, like: Option<ProcessId>, rng: &mut Rng) {
+        let is_there = like.is_some_and(|like| self.left.contains(&like));
+        if !is_there || self.faults && rng.percent(20) {
+            let error = SpawnError { exit_code: 0, text: "not found".to_owned(), resources: true };
+            return self.to_manager.push_back(Event::SpawnFailed { process, error });
+        }
+        self.last_pid += 1;
+        let daemon = Process {
+            unit,
+            list: ExecList::Start,
+            service: ServiceType::Simple,
+            pid: self.last_pid,
+            listeners: Vec::new(),
+            connection: None,
+            accepted: Vec::new(),
+            temper: if self.faults { Temper::random(rng) } else { Temper::default() },
+            phase: Phase::Serving,
+            next: NEVER,
+        };
+        self.to_manager.push_back(Event::Spawned { process, pid: daemon.pid });
+        self.processes.insert(process, daemon);
+    }
+
     fn kill(&mut self, process: ProcessId, signal: i32, kernel: &mut Kernel, rng: &mut Rng, now: u64) {
+        if signal != 18 && self.left.remove(&process) {
+            return self.to_manager.push_back(Event::LeftGone { process });
+        }
         let Some(target) = self.processes.get_mut(&process) else { return };
         if target.signalled(signal, now + rng.millis(200)) {
             self.end(process, ExitStatus::Killed(signal), kernel);
@@ -135,7 +182,10 @@ impl Keeper {
             }
             Deed::SaysReady => {
                 (process.phase, process.next) = (Phase::Serving, now);
-                let message = Notification { ready: true, ..Notification::default() };
+                let mut message = Notification { ready: true, ..Notification::default() };
+                if rng.percent(50) {
+                    message.store = Some(StoreRequest::Add { name: "state".to_owned(), poll: true });
+                }
                 let pid = process.pid;
                 self.notify.push_back(Event::Notified { pid, kin: Some(pid), message });
             }
@@ -168,6 +218,7 @@ impl Keeper {
         if process.phase == Phase::Forked {
             self.to_manager.push_back(Event::Spawned { process: id, pid: process.pid });
         }
+        let forks = process.service == ServiceType::Forking && process.is_main();
         let fate = if status == ExitStatus::Exited(0) { Fate::Served } else { Fate::DiedWithItsHolder };
         for client in process.accepted.drain(..) {
             kernel.clients[client].fate = fate;
@@ -175,7 +226,11 @@ impl Keeper {
         (process.phase, process.next) = (Phase::Ended(status), NEVER);
         let listeners = std::mem::take(&mut process.listeners);
         self.let_go(&listeners, kernel);
-        self.to_manager.push_back(Event::Exited { process: id, status, leaves_others: false });
+        let leaves_others = forks && status == ExitStatus::Exited(0);
+        if leaves_others {
+            self.left.insert(id);
+        }
+        self.to_manager.push_back(Event::Exited { process: id, status, leaves_others });
     }
 
     fn let_go(&self, listeners: &[FdId], kernel: &mut Kernel) {

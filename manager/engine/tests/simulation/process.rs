@@ -84,7 +84,7 @@ impl Process {
     }
 
     fn is_server(&self) -> bool {
-        self.is_main() && self.service != ServiceType::Oneshot
+        self.is_main() && !matches!(self.service, ServiceType::Oneshot | ServiceType::Forking)
     }
 
     /// Decides what it does now; the world makes it so and sets `next`.

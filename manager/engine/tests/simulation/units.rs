@@ -7,7 +7,7 @@ pub(crate) const KEPT: [&str; 4] = ["web.socket", "shared.socket", "http.socket"
 pub(crate) const HELD: [&str; 4] = ["web.socket", "shared.socket", "http.socket", "echo.socket"];
 
 /// What commands are given to. Sockets are among them only where their connections may be lost.
-pub(crate) const COMMANDED: [&str; 20] = [
+pub(crate) const COMMANDED: [&str; 22] = [
     "web.service",
     "web@1.service",
     "web@2.service",
@@ -28,6 +28,8 @@ pub(crate) const COMMANDED: [&str; 20] = [
     "loop1.service",
     "loop2.service",
     "missing.service",
+    "daemon.service",
+    "idle.service",
 ];
 
 /// All files; `web_instances` and so on are what the versions differ in.
@@ -44,6 +46,7 @@ pub(crate) fn text(version: usize) -> String {
         "ListenStream=127.0.0.1:71",
         "ListenStream=127.0.0.1:72\nListenStream=127.0.0.1:71",
     ][version % 3];
+    let daemon = ["PIDFile=/run/daemon\n", "", "KillMode=mixed\n"][version % 3];
     let stop = if version % 3 == 2 { "ExecStop=/bin/stop\n" } else { "" };
     format!(
         "
@@ -76,9 +79,12 @@ ListenStream=127.0.0.1:8081
 -- http.service
 [Service]
 Type=notify
+ExecCondition=/bin/condition
 ExecStartPre=/bin/pre
 ExecStart=/bin/http
 ExecStartPost=/bin/post
+ExecStopPost=/bin/post
+FileDescriptorStoreMax=3
 ExecReload=/bin/reload
 Restart={restart}
 {stop}TimeoutStartSec=2s
@@ -109,6 +115,26 @@ ExecStart=/bin/db
 ExecReload=/bin/reload
 TimeoutStartSec=2s
 TimeoutStopSec=1s
+-- daemon.service
+[Unit]
+OnFailure=idle.service
+[Service]
+Type=forking
+{daemon}ExecStart=/bin/daemon
+ExecStopPost=/bin/post
+Restart=on-failure
+RestartSteps=3
+RestartMaxDelaySec=2s
+TimeoutStartSec=2s
+TimeoutStopSec=1s
+-- idle.service
+[Service]
+Type=idle
+ExecStart=/bin/idle
+RuntimeMaxSec=20s
+RuntimeRandomizedExtraSec=5s
+TimeoutStopSec=1s
+TimeoutStopFailureMode=abort
 -- loop1.service
 [Unit]
 After=loop2.service
@@ -183,7 +209,7 @@ ExecStart=/bin/mail
 TimeoutStopSec=1s
 -- all.target
 [Unit]
-Wants=web.socket shared.socket http.socket always.socket inetd.socket moved.socket echo.socket mail.socket
+Wants=web.socket shared.socket http.socket always.socket inetd.socket moved.socket echo.socket mail.socket daemon.service
 After=web.socket shared.socket http.socket always.socket inetd.socket moved.socket echo.socket mail.socket
 "
     )

@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) link: Vec<Message>,
     pub(crate) unsaved: BTreeSet<UnitName>,
     pub(crate) forget: Vec<ProcessId>,
+    /// Descriptors that services have left with the manager.
+    pub(crate) stored: BTreeSet<FdId>,
     /// Accepted connections.
     pub(crate) held: BTreeMap<FdId, ClientId>,
     /// Answers that take their time.
@@ -67,6 +69,7 @@ impl World {
             link: Vec::new(),
             unsaved: BTreeSet::new(),
             forget: Vec::new(),
+            stored: BTreeSet::new(),
             held: BTreeMap::new(),
             late: VecDeque::new(),
             jobs: BTreeSet::new(),
@@ -284,7 +287,9 @@ impl World {
         let settings = Settings::default();
         let engine = Engine::new(library(&text(self.version), &settings), settings, 2);
         let units: Vec<SavedUnit> = self.keeper.remembered.values().map(|state| read_saved(state)).collect();
-        let held = self.take_over_listeners();
+        self.stored.clone_from(&self.keeper.stored);
+        let mut held = self.take_over_listeners();
+        held.extend(&self.stored);
         let processes = self.known_processes();
         self.engine = Some(engine);
         self.call(|engine, now, out| engine.restore(now, units, &processes, &held, out));
@@ -316,7 +321,7 @@ impl World {
                 process: *id,
                 pid: process.pid,
                 status: status(process.phase),
-                leaves_others: false,
+                leaves_others: self.keeper.left.contains(id),
             })
             .collect()
     }
@@ -393,6 +398,7 @@ impl World {
         let alive: Vec<_> =
             processes.filter(|process| process.is_alive()).map(|process| &process.unit).collect();
         assert!(alive.is_empty(), "still alive: {alive:?}");
+        assert!(self.stored.is_empty(), "stored for nobody: {:?}", self.stored);
         assert!(self.held.is_empty(), "connections that nobody has closed: {:?}", self.held);
     }
 
