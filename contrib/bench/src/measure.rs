@@ -4,6 +4,7 @@ pub mod accept;
 pub mod activation;
 pub mod cli;
 pub mod footprint;
+pub mod reload;
 pub mod restart;
 pub mod steady;
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use sockmgr_tests::command::Ran;
 
-use crate::measure::{accept, activation, cli, footprint, restart, steady};
+use crate::measure::{accept, activation, cli, footprint, reload, restart, steady};
 use crate::table::Table;
 
 /// How the results are made.
@@ -21,7 +21,7 @@ pub struct Results {
     /// Where the results are written
     #[arg(long, default_value = "contrib/bench/RESULTS.md")]
     output: PathBuf,
-    /// Only these measures, printed and not written: restart, activation, accept, footprint, cli, steady
+    /// Only these measures, printed and not written: restart, activation, accept, footprint, reload, cli, steady
     only: Vec<String>,
 }
 
@@ -30,11 +30,12 @@ impl Results {
     pub fn run(self) -> Result<()> {
         let begin = Instant::now();
         let rounds = self.rounds;
-        let measures: [(&str, &dyn Fn() -> Result<Table>); 6] = [
+        let measures: [(&str, &dyn Fn() -> Result<Table>); 7] = [
             ("restart", &|| restart::measure(rounds)),
             ("activation", &|| activation::measure(rounds)),
             ("accept", &|| accept::measure(rounds)),
             ("footprint", &|| footprint::measure(rounds)),
+            ("reload", &|| reload::measure(rounds)),
             ("cli", &cli::measure),
             ("steady", &|| steady::measure(rounds)),
         ];
