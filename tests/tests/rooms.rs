@@ -38,8 +38,8 @@ const ROOMS: [(&str, &[&str], &[&str]); 12] = [
     ),
     ("manager", &["control", "driver", "keeper", "log"], &["unit", "sys"]),
     ("daemon", &["chown", "driver", "keeper", "log", "manager", "paths"], &["unit", "sys"]),
-    // The command: a client like any other; it reads unit files only to verify them.
-    ("cli", &["paths", "loader"], &["unit"]),
+    // The command: a client like any other; it reads unit files only to verify them, and asks then who is known here.
+    ("cli", &["paths", "loader"], &["unit", "sys"]),
     ("lib", &[], &[]),
 ];
 

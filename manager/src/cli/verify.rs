@@ -3,9 +3,14 @@
 //! The files are read by the same loader and judged by the same library as in the manager; only what one unit says of
 //! another is looked at here. Invariant: nothing is said of units that were not asked for.
 
+mod doubts;
+mod explain;
+mod holder;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 use sockmgr_unit::{Diagnostic, Library, LoadState, Settings, Severity, Unit, UnitName};
@@ -14,6 +19,7 @@ use super::args::Flags;
 use super::exit::{CliError, Exit};
 use super::session::{Target, print, to_json};
 use crate::loader::{self, Loader, SearchPath};
+use explain::Explanation;
 
 /// The settings file, which is checked as well.
 const SETTINGS: &str = "sockmgr.toml";
@@ -33,24 +39,30 @@ pub(crate) enum VerifyError {
 
 /// Checks the files. Success only when there is nothing to say but notices.
 pub(crate) fn run(flags: &Flags, target: &Target, files: &[PathBuf]) -> Result<Exit, CliError> {
-    let diagnostics = check(target, files)?;
+    let (diagnostics, units) = check(target, files)?;
     match flags.json() {
         Some(form) => {
-            let findings: Vec<Finding<'_>> = diagnostics.iter().map(Finding::of).collect();
-            print(&to_json(&findings, form)?)?;
+            let findings = diagnostics.iter().map(Finding::of).collect();
+            print(&to_json(&Report { units, findings }, form)?)?;
         }
         None => {
             let own = std::env::current_dir().unwrap_or_default();
-            print(
-                &diagnostics
-                    .iter()
-                    .map(|diagnostic| format!("{}\n", nearer(diagnostic, &own)))
-                    .collect::<String>(),
-            )?;
+            let findings = diagnostics.iter().map(|diagnostic| format!("{}\n", nearer(diagnostic, &own)));
+            let explained = units.iter().map(ToString::to_string);
+            print(&findings.chain(explained).collect::<String>())?;
         }
     }
     let wrong = diagnostics.iter().any(|diagnostic| diagnostic.severity > Severity::Notice);
     Ok(if wrong { Exit::Failure } else { Exit::Success })
+}
+
+/// All that is said, for programs.
+#[derive(Serialize)]
+struct Report<'a> {
+    /// What each unit does.
+    units: Vec<Explanation>,
+    /// What is wrong.
+    findings: Vec<Finding<'a>>,
 }
 
 /// One finding for programs.
@@ -93,7 +105,7 @@ struct Place {
     unit: UnitName,
 }
 
-fn check(target: &Target, files: &[PathBuf]) -> Result<Vec<Diagnostic>, CliError> {
+fn check(target: &Target, files: &[PathBuf]) -> Result<(Vec<Diagnostic>, Vec<Explanation>), CliError> {
     let mut diagnostics = Vec::new();
     let mut places = Vec::new();
     for file in files {
@@ -104,8 +116,9 @@ fn check(target: &Target, files: &[PathBuf]) -> Result<Vec<Diagnostic>, CliError
             places.push(place(file)?);
         }
     }
-    diagnostics.extend(check_units(target, &places));
-    Ok(diagnostics)
+    let (found, units) = check_units(target, &places);
+    diagnostics.extend(found);
+    Ok((diagnostics, units))
 }
 
 fn place(file: &Path) -> Result<Place, VerifyError> {
@@ -132,7 +145,7 @@ fn place(file: &Path) -> Result<Place, VerifyError> {
 }
 
 /// Loads the units from their own directories first, then from the usual ones, and says what is wrong with them.
-fn check_units(target: &Target, places: &[Place]) -> Vec<Diagnostic> {
+fn check_units(target: &Target, places: &[Place]) -> (Vec<Diagnostic>, Vec<Explanation>) {
     let mut directories: Vec<PathBuf> = places.iter().map(|place| place.directory.clone()).collect();
     directories.extend_from_slice(SearchPath::new::<&str>(target.scope, &[], &[]).directories());
     let path = SearchPath::new::<&str>(target.scope, &directories, &[]);
@@ -141,10 +154,13 @@ fn check_units(target: &Target, places: &[Place]) -> Vec<Diagnostic> {
     // What the scan found concerns all directories; of that only the files of the units in question are told.
     let mut diagnostics = library.take_diagnostics();
     diagnostics.retain(|diagnostic| places.iter().any(|place| place.owns(&diagnostic.file)));
-    for unit in places.iter().map(|place| &place.unit).collect::<BTreeSet<_>>() {
-        diagnostics.extend(check_unit(&mut library, unit));
+    let mut units = Vec::new();
+    for name in places.iter().map(|place| &place.unit).collect::<BTreeSet<_>>() {
+        let (found, unit) = check_unit(&mut library, name);
+        diagnostics.extend(found);
+        units.push(Explanation::of(&mut library, name, &unit));
     }
-    diagnostics
+    (diagnostics, units)
 }
 
 impl Place {
@@ -160,7 +176,7 @@ impl Place {
     }
 }
 
-fn check_unit(library: &mut Library, name: &UnitName) -> Vec<Diagnostic> {
+fn check_unit(library: &mut Library, name: &UnitName) -> (Vec<Diagnostic>, Arc<Unit>) {
     // A template is a unit only with an instance; any will do.
     let loaded = if name.is_template() { name.with_instance("1").ok() } else { None };
     let unit = library.unit(loaded.as_ref().unwrap_or(name));
@@ -176,7 +192,8 @@ fn check_unit(library: &mut Library, name: &UnitName) -> Vec<Diagnostic> {
         _ => {}
     }
     diagnostics.extend(check_triggered(library, &unit, file));
-    diagnostics
+    diagnostics.extend(doubts::about(library, name, &unit, file));
+    (diagnostics, unit)
 }
 
 /// A socket must have the service that it starts.
@@ -221,7 +238,7 @@ mod tests {
             Target { scope: Scope::User, runtime_dir: temp.path().join("run"), options: String::new() };
         let asked: Vec<PathBuf> = asked.iter().map(|name| temp.path().join(name)).collect();
         let text = match check(&target, &asked) {
-            Ok(diagnostics) => {
+            Ok((diagnostics, _)) => {
                 diagnostics.iter().map(|it| format!("{}\n", nearer(it, temp.path()))).collect()
             }
             Err(error) => super::super::exit::chain(&error).replace(temp.path().to_str().unwrap(), "."),
@@ -295,6 +312,75 @@ mod tests {
                 help: write web@.service
         "#]],
         );
+    }
+
+    #[test]
+    fn what_will_not_do_here_is_doubted() {
+        let service = (
+            "web.service",
+            "[Service]\nExecStart=/no/such/program\nUser=nobody-at-all\nWorkingDirectory=/no/such\nSockets=not.socket\n",
+        );
+        verify(
+            &[service],
+            &["web.service"],
+            &expect![[r#"
+            web.service: warning: User=nobody-at-all: there is no such user
+                help: make the user, or name another one
+            web.service: warning: /no/such/program is not there
+                help: install the program, or correct its path
+            web.service: warning: WorkingDirectory=/no/such: there is no such directory
+                help: make it, or write -/path: it may be missing
+            web.service: warning: Sockets=not.socket: there is no such unit
+                help: write not.socket
+        "#]],
+        );
+        let inetd = ("a@.service", "[Service]\nExecStart=/bin/true\nStandardInput=socket\nRestart=always\n");
+        let socket = ("a.socket", "[Socket]\nListenStream=/tmp/x\nAccept=yes\nSocketGroup=nobody-at-all\n");
+        verify(
+            &[inetd, socket],
+            &["a.socket", "a@.service"],
+            &expect![[r#"
+            a.socket: warning: SocketGroup=nobody-at-all: there is no such group
+                help: make the group, or name another one
+            a.socket: warning: a@.service has Restart=, but is started for one connection only
+                help: leave Restart= out; the next connection starts the next one
+        "#]],
+        );
+        verify(
+            &[inetd],
+            &["a@.service"],
+            &expect![[r#"
+            a@.service: warning: StandardInput=socket, but no socket starts this service
+                help: write a.socket
+        "#]],
+        );
+    }
+
+    #[test]
+    fn what_a_unit_does_is_explained() {
+        let temp = tempfile::tempdir().unwrap();
+        let socket = "[Socket]\nListenStream=127.0.0.1:80\nListenStream=@x\nInstances=4\n";
+        std::fs::write(temp.path().join("web.socket"), socket).unwrap();
+        std::fs::write(temp.path().join("web@.service"), "[Service]\nExecStart=/bin/true %i\nUser=root\n")
+            .unwrap();
+        let target =
+            Target { scope: Scope::User, runtime_dir: temp.path().join("run"), options: String::new() };
+        let files = ["web.socket", "web@.service"].map(|name| temp.path().join(name));
+        let (_, units) = check(&target, &files).unwrap();
+        let text: String = units.iter().map(ToString::to_string).collect();
+        expect![[r#"
+            web.socket (loaded)
+              listens on  127.0.0.1:80 (stream, 4 listeners)
+              listens on  @x (stream)
+              starts      4 instances of web@.service
+              needs       CAP_NET_BIND_SERVICE for 127.0.0.1:80
+            web@.service (loaded)
+              started by  web.socket
+              runs        /bin/true 1
+              as user     root
+              needs       CAP_SETUID for User=
+        "#]]
+        .assert_eq(&text);
     }
 
     #[test]
