@@ -97,7 +97,7 @@ fn run(invocation: Invocation) -> Result<Exit, CliError> {
         Verb::IsFailed(units) => state::is_failed(&mut open(flags)?, &units.units),
         Verb::IsSystemRunning => state::is_system_running(&mut open(flags)?),
         Verb::DaemonReload => state::daemon_reload(&mut open(flags)?),
-        Verb::Verify(what) => verify::run(&flags, &target, &what.files),
+        Verb::Verify(what) => verify::run(&flags, &target, &what),
         Verb::Up(what) => up::run(flags, &target, &what),
     }
 }

@@ -72,6 +72,14 @@ pub fn read_settings(scope: Scope, config: Option<&Path>) -> Result<(Settings, V
     Ok(Settings::read(&source, &host(scope, Path::new("/run"))))
 }
 
+/// One unit file or settings file as it is.
+///
+/// # Errors
+/// See [`io::Error`]; also where it is no regular file.
+pub fn read_source(path: &Path) -> io::Result<Source> {
+    Ok(Source { path: path.into(), text: file::read(path)?.into(), syntax: syntax_of(path) })
+}
+
 /// The syntax of a file follows from the end of its name.
 fn syntax_of(path: &Path) -> Syntax {
     if path.extension().is_some_and(|extension| extension == "toml") { Syntax::Toml } else { Syntax::Systemd }

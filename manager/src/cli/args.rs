@@ -333,6 +333,12 @@ pub(crate) struct Verify {
     /// Unit files to check, with the drop-ins beside them
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// Print the file in TOML instead of checking it
+    #[arg(long, conflicts_with = "to_systemd")]
+    pub(crate) to_toml: bool,
+    /// Print the file in systemd's syntax instead of checking it
+    #[arg(long)]
+    pub(crate) to_systemd: bool,
 }
 
 /// What to do.
@@ -454,7 +460,10 @@ mod tests {
                 "up d --unit-path e --unit-path f",
                 "Some(Up(Up { directory: \"d\", unit_path: [\"e\", \"f\"] }))",
             ),
-            ("verify a.socket", "Some(Verify(Verify { files: [\"a.socket\"] }))"),
+            (
+                "verify a.socket",
+                "Some(Verify(Verify { files: [\"a.socket\"], to_toml: false, to_systemd: false }))",
+            ),
             ("start -- -.mount", "Some(Start(Units { units: [\"-.mount\"] }))"),
             ("--failed", "None"),
         ];

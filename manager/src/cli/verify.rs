@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
-use sockmgr_unit::{Diagnostic, Library, LoadState, Settings, Severity, Unit, UnitName};
+use sockmgr_unit::{Diagnostic, Library, LoadState, Settings, Severity, Syntax, Unit, UnitName};
 
-use super::args::Flags;
+use super::args::{Flags, Verify};
 use super::exit::{CliError, Exit};
 use super::session::{Target, print, to_json};
 use crate::loader::{self, Loader, SearchPath};
@@ -38,8 +38,13 @@ pub(crate) enum VerifyError {
 }
 
 /// Checks the files. Success only when there is nothing to say but notices.
-pub(crate) fn run(flags: &Flags, target: &Target, files: &[PathBuf]) -> Result<Exit, CliError> {
-    let (diagnostics, units) = check(target, files)?;
+pub(crate) fn run(flags: &Flags, target: &Target, what: &Verify) -> Result<Exit, CliError> {
+    match (what.to_toml, what.to_systemd) {
+        (true, _) => return print_converted(&what.files, Syntax::Toml),
+        (_, true) => return print_converted(&what.files, Syntax::Systemd),
+        (false, false) => {}
+    }
+    let (diagnostics, units) = check(target, &what.files)?;
     match flags.json() {
         Some(form) => {
             let findings = diagnostics.iter().map(Finding::of).collect();
@@ -54,6 +59,22 @@ pub(crate) fn run(flags: &Flags, target: &Target, files: &[PathBuf]) -> Result<E
     }
     let wrong = diagnostics.iter().any(|diagnostic| diagnostic.severity > Severity::Notice);
     Ok(if wrong { Exit::Failure } else { Exit::Success })
+}
+
+/// Prints one file in the other syntax; what was found wrong goes to stderr, so that stdout can be a file.
+fn print_converted(files: &[PathBuf], to: Syntax) -> Result<Exit, CliError> {
+    let [file] = files else {
+        return Err(CliError::Usage("only one file at a time can be converted".into()));
+    };
+    let unreadable = |source| VerifyError::Unreadable { path: file.clone(), source };
+    let source = loader::read_source(file).map_err(unreadable)?;
+    match sockmgr_unit::convert(&source, to) {
+        Ok(text) => print(&text).map(|()| Exit::Success),
+        Err(diagnostic) => {
+            eprintln!("{diagnostic}");
+            Ok(Exit::Failure)
+        }
+    }
 }
 
 /// All that is said, for programs.

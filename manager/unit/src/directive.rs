@@ -239,6 +239,12 @@ pub enum Section {
 }
 
 impl Section {
+    /// The section with this name in brackets.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let all = [Self::Unit, Self::Socket, Self::Service, Self::Install, Self::Manager];
+        all.into_iter().find(|section| section.as_str() == name)
+    }
+
     /// The name between the brackets.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::directive::{Context, Section};
+use crate::directive::{Context, Scalar, Section};
 use crate::library::{DependencyKind, Fragment, Source};
 use crate::name::{UnitName, UnitType};
 use crate::section::{ExecSection, InstallSection, UnitSection};
@@ -16,7 +16,7 @@ use crate::specifier::Host;
 use crate::suggest;
 use crate::syntax::{self, Assignment, Entry, Place, SyntaxError};
 use crate::unit::{LoadState, ServiceUnit, SocketUnit, UnitKind};
-use crate::value::{ListenAddress, ServiceType, Span, ValueError, path};
+use crate::value::{ListenAddress, Mode, ServiceType, Span, ValueError, path};
 
 /// Directives of `[Unit]` that systemd also takes, for old files, in `[Service]`.
 const UNIT_KEYS_IN_SERVICE: [&str; 2] = ["StartLimitInterval", "StartLimitBurst"];
@@ -234,9 +234,12 @@ impl<'a> Draft<'a> {
         assignment: &Assignment<'_>,
         source: &Source,
     ) -> Result<(), Stop> {
-        let Assignment { key, value, place } = assignment;
+        let Assignment { key, value, place, decimal } = assignment;
         let cx = Context::new(self.name, self.host).of_fragment(self.fragment).at(key);
-        let outcome = self.assign(section, value, &cx);
+        let outcome = match refuse_decimal(section, key, *decimal) {
+            Some(error) => Some(Err(error)),
+            None => self.assign(section, value, &cx),
+        };
         self.instance_dependent |= cx.is_instance_dependent();
         for warning in cx.into_warnings() {
             self.report(section, key, *place, source, &warning);
@@ -388,6 +391,12 @@ impl<'a> Draft<'a> {
             Body::Target | Body::Other => Ok(()),
         }
     }
+}
+
+/// An access mode is read in eights: a TOML number in tens would mean another mode than it says.
+pub(crate) fn refuse_decimal(section: Section, key: &str, decimal: bool) -> Option<ValueError> {
+    let is_mode = || suggest::directives_of(section, key).any(|found| found.form == <Mode as Scalar>::FORM);
+    (decimal && is_mode()).then(|| ValueError::new("a mode is not a number in tens; write 0o660 or \"0660\""))
 }
 
 /// A path through `..` cannot be put in relation to mounts: systemd does not load such a unit.

@@ -7,6 +7,7 @@
 //! D-Bus property, the diagnostics and the table of [`directives`]. A new kind of value implements
 //! [`directive::Scalar`], or [`directive::Value`] if assignments to it add up.
 
+mod convert;
 mod diagnostic;
 pub mod directive;
 mod draft;
@@ -21,6 +22,7 @@ mod syntax;
 mod unit;
 pub mod value;
 
+pub use convert::convert;
 pub use diagnostic::{Diagnostic, Severity};
 pub use directive::{Directive, Property, directives};
 pub use library::{DependencyKind, Fragment, Library, Source};

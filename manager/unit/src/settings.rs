@@ -121,7 +121,7 @@ impl Reader<'_> {
     }
 
     fn assignment(&mut self, assignment: &Assignment<'_>) {
-        let Assignment { key, value, place } = assignment;
+        let Assignment { key, value, place, .. } = assignment;
         let unit: UnitName = "sockmgrd.service".parse().expect("the name is valid");
         let cx = Context::new(&unit, self.host).at(key);
         let outcome = self.settings.assign(value, &cx);

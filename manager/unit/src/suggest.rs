@@ -11,12 +11,14 @@ pub(crate) struct Unknown {
     pub(crate) help: Option<String>,
 }
 
+/// The directives that `key` spells in `section`; `TimeoutSec=` spells two.
+pub(crate) fn directives_of(section: Section, key: &str) -> impl Iterator<Item = &'static Directive> {
+    in_section(section).chain(in_section(Section::Unit)).filter(move |directive| directive.is_spelled(key))
+}
+
 /// What a directive takes, as a sentence for the help.
 pub(crate) fn form(section: Section, key: &str) -> Option<String> {
-    let mut table = in_section(section).chain(in_section(Section::Unit));
-    table
-        .find(|directive| directive.is_spelled(key))
-        .map(|directive| format!("{key}= takes {}", directive.form))
+    directives_of(section, key).next().map(|directive| format!("{key}= takes {}", directive.form))
 }
 
 /// Why `key` is not accepted in `section`.

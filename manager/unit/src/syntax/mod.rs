@@ -44,6 +44,8 @@ pub(crate) struct Assignment<'a> {
     pub(crate) key: Cow<'a, str>,
     pub(crate) value: Cow<'a, str>,
     pub(crate) place: Place,
+    /// A whole number in tens, written as a number; only TOML tells.
+    pub(crate) decimal: bool,
 }
 
 /// What is wrong with a line, before any meaning.
@@ -67,6 +69,8 @@ pub(crate) enum SyntaxError {
     Toml(String),
     #[error("{key} cannot be {found}: it takes a string, a number, a boolean or an array of them")]
     BadType { key: String, found: &'static str },
+    #[error("the section {0} must have a header, [{0}], on a line of its own")]
+    NotAHeader(String),
     #[error("the text contains a NUL character")]
     Nul,
 }

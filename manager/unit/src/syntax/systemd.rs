@@ -56,6 +56,16 @@ pub(crate) fn parse(text: &[u8]) -> Vec<Entry<'_>> {
     parser.entries
 }
 
+/// The comments, each with its line and without `#` or `;`, and the empty lines (`None`).
+pub(crate) fn comments(text: &[u8]) -> Vec<(u32, Option<Cow<'_, str>>)> {
+    let comment = |line| match trim_start(line) {
+        [b'#' | b';', text @ ..] => Some(Some(String::from_utf8_lossy(text))),
+        [] => Some(None),
+        _ => None,
+    };
+    (1..).zip(Lines(text)).filter_map(|(number, line)| Some((number, comment(line)?))).collect()
+}
+
 /// A line after which nothing counts.
 struct Stop;
 
@@ -120,7 +130,7 @@ fn assignment(text: Cow<'_, str>, place: Place) -> Result<Assignment<'_>, Syntax
             (Cow::Owned(text[..equals].to_owned()), Cow::Owned(text[equals + 1..].to_owned()))
         }
     };
-    Ok(Assignment { key: trim(key), value: trim(value), place })
+    Ok(Assignment { key: trim(key), value: trim(value), place, decimal: false })
 }
 
 fn utf8(line: Cow<'_, [u8]>) -> Result<Cow<'_, str>, std::str::Utf8Error> {
@@ -190,7 +200,9 @@ mod tests {
     fn show(text: &[u8]) -> Vec<String> {
         let show = |entry: Entry<'_>| match entry {
             Entry::Section { name, place } => format!("{} [{name}]", place.line),
-            Entry::Assignment(Assignment { key, value, place }) => format!("{} {key}={value}", place.line),
+            Entry::Assignment(Assignment { key, value, place, .. }) => {
+                format!("{} {key}={value}", place.line)
+            }
             Entry::Ignored { place, problem } => format!("{} ignored {problem:?}", place.line),
             Entry::Broken { place, problem } => format!("{} broken {problem:?}", place.line),
         };

@@ -26,7 +26,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Vec<Entry<'_>> {
     let places = Places::of(text);
     match DeTable::parse(text) {
         Ok(table) => {
-            let mut reader = Reader { places, entries: Vec::new() };
+            let mut reader = Reader { text, places, entries: Vec::new() };
             reader.file(table.into_inner());
             reader.entries
         }
@@ -47,23 +47,89 @@ fn in_order(table: DeTable<'_>) -> Vec<Pair<'_>> {
     pairs
 }
 
+/// The comments, each with its line and without `#`; what looks like one within a text is none.
+pub(crate) fn comments(text: &str) -> Vec<(u32, &str)> {
+    let places = Places::of(text);
+    let mut taken = Vec::new();
+    if let Ok(table) = DeTable::parse(text) {
+        add_taken(table.into_inner(), &mut taken);
+    }
+    taken.sort_unstable();
+    taken.push((text.len(), text.len()));
+    let (mut comments, mut from) = (Vec::new(), 0);
+    for (start, end) in taken {
+        while let Some(hash) = text.get(from..start).and_then(|gap| gap.find('#')).map(|hash| from + hash) {
+            let line = text[hash..].lines().next().unwrap_or_default();
+            comments.push((places.at(hash).line, &line[1..]));
+            from = hash + line.len();
+        }
+        from = from.max(end);
+    }
+    comments
+}
+
+/// Where keys and scalars stand, in bytes.
+fn add_taken(table: DeTable<'_>, taken: &mut Vec<(usize, usize)>) {
+    let mut values = Vec::new();
+    for (key, value) in table {
+        taken.push((key.span().start, key.span().end));
+        values.push(value);
+    }
+    while let Some(value) = values.pop() {
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Table(table) => add_taken(table, taken),
+            DeValue::Array(items) => values.extend(items),
+            _ => taken.push((span.start, span.end)),
+        }
+    }
+}
+
 struct Reader<'a> {
+    text: &'a str,
     places: Places,
     entries: Vec<Entry<'a>>,
 }
 
 impl<'a> Reader<'a> {
+    /// Sections are headers; one that is there several times, as systemd's syntax allows, is an array of tables.
     fn file(&mut self, table: DeTable<'a>) {
+        let mut sections = Vec::new();
         for (key, value) in in_order(table) {
-            let place = self.places.at(key.span().start);
+            let at = value.span().start;
             match value.into_inner() {
-                DeValue::Table(section) => {
-                    self.entries.push(Entry::Section { name: key.into_inner(), place });
-                    self.section(section);
+                DeValue::Table(section) => sections.push((at, key.into_inner(), section)),
+                DeValue::Array(items) if items.iter().any(|item| item.get_ref().is_table()) => {
+                    for item in items {
+                        let at = item.span().start;
+                        match item.into_inner() {
+                            DeValue::Table(section) => sections.push((at, key.get_ref().clone(), section)),
+                            _ => self.ignore(at, SyntaxError::OutsideSection),
+                        }
+                    }
                 }
-                _ => self.entries.push(Entry::Ignored { place, problem: SyntaxError::OutsideSection }),
+                _ => self.ignore(key.span().start, SyntaxError::OutsideSection),
             }
         }
+        sections.sort_by_key(|(at, _, _)| *at);
+        for (at, name, section) in sections {
+            self.headed(at, name, section);
+        }
+    }
+
+    /// A section whose table begins at byte `at`.
+    fn headed(&mut self, at: usize, name: Cow<'a, str>, section: DeTable<'a>) {
+        let brackets = self.text[at..].bytes().take_while(|byte| *byte == b'[').count();
+        if brackets == 0 {
+            // Inline, or from a dotted key: where it begins and ends is not to be seen.
+            return self.ignore(at, SyntaxError::NotAHeader(name.into_owned()));
+        }
+        self.entries.push(Entry::Section { name, place: self.places.at(at + brackets) });
+        self.section(section);
+    }
+
+    fn ignore(&mut self, at: usize, problem: SyntaxError) {
+        self.entries.push(Entry::Ignored { place: self.places.at(at), problem });
     }
 
     fn section(&mut self, table: DeTable<'a>) {
@@ -72,23 +138,25 @@ impl<'a> Reader<'a> {
             let key = key.into_inner();
             match value.into_inner() {
                 // No item at all is what an empty assignment says: forget the earlier ones.
-                DeValue::Array(items) if items.is_empty() => self.assign(key, at, Ok(Cow::Borrowed(""))),
+                DeValue::Array(items) if items.is_empty() => {
+                    self.assign(key, at, DeValue::String(Cow::Borrowed("")));
+                }
                 DeValue::Array(items) => {
                     for item in items {
-                        let at = item.span().start;
-                        self.assign(key.clone(), at, text(item.into_inner()));
+                        self.assign(key.clone(), item.span().start, item.into_inner());
                     }
                 }
-                value => self.assign(key, at, text(value)),
+                value => self.assign(key, at, value),
             }
         }
     }
 
-    fn assign(&mut self, key: Cow<'a, str>, at: usize, value: Result<Cow<'a, str>, &'static str>) {
+    fn assign(&mut self, key: Cow<'a, str>, at: usize, value: DeValue<'a>) {
         let place = self.places.at(at);
-        let entry = match value {
+        let decimal = matches!(&value, DeValue::Integer(number) if number.radix() == 10);
+        let entry = match text(value) {
             Ok(value) if value.contains('\0') => Entry::Ignored { place, problem: SyntaxError::Nul },
-            Ok(value) => Entry::Assignment(Assignment { key, value: one_line(value), place }),
+            Ok(value) => Entry::Assignment(Assignment { key, value: one_line(value), place, decimal }),
             Err(found) => {
                 Entry::Ignored { place, problem: SyntaxError::BadType { key: key.into_owned(), found } }
             }
@@ -170,7 +238,7 @@ mod tests {
         let at = |place: Place| format!("{}:{}", place.line, place.column.unwrap_or(0));
         let show = |entry: Entry<'_>| match entry {
             Entry::Section { name, place } => format!("{} [{name}]", at(place)),
-            Entry::Assignment(Assignment { key, value, place }) => format!("{} {key}={value}", at(place)),
+            Entry::Assignment(Assignment { key, value, place, .. }) => format!("{} {key}={value}", at(place)),
             Entry::Ignored { place, problem } => format!("{} ignored: {problem}", at(place)),
             Entry::Broken { place, problem } => format!("{} broken: {problem}", at(place)),
         };
@@ -191,6 +259,27 @@ mod tests {
             "7:1 Also=x",
         ];
         assert_eq!(show(text), entries);
+    }
+
+    #[test]
+    fn a_section_may_come_again_but_only_as_a_header() {
+        let text = "[[Unit]]\nA = 1\n[Socket]\nB = 2\n[[Unit]]\nA = 3\n";
+        let entries = ["1:3 [Unit]", "2:1 A=1", "3:2 [Socket]", "4:1 B=2", "5:3 [Unit]", "6:1 A=3"];
+        assert_eq!(show(text), entries);
+        for (text, at) in [("U = { A = 1 }", "1:5"), ("U.A = 1", "1:1"), ("U = [{ A = 1 }]", "1:6")] {
+            let expected =
+                format!("{at} ignored: the section U must have a header, [U], on a line of its own");
+            assert_eq!(show(text), [expected], "{text}");
+        }
+        let dotted = show("[U]\nA.B = 1\n[U.C]\nD = 1\n");
+        assert!(dotted[1..].iter().all(|entry| entry.contains("cannot be a table")), "{dotted:?}");
+    }
+
+    #[test]
+    fn comments_are_found_between_values_only() {
+        let text = "# a\n[S] # b\nk = '#no' # c\n\"q#\" = [1, # d\n \"\"\"\n# no\n\"\"\"] # e\n#";
+        let expected = [(1, " a"), (2, " b"), (3, " c"), (4, " d"), (7, " e"), (8, "")];
+        assert_eq!(comments(text), expected);
     }
 
     #[test]
