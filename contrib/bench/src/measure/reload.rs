@@ -77,13 +77,13 @@ fn systemd(site: &Site) -> Result<UserManager<'_>> {
     std::os::unix::fs::symlink(site.path("units"), units)?;
     let manager = UserManager::start(site)?;
     manager.systemctl(&["start", ALL]).ok();
-    let listed = manager.systemctl(&["list-units", "--all", "--plain", "--no-legend", "s*"]).ok().stdout;
+    let listed = manager.systemctl(&["list-units", "--all", "--plain", "--no-legend", "s*"]).text();
     ensure!(listed.lines().count() >= 2 * PAIRS, "systemd has loaded {} units", listed.lines().count());
     Ok(manager)
 }
 
 fn loaded_by_us(manager: &Manager<'_>) -> usize {
-    let listed = manager.sockmgr(&["list-units", "--all", "--plain", "--no-legend"]).ok().stdout;
+    let listed = manager.sockmgr(&["list-units", "--all", "--plain", "--no-legend"]).text();
     listed.lines().count()
 }
 
