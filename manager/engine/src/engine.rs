@@ -303,6 +303,7 @@ impl Engine {
                 break;
             }
         }
+        self.forget_early();
         for name in std::mem::take(&mut self.changed) {
             self.out.push(Action::Notice(Notice::UnitChanged(name)));
         }

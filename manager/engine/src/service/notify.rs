@@ -35,7 +35,7 @@ impl Engine {
 
     /// The sender may be a process that the keeper has started and not told of yet.
     fn keep_early(&mut self, early: Early) {
-        if !self.processes.iter().any(|(process, name)| self.lacks_pid(*process, name)) {
+        if !self.awaits_pids() {
             return self.discard_fds(early.message.fds);
         }
         self.early.push_back(early);
@@ -43,6 +43,19 @@ impl Engine {
             && let Some(oldest) = self.early.pop_front()
         {
             self.discard_fds(oldest.message.fds);
+        }
+    }
+
+    fn awaits_pids(&self) -> bool {
+        self.processes.iter().any(|(process, name)| self.lacks_pid(*process, name))
+    }
+
+    /// Once nobody is to become known any more, nobody will hear what was kept.
+    pub(crate) fn forget_early(&mut self) {
+        if !self.early.is_empty() && !self.awaits_pids() {
+            for early in std::mem::take(&mut self.early) {
+                self.discard_fds(early.message.fds);
+            }
         }
     }
 
