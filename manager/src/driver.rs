@@ -10,6 +10,7 @@ mod listeners;
 mod notify;
 mod plan;
 mod probe;
+mod setup;
 mod steering;
 mod turn;
 

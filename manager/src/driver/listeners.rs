@@ -4,17 +4,17 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use sockmgr_engine::{Connection, Event, FdId, Peer, Port};
-use sockmgr_sys::listener::{self, ListenAddress, Listener, ListenerSpec, SocketKind};
+use sockmgr_sys::listener::{self, ListenAddress, Listener};
 use sockmgr_sys::options::{Side, SocketOptions};
 use sockmgr_sys::poll::{Interest, Poll};
 use sockmgr_sys::spawn::SpawnPlan;
 use sockmgr_sys::{accept, queue};
 use sockmgr_unit::section::SocketSection;
-use sockmgr_unit::{BindIpv6Only, Listen, ListenKind, UnitName};
+use sockmgr_unit::{Listen, SocketUnit, UnitName};
 
 use super::descriptors::held_name;
 use super::plan::{PlanError, Planner};
-use super::{Driver, limits, steering};
+use super::{Driver, limits, setup, steering};
 use crate::protocol::{ToKeeper, ToManager};
 
 /// How long the keeper is given to close something.
@@ -25,11 +25,12 @@ impl Driver {
     pub(super) fn open(&mut self, socket: &UnitName, ports: &[Port]) -> Result<(), String> {
         let view = self.engine.unit(socket).ok_or("the unit is gone")?;
         let unit = view.unit.clone();
-        let section = unit.socket().ok_or("it is not a socket unit")?;
+        let body = unit.socket_unit().ok_or("it is not a socket unit")?;
+        let section = &body.socket;
         self.await_releases();
         let mut opened = Vec::with_capacity(ports.len());
         for port in ports {
-            let listener = match open_port(section, port) {
+            let listener = match open_port(body, port) {
                 Ok(listener) => listener,
                 Err(why) => {
                     take_back(section, opened);
@@ -39,7 +40,7 @@ impl Driver {
             for warning in &listener.warnings {
                 tracing::warn!(unit = %socket, "{}", chain(warning));
             }
-            set_options(socket, section, &listener.fd, Side::Listener);
+            set_options(socket, body, port, &listener.fd);
             opened.push((port.fd, listener));
         }
         limits::check(socket, section, &opened);
@@ -53,9 +54,11 @@ impl Driver {
     pub(super) fn adjust(&mut self, socket: &UnitName, ports: &[Port]) {
         let Some(view) = self.engine.unit(socket) else { return };
         let unit = view.unit.clone();
-        let Some(section) = unit.socket() else { return };
-        for fd in ports.iter().filter_map(|port| self.descriptors.get(port.fd)) {
-            set_options(socket, section, &fd, Side::Listener);
+        let Some(body) = unit.socket_unit() else { return };
+        for port in ports {
+            if let Some(fd) = self.descriptors.get(port.fd) {
+                set_options(socket, body, port, &fd);
+            }
         }
     }
 
@@ -241,7 +244,7 @@ impl Driver {
     /// What is set on the connections of this listener; `None` where nothing is, as on most.
     fn connection_options(&self, id: FdId) -> Option<(UnitName, SocketOptions)> {
         let unit = self.engine.unit_of_listener(id)?;
-        let options = socket_options(self.engine.unit(unit)?.unit.socket()?);
+        let options = setup::socket_options(self.engine.unit(unit)?.unit.socket_unit()?);
         (options != SocketOptions::default()).then(|| (unit.clone(), options))
     }
 
@@ -257,9 +260,12 @@ impl Driver {
     }
 }
 
-/// Sets what systemd sets after listen(2). None of it is fatal.
-fn set_options(socket: &UnitName, section: &SocketSection, fd: &impl AsFd, side: Side) {
-    report(socket, socket_options(section).apply(fd.as_fd(), side));
+/// Sets what systemd sets after listen(2); what is no socket has no options. None of it is fatal.
+fn set_options(socket: &UnitName, body: &SocketUnit, port: &Port, fd: &impl AsFd) {
+    let is_node = |listen: &Listen| matches!(listen.address, sockmgr_unit::ListenAddress::Node(_));
+    if !body.socket.listen.get(port.line).is_none_or(is_node) {
+        report(socket, setup::socket_options(body).apply(fd.as_fd(), Side::Listener));
+    }
 }
 
 fn report(socket: &UnitName, failures: Vec<(&'static str, std::io::Error)>) {
@@ -279,9 +285,13 @@ fn take_back(section: &SocketSection, opened: Vec<(FdId, Listener)>) {
     }
 }
 
-fn open_port(section: &SocketSection, port: &Port) -> Result<Listener, String> {
+fn open_port(body: &SocketUnit, port: &Port) -> Result<Listener, String> {
+    let section = &body.socket;
     let listen = section.listen.get(port.line).ok_or("the Listen= line is gone")?;
-    let spec = spec_for(section, listen, port.slot.is_some())?;
+    if let Some(opened) = setup::open_node(body, listen) {
+        return opened;
+    }
+    let spec = setup::spec_for(body, listen, port.slot.is_some())?;
     if port.slot == Some(0) && !section.reuse_port {
         // The sockets of the group share the address with each other, not with whoever has it already.
         listener::check_unclaimed(&spec).map_err(|error| chain(&error))?;
@@ -292,39 +302,6 @@ fn open_port(section: &SocketSection, port: &Port) -> Result<Listener, String> {
         steering::close_all_but_first(opened.fd.as_fd())?;
     }
     Ok(opened)
-}
-
-fn spec_for(section: &SocketSection, listen: &Listen, in_group: bool) -> Result<ListenerSpec, String> {
-    let kind = match listen.kind {
-        ListenKind::Stream => SocketKind::Stream,
-        ListenKind::Datagram => SocketKind::Datagram,
-        ListenKind::SequentialPacket => SocketKind::SeqPacket,
-    };
-    let mut spec = ListenerSpec::new(kind, address_of(listen));
-    spec.backlog = section.backlog;
-    spec.reuse_port = section.reuse_port || in_group;
-    spec.bind_ipv6_only = match section.bind_ipv6_only {
-        BindIpv6Only::Default => listener::BindIpv6Only::Default,
-        BindIpv6Only::Both => listener::BindIpv6Only::Both,
-        BindIpv6Only::Ipv6Only => listener::BindIpv6Only::Ipv6Only,
-    };
-    spec.mode = section.socket_mode.0;
-    spec.directory_mode = section.directory_mode.0;
-    Ok(spec)
-}
-
-fn address_of(listen: &Listen) -> ListenAddress {
-    match &listen.address {
-        sockmgr_unit::ListenAddress::Inet(address) => ListenAddress::Inet(*address),
-        sockmgr_unit::ListenAddress::Scoped(scoped) => ListenAddress::Inet(scoped.address.into()),
-        sockmgr_unit::ListenAddress::AnyPort(port) => ListenAddress::Inet(listener::any_address(*port)),
-        sockmgr_unit::ListenAddress::Unix(path) => ListenAddress::UnixPath(path.to_string().into()),
-        sockmgr_unit::ListenAddress::Abstract(name) => ListenAddress::UnixAbstract(name.to_vec()),
-    }
-}
-
-fn socket_options(section: &SocketSection) -> SocketOptions {
-    SocketOptions { keep_alive: section.keep_alive, no_delay: section.no_delay, ..SocketOptions::default() }
 }
 
 fn peer_of(fd: &OwnedFd) -> Option<Peer> {

@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::directive::{Context, Scalar, Section};
 use crate::library::{DependencyKind, Fragment, Source};
 use crate::name::{UnitName, UnitType};
-use crate::section::{ExecSection, InstallSection, UnitSection};
+use crate::section::{ExecSection, InstallSection, OptionSection, UnitSection};
 use crate::settings::Settings;
 use crate::specifier::Host;
 use crate::suggest;
@@ -73,6 +73,7 @@ pub(crate) struct Finished {
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     install: Arc<InstallSection>,
+    options: Arc<OptionSection>,
     socket_exec: Arc<ExecSection>,
     service_exec: Arc<ExecSection>,
 }
@@ -82,7 +83,11 @@ impl Pool {
     pub(crate) fn share(&mut self, unit: &mut Finished) {
         share(&mut self.install, &mut unit.install);
         match &mut unit.kind {
-            UnitKind::Socket(body) => share(&mut self.socket_exec, &mut Arc::make_mut(body).exec),
+            UnitKind::Socket(body) => {
+                let body = Arc::make_mut(body);
+                share(&mut self.socket_exec, &mut body.exec);
+                share(&mut self.options, &mut body.options);
+            }
             UnitKind::Service(body) => share(&mut self.service_exec, &mut Arc::make_mut(body).exec),
             UnitKind::Target | UnitKind::Other => {}
         }
@@ -263,9 +268,13 @@ impl<'a> Draft<'a> {
             (Section::Unit, _) => self.unit.assign(text, cx),
             (Section::Install, _) => self.install.assign(text, cx),
             (Section::Socket, Body::Socket(body)) => {
-                let SocketUnit { socket, exec, kill } = &mut **body;
-                let exec = Arc::make_mut(exec);
-                socket.assign(text, cx).or_else(|| exec.assign(text, cx)).or_else(|| kill.assign(text, cx))
+                let SocketUnit { socket, options, exec, kill } = &mut **body;
+                let (options, exec) = (Arc::make_mut(options), Arc::make_mut(exec));
+                socket
+                    .assign(text, cx)
+                    .or_else(|| options.assign(text, cx))
+                    .or_else(|| exec.assign(text, cx))
+                    .or_else(|| kill.assign(text, cx))
             }
             (Section::Service, Body::Service(_)) if UNIT_KEYS_IN_SERVICE.contains(&cx.key()) => {
                 self.unit.assign(text, cx)
@@ -367,6 +376,7 @@ impl<'a> Draft<'a> {
         match &mut self.body {
             Body::Socket(body) => {
                 body.socket.shrink();
+                Arc::make_mut(&mut body.options).shrink();
                 Arc::make_mut(&mut body.exec).shrink();
                 body.kill.shrink();
             }
@@ -384,7 +394,7 @@ impl<'a> Draft<'a> {
         match &self.body {
             Body::Socket(body) => {
                 let socket = &body.socket;
-                socket.check().map_err(|error| bad(error.to_string()))?;
+                socket.check(&body.options).map_err(|error| bad(error.to_string()))?;
                 socket.listen.iter().try_for_each(|listen| check_path(&listen.address))
             }
             Body::Service(body) => body.service.check().map_err(|error| bad(error.to_string())),

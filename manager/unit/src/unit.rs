@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use crate::directive::Property;
 use crate::name::{UnitName, UnitType};
-use crate::section::{ExecSection, InstallSection, KillSection, ServiceSection, SocketSection, UnitSection};
+use crate::section::{
+    ExecSection, InstallSection, KillSection, OptionSection, ServiceSection, SocketSection, UnitSection,
+};
 
 /// What became of loading a unit (systemd's `LoadState`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -87,6 +89,8 @@ pub enum UnitKind {
 pub struct SocketUnit {
     /// Where it listens, and what traffic starts.
     pub socket: SocketSection,
+    /// How its sockets are set up; shared between sockets that have the same.
+    pub options: Arc<OptionSection>,
     /// What surrounds the processes that it runs; shared between sockets that have the same.
     pub exec: Arc<ExecSection>,
     /// How they are ended.
@@ -197,11 +201,12 @@ impl Unit {
     }
 
     fn socket_properties(&self) -> Vec<(&'static str, Property)> {
-        let Some(SocketUnit { socket, exec, kill }) = self.socket_unit() else {
+        let Some(SocketUnit { socket, options, exec, kill }) = self.socket_unit() else {
             return Vec::new();
         };
         let mut properties = process_properties(exec, kill);
         properties.extend(socket.properties());
+        properties.extend(options.properties());
         if socket.file_descriptor_name.is_empty() {
             properties.push(("FileDescriptorName", Property::Str(socket.fd_name(0, &self.name).to_owned())));
         }

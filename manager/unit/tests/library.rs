@@ -345,7 +345,7 @@ fn descriptor_names_go_with_their_lines_where_there_is_one_for_each() {
 #[test]
 fn mistakes_are_named_with_what_would_be_right() {
     let text = "[Unit]\nAfter=ok.target bad name.target\n[Socket]\nListenStream=80\nListenStreem=81\nNoDelay=maybe\nExecStart=/x\n\
-                ListenFIFO=/f\nBacklog\n[Sokcet]\nX=1\n";
+                SELinuxContextFromNet=yes\nBacklog\n[Sokcet]\nX=1\n";
     let mut library = library(&[("a.socket", text)]);
     let unit = load(&mut library, "a.socket");
     assert_eq!(unit.load_state, LoadState::Loaded);
@@ -366,7 +366,7 @@ fn mistakes_are_named_with_what_would_be_right() {
             "a.socket:7: warning: unknown directive ExecStart= in [Socket]",
             " | ExecStart= belongs in [Service]",
         ),
-        ("a.socket:8: warning: ListenFIFO= is not supported by sockmgr yet", ""),
+        ("a.socket:8: warning: SELinuxContextFromNet= is not supported by sockmgr yet", ""),
         (
             "a.socket:9: warning: the line has no '='",
             " | a line is a [Section] header, Key=value, or a # comment",

@@ -77,7 +77,8 @@ pub fn address(text: &[u8]) {
             let again = read("a@b.socket", file.as_bytes(), Syntax::Systemd);
             let first = again.socket().and_then(|socket| socket.listen.first());
             let same = first.is_some_and(|listen| listen.address.to_string() == shown);
-            assert!(same || has_escapes(&shown), "{file}");
+            // A specifier without a value may leave a blank at the end, which cannot be written as such.
+            assert!(same || has_escapes(&shown) || shown.ends_with([' ', '\t']), "{file}");
         }
     }
 }

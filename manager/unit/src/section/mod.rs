@@ -6,6 +6,7 @@ mod exec;
 mod install;
 mod kill;
 mod names;
+mod option;
 mod process;
 mod service;
 mod socket;
@@ -16,6 +17,7 @@ pub use exec::{ExecSection, WorkingDirectory};
 pub use install::InstallSection;
 pub use kill::KillSection;
 pub use names::{InstallNames, SocketNames};
+pub use option::{OptionSection, Symlinks};
 pub use process::{BusName, PidFile};
 pub use service::ServiceSection;
 pub use socket::{FdNames, SocketSection};
@@ -28,6 +30,7 @@ use crate::directive::Directive;
 pub(crate) const TABLES: &[&[Directive]] = &[
     UnitSection::TABLE,
     SocketSection::TABLE,
+    OptionSection::TABLE,
     ServiceSection::TABLE,
     ExecSection::TABLE,
     KillSection::TABLE,

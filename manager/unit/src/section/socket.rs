@@ -1,11 +1,12 @@
 //! `[Socket]`: where to listen, how, and what traffic starts (systemd.socket(5)); and the groups that are sockmgr's own.
 
 use super::names::word_list;
+use super::option::OptionSection;
 use crate::directive::{Context, Property, Scalar, Value, section};
 use crate::name::{UnitName, UnitType};
 use crate::value::{
-    BindIpv6Only, Distribute, ExecCommand, FdName, Instances, LimitAction, Listen, Mode, OnHang, Span,
-    Steering, ValueError,
+    BindIpv6Only, Distribute, ExecCommand, FdName, Instances, LimitAction, Listen, ListenKind, Mode, OnHang,
+    Span, Steering, ValueError,
 };
 
 section! {
@@ -16,6 +17,11 @@ section! {
             "ListenStream": "Address for connections: /path, @abstract, port, 1.2.3.4:port or [v6]:port; empty: forget all Listen lines";
             "ListenDatagram": "Address for datagrams, written as for ListenStream=";
             "ListenSequentialPacket": "Unix address for connections that keep the bounds of messages";
+            "ListenFIFO": "Path of a named pipe, made where there is none";
+            "ListenSpecial": "Path of a device or another file that exists";
+            "ListenNetlink": "A netlink family and a mask of its groups, such as kobject-uevent 1";
+            "ListenMessageQueue": "Name of a POSIX message queue, made where there is none: /name";
+            "ListenUSBFunction": "Path of a FunctionFS mount, whose endpoints are passed";
         }
         /// Whether the manager accepts connections and starts one service instance for each.
         accept: bool = false => "Accept" {
@@ -194,13 +200,12 @@ impl SocketSection {
     }
 
     /// What is wrong with the section as a whole: such a unit cannot be started (systemd.socket(5), in systemd's order).
-    pub(crate) fn check(&self) -> Result<(), SocketError> {
-        use crate::value::ListenKind::Datagram;
+    pub(crate) fn check(&self, options: &OptionSection) -> Result<(), SocketError> {
         if self.listen.is_empty() {
             return Err(SocketError::NoListen);
         }
-        if self.accept && self.listen.iter().any(|listen| listen.kind == Datagram) {
-            return Err(SocketError::AcceptWithDatagram);
+        if self.accept && !self.listen.iter().all(|listen| listen.kind.is_acceptable()) {
+            return Err(SocketError::AcceptWithoutConnections);
         }
         if self.accept && self.max_connections == 0 {
             return Err(SocketError::NoConnections);
@@ -213,6 +218,10 @@ impl SocketSection {
         }
         if self.instances.is_some() && self.service.as_ref().is_some_and(|service| !service.is_template()) {
             return Err(SocketError::InstancesOfPlainService);
+        }
+        let has_path = |listen: &&Listen| listen.kind == ListenKind::Fifo || listen.address.path().is_some();
+        if !options.symlinks.is_empty() && self.listen.iter().filter(has_path).count() != 1 {
+            return Err(SocketError::SymlinksToNothing);
         }
         self.check_group()
     }
@@ -238,15 +247,19 @@ impl SocketSection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SocketError {
     #[error(
-        "the socket listens nowhere: it needs at least one ListenStream=, ListenDatagram= or ListenSequentialPacket="
+        "the socket listens nowhere: it needs at least one ListenStream=, ListenDatagram= or other Listen line"
     )]
     NoListen,
-    #[error("Accept=yes is for connections only: there must be no ListenDatagram=")]
-    AcceptWithDatagram,
+    #[error(
+        "Accept=yes is for connections only: there must be nothing but ListenStream= and ListenSequentialPacket="
+    )]
+    AcceptWithoutConnections,
     #[error("MaxConnections=0 would close every connection: with Accept=yes it must be at least 1")]
     NoConnections,
     #[error("Accept=yes starts the template of the same name: there must be no Service=")]
     AcceptWithService,
+    #[error("Symlinks= needs exactly one unix socket or FIFO to lead to")]
+    SymlinksToNothing,
     #[error(
         "Accept=yes and Instances= exclude each other: one starts a service per connection, the other N that share the traffic"
     )]

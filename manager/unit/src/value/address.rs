@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
+use super::number::BLANKS;
 use super::word::escape_c;
 use super::{ValueError, parse_u32, path};
 use crate::directive::{Context, Property, Value};
@@ -29,21 +30,51 @@ pub enum ListenKind {
     Datagram,
     /// `SOCK_SEQPACKET`, on unix sockets only.
     SequentialPacket,
+    /// A named pipe (fifo(7)).
+    Fifo,
+    /// A device or another file that exists.
+    Special,
+    /// `SOCK_RAW` of a netlink family.
+    Netlink,
+    /// A POSIX message queue (mq_overview(7)).
+    MessageQueue,
+    /// The endpoints of a FunctionFS mount.
+    UsbFunction,
 }
 
 impl ListenKind {
+    const ALL: [Self; 8] = [
+        Self::Stream,
+        Self::Datagram,
+        Self::SequentialPacket,
+        Self::Fifo,
+        Self::Special,
+        Self::Netlink,
+        Self::MessageQueue,
+        Self::UsbFunction,
+    ];
+
     /// `Stream`, `Datagram`, `SequentialPacket`: as in the directive and on D-Bus.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stream => "Stream",
             Self::Datagram => "Datagram",
             Self::SequentialPacket => "SequentialPacket",
+            Self::Fifo => "FIFO",
+            Self::Special => "Special",
+            Self::Netlink => "Netlink",
+            Self::MessageQueue => "MessageQueue",
+            Self::UsbFunction => "USBFunction",
         }
     }
 
+    /// Whether connections can be accepted on it.
+    pub fn is_acceptable(self) -> bool {
+        matches!(self, Self::Stream | Self::SequentialPacket)
+    }
+
     fn of_directive(key: &str) -> Option<Self> {
-        let kinds = [Self::Stream, Self::Datagram, Self::SequentialPacket];
-        kinds.into_iter().find(|kind| key.strip_prefix("Listen") == Some(kind.as_str()))
+        Self::ALL.into_iter().find(|kind| key.strip_prefix("Listen") == Some(kind.as_str()))
     }
 }
 
@@ -66,6 +97,82 @@ pub enum ListenAddress {
     Unix(Box<str>),
     /// A name in the abstract namespace, without its leading zero byte.
     Abstract(Box<[u8]>),
+    /// A port of a virtual machine (vsock(7)).
+    Vsock {
+        /// Whose: [`ListenAddress::ANY_CID`] is anybody's.
+        cid: u32,
+        /// The port.
+        port: u32,
+    },
+    /// A netlink family with its groups.
+    Netlink(NetlinkAddress),
+    /// The path of a FIFO, special file or USB function, or the name of a message queue: the kind says which.
+    Node(Box<str>),
+}
+
+/// A netlink family and the multicast groups to join (netlink(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NetlinkAddress {
+    /// `NETLINK_*`
+    pub family: i32,
+    /// One bit for each group (`nl_groups`).
+    pub groups: u32,
+}
+
+/// Families by name, at their number.
+const NETLINK: [&str; 21] = [
+    "route",
+    "",
+    "",
+    "firewall",
+    "inet-diag",
+    "nflog",
+    "xfrm",
+    "selinux",
+    "iscsi",
+    "audit",
+    "fib-lookup",
+    "connector",
+    "netfilter",
+    "ip6-fw",
+    "dnrtmsg",
+    "kobject-uevent",
+    "generic",
+    "",
+    "scsitransport",
+    "ecryptfs",
+    "rdma",
+];
+
+impl NetlinkAddress {
+    /// Reads a family by name or number, and after a blank the groups.
+    ///
+    /// # Errors
+    /// There is no such family, or the groups are no number.
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
+        let (family, groups) = text.split_once(BLANKS).unwrap_or((text, ""));
+        let named = NETLINK.iter().position(|name| *name == family && !family.is_empty());
+        let family = match named.and_then(|number| i32::try_from(number).ok()) {
+            Some(number) => number,
+            None => parse_u32(family)
+                .ok()
+                .and_then(|number| i32::try_from(number).ok())
+                .ok_or_else(|| ValueError::invalid(text, "a netlink family"))?,
+        };
+        let groups = groups.trim_matches(BLANKS);
+        let groups = if groups.is_empty() { 0 } else { parse_u32(groups)? };
+        Ok(Self { family, groups })
+    }
+}
+
+impl fmt::Display for NetlinkAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = usize::try_from(self.family).ok().and_then(|number| NETLINK.get(number));
+        match name.filter(|name| !name.is_empty()) {
+            Some(name) => write!(f, "{name} {}", self.groups),
+            None => write!(f, "{} {}", self.family, self.groups),
+        }
+    }
 }
 
 /// An IPv6 address whose scope is a network interface.
@@ -84,6 +191,9 @@ const PORTS: &str = "a port is from 1 to 65535";
 const UNIX_MAX: usize = 107;
 
 impl ListenAddress {
+    /// The context id of whoever it is (`VMADDR_CID_ANY`).
+    pub const ANY_CID: u32 = u32::MAX;
+
     /// Reads an address, specifiers already expanded. `host` knows the network interfaces.
     ///
     /// # Errors
@@ -92,7 +202,7 @@ impl ListenAddress {
         match text.as_bytes().first() {
             Some(b'/') => unix(text),
             Some(b'@') => abstract_name(text),
-            _ if text.starts_with("vsock:") => Err(ValueError::Unsupported(text.to_owned())),
+            _ if text.starts_with("vsock:") => vsock(text),
             _ => match port(text) {
                 Ok(port) => Ok(Self::AnyPort(port)),
                 Err(error @ ValueError::Range { .. }) => Err(error),
@@ -108,7 +218,7 @@ impl ListenAddress {
             Self::Scoped(scoped) => Some(scoped.address.into()),
             Self::AnyPort(port) if has_ipv6 => Some((Ipv6Addr::UNSPECIFIED, *port).into()),
             Self::AnyPort(port) => Some((Ipv4Addr::UNSPECIFIED, *port).into()),
-            Self::Unix(_) | Self::Abstract(_) => None,
+            Self::Unix(_) | Self::Abstract(_) | Self::Vsock { .. } | Self::Netlink(_) | Self::Node(_) => None,
         }
     }
 
@@ -116,15 +226,23 @@ impl ListenAddress {
     pub fn is_inet(&self) -> bool {
         match self {
             Self::Inet(_) | Self::Scoped(_) | Self::AnyPort(_) => true,
-            Self::Unix(_) | Self::Abstract(_) => false,
+            Self::Unix(_) | Self::Abstract(_) | Self::Vsock { .. } | Self::Netlink(_) | Self::Node(_) => {
+                false
+            }
         }
     }
 
-    /// The path in the file system, if it has one.
+    /// The path in the file system of a unix socket.
     pub fn path(&self) -> Option<&str> {
         match self {
             Self::Unix(path) => Some(path),
-            Self::Inet(_) | Self::Scoped(_) | Self::AnyPort(_) | Self::Abstract(_) => None,
+            Self::Inet(_)
+            | Self::Scoped(_)
+            | Self::AnyPort(_)
+            | Self::Abstract(_)
+            | Self::Vsock { .. }
+            | Self::Netlink(_)
+            | Self::Node(_) => None,
         }
     }
 }
@@ -159,12 +277,27 @@ fn unix(text: &str) -> Result<ListenAddress, ValueError> {
     if text.len() < 2 {
         return Err(not_an_address(text));
     }
-    // Where /var/run is a link to /run both name one place, and /run is there earlier.
-    let path = text.strip_prefix("/var/run/").map_or(text.into(), |rest| format!("/run/{rest}"));
+    let path = below_run(text);
     if path.len() > UNIX_MAX {
         return Err(ValueError::TooLong { length: path.len(), limit: UNIX_MAX });
     }
     Ok(ListenAddress::Unix(path.into()))
+}
+
+/// Where /var/run is a link to /run both name one place, and /run is there earlier.
+fn below_run(path: &str) -> String {
+    path.strip_prefix("/var/run/").map_or(path.into(), |rest| format!("/run/{rest}"))
+}
+
+/// A path that does not lead into a file system of the kernel's own.
+fn node(text: &str) -> Result<Box<str>, ValueError> {
+    let path = path::absolute(text)?;
+    let is_below =
+        |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if ["/dev", "/proc", "/sys"].into_iter().any(is_below) {
+        return Err(ValueError::new(format!("\"{path}\" lies in a file system of the kernel")));
+    }
+    Ok(path)
 }
 
 fn abstract_name(text: &str) -> Result<ListenAddress, ValueError> {
@@ -174,6 +307,34 @@ fn abstract_name(text: &str) -> Result<ListenAddress, ValueError> {
         return Err(ValueError::TooLong { length: text.len(), limit: UNIX_MAX });
     }
     Ok(ListenAddress::Abstract(name.as_bytes().into()))
+}
+
+/// `vsock:CID:PORT`; without a CID it is anybody's.
+fn vsock(text: &str) -> Result<ListenAddress, ValueError> {
+    let (cid, port) = text
+        .strip_prefix("vsock:")
+        .and_then(|rest| rest.split_once(':'))
+        .ok_or_else(|| not_an_address(text))?;
+    let cid = match cid {
+        "" => ListenAddress::ANY_CID,
+        "hypervisor" => 0,
+        "local" => 1,
+        "host" => 2,
+        number => vsock_number(number, text)?,
+    };
+    let port = vsock_number(port, text)?;
+    Ok(ListenAddress::Vsock { cid, port })
+}
+
+/// All but the number that means "any".
+fn vsock_number(number: &str, text: &str) -> Result<u32, ValueError> {
+    const LIMIT: &str = "numbers of vsock are from 0 to 4294967294";
+    match parse_u32(number) {
+        Ok(u32::MAX) => Err(ValueError::range(text, LIMIT)),
+        Ok(number) => Ok(number),
+        Err(ValueError::Range { .. }) => Err(ValueError::range(text, LIMIT)),
+        Err(_) => Err(not_an_address(text)),
+    }
 }
 
 /// A port number in any base, without leading blanks.
@@ -238,6 +399,10 @@ impl fmt::Display for ListenAddress {
             Self::AnyPort(port) => write!(f, "[::]:{port}"),
             Self::Unix(path) => f.write_str(&escape_c(path.as_bytes())),
             Self::Abstract(name) => write!(f, "@{}", escape_c(name)),
+            Self::Vsock { cid: Self::ANY_CID, port } => write!(f, "vsock::{port}"),
+            Self::Vsock { cid, port } => write!(f, "vsock:{cid}:{port}"),
+            Self::Netlink(address) => address.fmt(f),
+            Self::Node(name) => f.write_str(name),
         }
     }
 }
@@ -261,11 +426,21 @@ impl Listen {
         if text.len() > path::PATH_MAX {
             return Err(ValueError::TooLong { length: text.len(), limit: path::PATH_MAX });
         }
-        let address = ListenAddress::parse(&text, cx.host())?;
-        if kind == ListenKind::SequentialPacket && address.is_inet() {
+        let address = match kind {
+            ListenKind::Stream | ListenKind::Datagram | ListenKind::SequentialPacket => {
+                ListenAddress::parse(&text, cx.host())?
+            }
+            ListenKind::Netlink => ListenAddress::Netlink(NetlinkAddress::parse(&text)?),
+            ListenKind::Fifo => ListenAddress::Node(node(&below_run(&text))?),
+            ListenKind::MessageQueue => ListenAddress::Node(node(&text)?),
+            ListenKind::Special | ListenKind::UsbFunction => ListenAddress::Node(path::absolute(&text)?),
+        };
+        let is_unix = matches!(address, ListenAddress::Unix(_) | ListenAddress::Abstract(_));
+        if kind == ListenKind::SequentialPacket && !is_unix {
             return Err(ValueError::Family(text));
         }
-        if text.starts_with("/var/run/") {
+        if matches!(address, ListenAddress::Unix(_) | ListenAddress::Node(_)) && text.starts_with("/var/run/")
+        {
             cx.warn(ValueError::Remark {
                 text,
                 remark: "is taken as below /run: /var/run is the old name of that",

@@ -16,12 +16,13 @@ pub mod path;
 mod ready_check;
 mod signal;
 mod size;
+mod socket_option;
 mod span;
 mod stdio;
 mod text;
 pub mod word;
 
-pub use address::{Listen, ListenAddress, ListenKind, ScopedAddress};
+pub use address::{Listen, ListenAddress, ListenKind, NetlinkAddress, ScopedAddress};
 pub use choice::{
     BindIpv6Only, Distribute, EmergencyAction, FailureMode, FdStorePreserve, Instances, KillMode,
     LimitAction, NotifyAccess, OnHang, Restart, RestartMode, ServiceType, Steering, SteeringMake,
@@ -31,10 +32,11 @@ pub use error::ValueError;
 pub use exec::{ExecCommand, ExecFlags, Privilege};
 pub use exit_status::{ExitStatuses, exit_status_name};
 pub use limit::{Resource, Rlimit};
-pub use number::{Mode, Weight, parse_bool, parse_i32, parse_u32, parse_u64};
+pub use number::{Mode, Weight, parse_bool, parse_i32, parse_i64, parse_u32, parse_u64};
 pub use ready_check::ReadyCheck;
 pub use signal::Signal;
 pub use size::Size;
+pub use socket_option::{BindDevice, FastOpen, IpTos, SocketOption, SocketProtocol, Timestamping};
 pub use span::Span;
 pub use stdio::{StandardInput, StandardOutput};
 pub use text::{FdName, is_unicode_text};

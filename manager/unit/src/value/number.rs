@@ -59,6 +59,17 @@ pub fn parse_i32(text: &str) -> Result<i32, ValueError> {
     i32::try_from(value).map_err(|_| ValueError::range(text, limit))
 }
 
+/// [`parse_i32`] with 64 bits.
+///
+/// # Errors
+/// It is no such number, or not within 64 bits.
+pub fn parse_i64(text: &str) -> Result<i64, ValueError> {
+    let limit = "the number must be from -9223372036854775808 to 9223372036854775807";
+    let (negative, value) = integer(text, limit)?;
+    let value = if negative { -i128::from(value) } else { i128::from(value) };
+    i64::try_from(value).map_err(|_| ValueError::range(text, limit))
+}
+
 /// Sign and magnitude of a whole number, as strtoul(3) with base 0 reads it, and `0b` and `0o` beside.
 fn integer(text: &str, limit: &'static str) -> Result<(bool, u64), ValueError> {
     let invalid = || ValueError::invalid(text, "a whole number");
@@ -153,6 +164,32 @@ impl Scalar for Weight {
 
     fn property(&self) -> Property {
         Property::U32(self.0)
+    }
+}
+
+impl Scalar for i32 {
+    const FORM: &'static str = "a number from -2147483648 to 2147483647";
+    const SIGNATURE: &'static str = "i";
+
+    fn parse(text: &str, _: &Context<'_>) -> Result<Self, ValueError> {
+        parse_i32(text)
+    }
+
+    fn property(&self) -> Property {
+        Property::I32(*self)
+    }
+}
+
+impl Scalar for i64 {
+    const FORM: &'static str = "a whole number";
+    const SIGNATURE: &'static str = "x";
+
+    fn parse(text: &str, _: &Context<'_>) -> Result<Self, ValueError> {
+        parse_i64(text)
+    }
+
+    fn property(&self) -> Property {
+        Property::I64(*self)
     }
 }
 

@@ -224,7 +224,7 @@ impl Scalar for Span {
     fn parse(text: &str, cx: &Context<'_>) -> Result<Self, ValueError> {
         let span = Self::parse(text)?;
         // No time to start or stop in makes no sense: zero turns a timeout off (systemd.service(5)).
-        let off = span == Self::ZERO && cx.key().contains("Timeout");
+        let off = span == Self::ZERO && cx.key().contains("Timeout") && cx.key() != "UserTimeoutSec";
         Ok(if off { Self::INFINITY } else { span })
     }
 
