@@ -108,6 +108,7 @@ impl Driver {
             Action::Unwatch { fd } => self.unwatch(fd),
             Action::Relisten { socket, fd } => return self.relisten(socket, fd),
             Action::Flush { fd } => self.flush_queue(fd),
+            Action::Migrate { fd } => return self.migrate(fd),
             Action::CloseConnection { fd } => self.descriptors.drop_fd(fd),
             Action::Discard { fd } => self.release(&[fd], false),
             Action::Kill { process, signal, scope } => {

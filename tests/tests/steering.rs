@@ -2,7 +2,8 @@
 //! manager makes of what the first has left in the kernel.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 
 use sockmgr_tests::manager::{Manager, Setup};
 use sockmgr_tests::namespace::{Namespace, is_root};
@@ -101,6 +102,31 @@ fn a_second_manager_goes_on_with_what_the_first_has_left() {
         manager.up("web.socket");
         assert_eq!(manager.property("web.socket", "SteeringMake"), make);
     }
+}
+
+#[test]
+fn what_waits_for_an_instance_that_died_its_siblings_serve() {
+    let site = site(2, "");
+    // A successor would need longer than anybody waits.
+    site.unit("web@.service", "[Service]\nType=notify\nExecStart={witness}\n");
+    site.unit(
+        "web@2.service.d/slow.conf",
+        "[Service]\nExecStartPre=/bin/sh -c 'test ! -e {dir}/slow || exec sleep 1000'\n",
+    );
+    let manager = with_make(&site, "auto", "");
+    start(&manager, 2);
+    let second = manager.main_process("web@2.service");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(second.0), nix::sys::signal::Signal::SIGSTOP).unwrap();
+    let clients: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(site.address(80)).unwrap()).collect();
+    site.file("slow", "");
+    second.kill();
+    for client in clients {
+        client.set_read_timeout(Some(sockmgr_tests::wait::PATIENCE)).unwrap();
+        let mut line = String::new();
+        BufReader::new(client).read_line(&mut line).unwrap();
+        assert!(line.starts_with("accepted web@1.service"), "{line:?}");
+    }
+    manager.until_logged("waiting connections moved to other instances");
 }
 
 #[test]

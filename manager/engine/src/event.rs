@@ -449,6 +449,12 @@ pub enum Action {
         /// Slots in rotation, ascending.
         live: Vec<u32>,
     },
+    /// Hand over what waits on this listener to its siblings, where the kernel does that; else leave it for the next instance.
+    /// Nobody accepts on it, and others are in rotation. Answer: [`Event::Relistened`] if there was something to hand over.
+    Migrate {
+        /// The listener of a slot.
+        fd: FdId,
+    },
     /// Tell those who listen.
     Notice(Notice),
 }

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
-use sockmgr_engine::{FdId, Port};
+use sockmgr_engine::{Event, FdId, Port};
 use sockmgr_sys::steering::{self, Buckets, Extended, ExtendedFds, Program, Share, Steering, Wheel};
-use sockmgr_sys::{SysError, listener, migration};
+use sockmgr_sys::{SysError, listener, migration, queue};
 use sockmgr_unit::section::SocketSection;
 use sockmgr_unit::value::SteeringMake;
 use sockmgr_unit::{ListenKind, UnitName};
@@ -304,19 +304,40 @@ impl Driver {
         Some(Share { slot: u16::try_from(slot).ok()?, weight })
     }
 
+    /// Moves what waits on a listener to its siblings, where an eBPF program says where to. With the kernel's setting alone it would be
+    /// spread over all members, those that nobody serves included; there it waits for the next instance.
+    pub(super) fn migrate(&self, id: FdId) -> Option<Event> {
+        let (socket, port, extended) = self.extended_at(id)?;
+        let listener = self.descriptors.get(id).filter(|_| extended.migrates())?;
+        let waiting = queue::level(listener).ok().flatten().map_or(0, |level| level.used);
+        let unit = self.engine.unit(socket)?.unit;
+        // For datagrams there is no such thing.
+        let section = unit.socket().filter(|section| waiting > 0 && !is_datagram(section, port.line))?;
+        let result = migration::migrate(listener, section.backlog).map_err(|error| chain(&error));
+        if result.is_ok() {
+            tracing::info!(unit = %socket, "{waiting} waiting connections moved to other instances");
+            self.reseat(id);
+        }
+        Some(Event::Relistened { fd: id, result })
+    }
+
     /// A listener that was shut down listens again: an eBPF program has lost sight of it.
     pub(super) fn reseat(&self, id: FdId) {
-        for ((socket, line), state) in &self.steerings.0 {
-            let Make::Extended(extended) = &state.make else { continue };
-            let mut ports = self.engine.open_ports(socket).filter(|port| port.line == *line);
-            let port = ports.find(|port| port.fd == id);
-            let seat = port.and_then(|port| Some((slot_of(&port)?, self.descriptors.get(id)?)));
-            if let Some((slot, fd)) = seat
-                && let Err(error) = extended.seat(slot, fd)
-            {
-                tracing::error!(unit = %socket, "slot {} gets no connections: {}", slot + 1, chain(&error));
-            }
+        let Some((socket, port, extended)) = self.extended_at(id) else { return };
+        let (Some(slot), Some(fd)) = (slot_of(&port), self.descriptors.get(id)) else { return };
+        if let Err(error) = extended.seat(slot, fd) {
+            tracing::error!(unit = %socket, "slot {} gets no connections: {}", slot + 1, chain(&error));
         }
+    }
+
+    /// The eBPF program of the group that a listener is in.
+    fn extended_at(&self, id: FdId) -> Option<(&UnitName, Port, &Extended)> {
+        self.steerings.0.iter().find_map(|((socket, line), state)| {
+            let Make::Extended(extended) = &state.make else { return None };
+            let mut ports = self.engine.open_ports(socket);
+            let port = ports.find(|port| port.fd == id && port.line == *line)?;
+            Some((socket, port, extended))
+        })
     }
 
     /// The listeners of a socket are closed.

@@ -73,7 +73,10 @@ impl Engine {
             (Err(error), _) => self.log_error(&name, format!("its listener {fd} stays shut down: {error}")),
             (Ok(()), None) => {}
             (Ok(()), Some(slot)) => {
-                self.members_mut(&name, open.port.line).join(slot);
+                let members = self.members_mut(&name, open.port.line);
+                // One that was shut down only for its queue's sake has not left before.
+                members.leave(slot);
+                members.join(slot);
                 self.stir(&name);
                 // What is attached names the members by the numbers that they had.
                 self.steer_anew(&name);

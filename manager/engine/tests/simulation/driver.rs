@@ -143,6 +143,7 @@ impl World {
             Action::Accept { fd, max } => return self.accept(fd, max),
             Action::Flush { fd } => self.flush_queue(fd),
             Action::Probe { process, fd, .. } => self.probe(process, fd),
+            Action::Migrate { fd } => self.migrate(fd),
             Action::Measure { fd } => {
                 let queued = self.kernel.listeners[&fd].queue.len() as u32;
                 return Some(Event::Measured { fd, queued: Some(queued) });
@@ -258,6 +259,13 @@ impl World {
         let socket = &self.kernel.listeners[&fd].socket;
         assert!(!self.is_kept(socket) || self.is_ending, "the queue of {socket} is thrown away");
         self.kernel.flush(fd);
+    }
+
+    fn migrate(&mut self, fd: FdId) {
+        let listener = &self.kernel.listeners[&fd];
+        let (live, slot) = (&self.kernel.steering[&listener.socket], listener.port.slot);
+        assert!(slot.is_some_and(|slot| !live.contains(&slot)), "what waits in rotation is not to be moved");
+        self.kernel.migrate(fd);
     }
 
     fn close_connection(&mut self, fd: FdId) {

@@ -155,6 +155,18 @@ impl Kernel {
         }
     }
 
+    /// What waits goes over to a slot that the program lists.
+    pub(crate) fn migrate(&mut self, fd: FdId) {
+        let (socket, line) = (self.listeners[&fd].socket.clone(), self.listeners[&fd].port.line);
+        let live = self.steering[&socket][0];
+        let waiting = std::mem::take(&mut self.listeners.get_mut(&fd).expect("it is open").queue);
+        let is_live = |other: &&mut Listener| {
+            other.socket == socket && other.port.line == line && other.port.slot == Some(live)
+        };
+        let sibling = self.listeners.values_mut().find(is_live).expect("a slot in rotation has a listener");
+        sibling.queue.extend(waiting);
+    }
+
     /// The manager is gone, with its descriptors; programs stay where they are.
     pub(crate) fn manager_died(&mut self) {
         self.watched.clear();

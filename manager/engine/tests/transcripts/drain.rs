@@ -399,6 +399,8 @@ fn an_instance_that_ran_well_comes_back_at_once_and_waits_when_it_crashes_again(
             > wait 1s
             > dies web@1.service SIGSEGV
               steer web.socket to [1]
+              migrate web.socket:0@0
+              migrate web.socket:1@0
               Warning: web@1.service: killed by SIGSEGV
               Error: web@1.service: failed: signal
               Info: web@1.service: restarting at once
@@ -417,6 +419,8 @@ fn an_instance_that_ran_well_comes_back_at_once_and_waits_when_it_crashes_again(
               web@1.service: start -> running
             > dies web@1.service SIGSEGV
               steer web.socket to [1]
+              migrate web.socket:0@0
+              migrate web.socket:1@0
               Warning: web@1.service: killed by SIGSEGV
               Error: web@1.service: failed: signal
               Info: web@1.service: restarting in 100ms

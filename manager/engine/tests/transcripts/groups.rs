@@ -101,6 +101,7 @@ fn a_crash_steers_away_first_and_restarts_on_the_same_listeners() {
         expect![[r#"
             > dies web@1.service SIGSEGV
               steer web.socket to [1]
+              migrate web.socket:0@0
               Warning: web@1.service: killed by SIGSEGV
               Error: web@1.service: failed: signal
               Info: web@1.service: restarting in 100ms
@@ -421,6 +422,7 @@ fn a_straggler_on_a_parked_slot_starts_its_instance() {
         expect![[r#"
             > exit web@2.service
               steer web.socket to [0, 2]
+              migrate web.socket:0@1
               Info: web@2.service: exited with status 0
               watch web.socket:0@1
               web.service: running -> degraded
@@ -684,6 +686,7 @@ fn a_flood_of_stragglers_does_not_stop_the_group() {
         expect![[r#"
             > exit web@2.service
               steer web.socket to [0, 2]
+              migrate web.socket:0@1
               Info: web@2.service: exited with status 0
               watch web.socket:0@1
               web.service: running -> degraded
@@ -701,6 +704,7 @@ fn a_flood_of_stragglers_does_not_stop_the_group() {
               web@2.service: start -> running
             > exit web@2.service
               steer web.socket to [0, 2]
+              migrate web.socket:0@1
               Info: web@2.service: exited with status 0
               watch web.socket:0@1
               web.service: running -> degraded
@@ -717,6 +721,7 @@ fn a_flood_of_stragglers_does_not_stop_the_group() {
               web@2.service: start -> running
             > exit web@2.service
               steer web.socket to [0, 2]
+              migrate web.socket:0@1
               Info: web@2.service: exited with status 0
               watch web.socket:0@1
               web.service: running -> degraded
@@ -733,6 +738,7 @@ fn a_flood_of_stragglers_does_not_stop_the_group() {
               web@2.service: start -> running
             > exit web@2.service
               steer web.socket to [0, 2]
+              migrate web.socket:0@1
               Info: web@2.service: exited with status 0
               watch web.socket:0@1
               web.service: running -> degraded
@@ -749,6 +755,7 @@ fn a_flood_of_stragglers_does_not_stop_the_group() {
               web@2.service: start -> running
             > exit web@2.service
               steer web.socket to [0, 2]
+              migrate web.socket:0@1
               Info: web@2.service: exited with status 0
               watch web.socket:0@1
               web.service: running -> degraded

@@ -616,6 +616,7 @@ fn a_listener_that_was_shut_down_listens_again_as_the_last_of_its_group() {
               members [0, 1, 2, 3]
             > exit web@1.service
               steer web.socket to [1]
+              migrate web.socket:0@0
               Info: web@1.service: exited with status 0
               Info: web@1.service: restarting in 100ms
               web.service: running -> degraded

@@ -472,6 +472,8 @@ impl World {
             Action::Relisten { fd, .. } => self.feed(Event::Relistened { fd, result: Ok(()) }),
             Action::Flush { fd } => drop(self.queues.remove(&fd)),
             Action::Probe { process, .. } => self.probed.push(process),
+            // As where nothing may migrate.
+            Action::Migrate { .. } => {}
             Action::Measure { fd } => {
                 let queued = self.queues.get(&fd).map_or(0, VecDeque::len) as u32;
                 self.feed(Event::Measured { fd, queued: Some(queued) });
@@ -682,6 +684,7 @@ impl World {
             Action::Measure { .. } => return,
             Action::Flush { fd } => format!("flush {}", self.fd_name(*fd)),
             Action::Relisten { fd, .. } => format!("relisten {}", self.fd_name(*fd)),
+            Action::Migrate { fd } => format!("migrate {}", self.fd_name(*fd)),
             Action::CloseConnection { fd } => format!("close {}", self.fd_name(*fd)),
             Action::Discard { fd } => format!("discard {}", self.fd_name(*fd)),
             Action::Spawn { unit, list, index, fds, environment, .. } => {
