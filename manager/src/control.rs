@@ -35,6 +35,7 @@ mod value;
 
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use sockmgr_engine::{Command, Direction, Engine, JobId, KillWho, Notice, RequestError, Time};
 use sockmgr_unit::UnitName;
@@ -71,6 +72,25 @@ pub struct SteeringView {
     pub reason: String,
     /// What lets connections of a listener that goes away migrate to its siblings: `program`, `sysctl`, or `no`: nothing does.
     pub migration: &'static str,
+}
+
+/// What waits in one listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueView {
+    /// Which line of the socket unit, from 0.
+    pub line: usize,
+    /// Whose it is, from 0; `None` where all instances share it.
+    pub slot: Option<u32>,
+    /// Connections, or bytes of datagrams.
+    pub used: u32,
+    /// The most there can be, in the same unit.
+    pub limit: u32,
+    /// What was dropped because it was full.
+    pub drops: u32,
+    /// How long it has been seen with something in it; `None`: it is empty.
+    pub waiting: Option<Duration>,
+    /// What was steered there so far, where somebody counts.
+    pub steered: Option<u64>,
 }
 
 /// What the control needs of the driver.
@@ -131,6 +151,9 @@ pub trait Core {
 
     /// How the group of a socket is steered; `None` where it has none, or is closed.
     fn steering(&self, socket: &UnitName) -> Option<SteeringView>;
+
+    /// What waits in the listeners of a socket now.
+    fn queues(&self, socket: &UnitName) -> Vec<QueueView>;
 
     /// Where unit files are looked for, first wins.
     fn unit_path(&self) -> Vec<PathBuf>;

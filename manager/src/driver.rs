@@ -10,6 +10,7 @@ mod listeners;
 mod notify;
 mod plan;
 mod probe;
+mod queues;
 mod setup;
 mod steering;
 mod turn;
@@ -27,7 +28,7 @@ use sockmgr_sys::poll::Poll;
 use sockmgr_unit::{NotifyAccess, UnitName};
 use tokio::sync::Notify;
 
-use crate::control::{Core, SteeringView, StoredDescriptor};
+use crate::control::{Core, QueueView, SteeringView, StoredDescriptor};
 use crate::keeper::{KeeperLink, LinkError};
 use crate::loader::Loader;
 use crate::protocol::{ProcessId, ToKeeper, ToManager};
@@ -36,6 +37,7 @@ pub use boot::{BootError, Options, read_settings};
 use descriptors::Descriptors;
 pub use listeners::chain;
 use plan::Planner;
+pub use setup::address_of;
 pub use turn::{Outcome, Wakeups};
 
 /// The engine, its descriptors, and the link to the keeper.
@@ -46,6 +48,7 @@ pub struct Driver {
     poll: Poll,
     descriptors: Descriptors,
     steerings: steering::Steerings,
+    waiting: queues::Waiting,
     notify: NotifySocket,
     planner: Planner,
     probes: probe::Probes,
@@ -325,6 +328,10 @@ impl Core for Driver {
 
     fn steering(&self, socket: &UnitName) -> Option<SteeringView> {
         self.steering_of(socket)
+    }
+
+    fn queues(&self, socket: &UnitName) -> Vec<QueueView> {
+        self.queues_of(socket)
     }
 
     fn unit_path(&self) -> Vec<PathBuf> {

@@ -9,5 +9,6 @@ pub mod keeper;
 pub mod loader;
 pub mod log;
 pub mod manager;
+pub mod metrics;
 pub mod paths;
 pub mod protocol;

@@ -6,13 +6,14 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use sockmgr_unit::{LogLevel, Settings};
+use sockmgr_unit::{ListenAddress, LogLevel, Settings};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::control::Hub;
-use crate::driver::{Driver, Options, Outcome, Wakeups, chain, read_settings};
+use crate::driver::{Driver, Options, Outcome, Wakeups, address_of, chain, read_settings};
 use crate::keeper::{EXIT_CONFIG, KeeperLink};
+use crate::metrics::{self, Metrics};
 
 /// Turns of the driver, as long as each finds work, before clients get theirs.
 const TURNS_AT_ONCE: usize = 16;
@@ -44,15 +45,23 @@ fn fatal(error: Box<dyn Error>) -> ExitCode {
 }
 
 async fn serve(options: Options, settings: Settings) -> Result<(), Box<dyn Error>> {
-    let scope = options.scope;
+    let (scope, metrics_at) = (options.scope, settings.metrics_listen.clone());
     let link = KeeperLink::from_env()?;
     let (driver, control) = Driver::boot(link, options, settings)?;
     let driver = Rc::new(RefCell::new(driver));
     let hub = Hub::start(driver.clone(), control, scope)?;
+    let metrics = metrics_at.and_then(|address| metrics(&driver, &address));
     turns(&driver, &hub).await?;
+    metrics.into_iter().for_each(Metrics::stop);
     hub.stop().await;
     driver.borrow_mut().farewell()?;
     Ok(())
+}
+
+/// Without them the manager does its work all the same.
+fn metrics(driver: &Rc<RefCell<Driver>>, address: &ListenAddress) -> Option<Metrics> {
+    let served = metrics::serve(driver.clone(), address_of(address)?);
+    served.inspect_err(|error| tracing::error!("MetricsListen= has no effect: {error}")).ok()
 }
 
 /// The loop: wait for the poll set or a timer, take a turn, tell the clients.

@@ -23,7 +23,7 @@ const CRATES: [(&str, &[&str]); 7] = [
 ];
 
 /// Each module of `manager/src`, what of the others it may import, and which crates.
-const ROOMS: [(&str, &[&str], &[&str]); 12] = [
+const ROOMS: [(&str, &[&str], &[&str]); 13] = [
     ("paths", &[], &["sys"]),
     ("chown", &[], &["sys"]),
     ("protocol", &[], &["sys"]),
@@ -36,7 +36,8 @@ const ROOMS: [(&str, &[&str], &[&str]); 12] = [
         &["chown", "control", "keeper", "loader", "log", "paths", "protocol"],
         &["engine", "unit", "sys"],
     ),
-    ("manager", &["control", "driver", "keeper", "log"], &["unit", "sys"]),
+    ("metrics", &["control", "driver"], &["engine", "unit", "sys"]),
+    ("manager", &["control", "driver", "keeper", "log", "metrics"], &["unit", "sys"]),
     ("daemon", &["chown", "driver", "keeper", "log", "manager", "paths"], &["unit", "sys"]),
     // The command: a client like any other; it reads unit files only to verify them, and asks then who is known here.
     ("cli", &["paths", "loader"], &["unit", "sys"]),

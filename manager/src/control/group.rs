@@ -18,6 +18,8 @@ pub(super) static INTERFACE: Interface = Interface {
         Field::of_unit("MaxInstances", "u", |unit| unit.group().map_or(0, |group| group.most).into()),
         // Number from 1, instance, sub state, main process (0: none), whether new connections go to it.
         Field::of_unit("Slots", "a(ussub)", slots).announced(),
+        // From the first traffic or command until the first instance was ready, at the last start from nothing; microseconds.
+        Field::of_unit("ColdStartUSec", "t", |unit| cold_start(unit).into()),
     ],
     ..Interface::EMPTY
 };
@@ -34,4 +36,11 @@ fn slots(unit: &UnitSubject<'_>) -> Value {
     };
     let slots = unit.group().map(|group| group.slots.as_slice()).unwrap_or_default();
     slots.iter().map(row).collect::<Vec<_>>().into()
+}
+
+fn cold_start(unit: &UnitSubject<'_>) -> u64 {
+    let stamps = unit.view.as_ref().map(|view| view.stamps);
+    let took = stamps
+        .and_then(|stamps| stamps.active_enter?.as_micros().checked_sub(stamps.inactive_exit?.as_micros()));
+    took.unwrap_or(0)
 }

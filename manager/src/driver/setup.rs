@@ -56,7 +56,10 @@ pub(super) fn spec_for(body: &SocketUnit, listen: &Listen, in_group: bool) -> Re
         }
     };
     let (section, options) = (&body.socket, &*body.options);
-    let mut spec = ListenerSpec::new(kind, address_of(listen)?);
+    let mut spec = ListenerSpec::new(
+        kind,
+        address_of(&listen.address).ok_or_else(|| format!("{listen} is not a socket"))?,
+    );
     spec.backlog = section.backlog;
     spec.reuse_port = section.reuse_port || in_group;
     spec.bind_ipv6_only = match section.bind_ipv6_only {
@@ -77,8 +80,9 @@ pub(super) fn spec_for(body: &SocketUnit, listen: &Listen, in_group: bool) -> Re
     Ok(spec)
 }
 
-fn address_of(listen: &Listen) -> Result<ListenAddress, String> {
-    Ok(match &listen.address {
+/// Where to bind; `None` for what is no socket.
+pub fn address_of(address: &sockmgr_unit::ListenAddress) -> Option<ListenAddress> {
+    Some(match address {
         sockmgr_unit::ListenAddress::Inet(address) => ListenAddress::Inet(*address),
         sockmgr_unit::ListenAddress::Scoped(scoped) => ListenAddress::Inet(scoped.address.into()),
         sockmgr_unit::ListenAddress::AnyPort(port) => ListenAddress::Inet(listener::any_address(*port)),
@@ -88,7 +92,7 @@ fn address_of(listen: &Listen) -> Result<ListenAddress, String> {
         sockmgr_unit::ListenAddress::Netlink(address) => {
             ListenAddress::Netlink { family: address.family, groups: address.groups }
         }
-        sockmgr_unit::ListenAddress::Node(_) => return Err(format!("{listen} is not a socket")),
+        sockmgr_unit::ListenAddress::Node(_) => return None,
     })
 }
 

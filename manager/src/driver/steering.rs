@@ -330,6 +330,12 @@ impl Driver {
         }
     }
 
+    /// How many connections or datagrams were steered to a listener so far; only eBPF counts.
+    pub(super) fn steered_to(&self, id: FdId) -> Option<u64> {
+        let (_, port, extended) = self.extended_at(id)?;
+        extended.steered(slot_of(&port)?).ok()
+    }
+
     /// The eBPF program of the group that a listener is in.
     fn extended_at(&self, id: FdId) -> Option<(&UnitName, Port, &Extended)> {
         self.steerings.0.iter().find_map(|((socket, line), state)| {

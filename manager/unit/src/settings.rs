@@ -12,7 +12,7 @@ use crate::name::UnitName;
 use crate::specifier::Host;
 use crate::suggest;
 use crate::syntax::{self, Assignment, Entry, Place};
-use crate::value::{LimitAction, Rlimit, Span, SteeringMake, ValueError};
+use crate::value::{LimitAction, ListenAddress, Rlimit, Span, SteeringMake, ValueError};
 
 section! {
     /// The settings of the manager.
@@ -57,6 +57,10 @@ section! {
         /// For sockets without `LimitAction=`.
         default_limit_action: LimitAction = LimitAction::Pause => ("DefaultLimitAction" own) {
             "DefaultLimitAction": "When a socket hits a limit and does not say: pause it (default), or fail it for good";
+        }
+        /// Where metrics are served; `None`: nowhere.
+        metrics_listen: Option<ListenAddress> = None => ("MetricsListen" own) {
+            "MetricsListen": "Where the manager serves OpenMetrics over HTTP, written as for ListenStream=; from its next start; default: nowhere";
         }
         /// How groups are steered, from their next start.
         steering_make: SteeringMake = SteeringMake::Auto => ("SteeringMake" own) {

@@ -173,6 +173,10 @@ impl Core for World {
         None
     }
 
+    fn queues(&self, _: &UnitName) -> Vec<crate::control::QueueView> {
+        Vec::new()
+    }
+
     fn unit_path(&self) -> Vec<PathBuf> {
         vec![PathBuf::from("/units")]
     }

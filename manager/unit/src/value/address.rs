@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use super::number::BLANKS;
 use super::word::escape_c;
 use super::{ValueError, parse_u32, path};
-use crate::directive::{Context, Property, Value};
+use crate::directive::{Context, Property, Scalar, Value};
 use crate::specifier::Host;
 
 /// One `Listen…=` line.
@@ -453,6 +453,23 @@ impl Listen {
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.address, self.kind)
+    }
+}
+
+impl Scalar for ListenAddress {
+    const FORM: &'static str = EXPECTED;
+    const SIGNATURE: &'static str = "s";
+
+    fn parse(text: &str, cx: &Context<'_>) -> Result<Self, ValueError> {
+        let text = cx.expand(text)?;
+        match Self::parse(&text, cx.host())? {
+            Self::Vsock { .. } | Self::Netlink(_) | Self::Node(_) => Err(ValueError::Unsupported(text)),
+            address => Ok(address),
+        }
+    }
+
+    fn property(&self) -> Property {
+        Property::Str(self.to_string())
     }
 }
 
