@@ -265,7 +265,10 @@ impl World {
         let listener = &self.kernel.listeners[&fd];
         let (live, slot) = (&self.kernel.steering[&listener.socket], listener.port.slot);
         assert!(slot.is_some_and(|slot| !live.contains(&slot)), "what waits in rotation is not to be moved");
-        self.kernel.migrate(fd);
+        if let Some(sibling) = self.kernel.migrate(fd) {
+            // The kernel wakes whoever sleeps there, as for new connections.
+            self.keeper.wake(sibling, self.now);
+        }
     }
 
     fn close_connection(&mut self, fd: FdId) {

@@ -155,16 +155,19 @@ impl Kernel {
         }
     }
 
-    /// What waits goes over to a slot that the program lists.
-    pub(crate) fn migrate(&mut self, fd: FdId) {
+    /// What waits goes over to a slot that the program lists; answers its listener, if anybody waited.
+    pub(crate) fn migrate(&mut self, fd: FdId) -> Option<FdId> {
         let (socket, line) = (self.listeners[&fd].socket.clone(), self.listeners[&fd].port.line);
         let live = self.steering[&socket][0];
         let waiting = std::mem::take(&mut self.listeners.get_mut(&fd).expect("it is open").queue);
-        let is_live = |other: &&mut Listener| {
+        let is_live = |other: &Listener| {
             other.socket == socket && other.port.line == line && other.port.slot == Some(live)
         };
-        let sibling = self.listeners.values_mut().find(is_live).expect("a slot in rotation has a listener");
-        sibling.queue.extend(waiting);
+        let mut siblings = self.listeners.iter_mut().filter(|(_, other)| is_live(other));
+        let (sibling, listener) = siblings.next().expect("a slot in rotation has a listener");
+        let anybody = !waiting.is_empty();
+        listener.queue.extend(waiting);
+        anybody.then_some(*sibling)
     }
 
     /// The manager is gone, with its descriptors; programs stay where they are.
