@@ -406,3 +406,40 @@ fn a_socket_can_be_restarted_and_never_stops_listening_for_nothing() {
     assert_eq!(talk(TcpStream::connect(site.address(7)).unwrap(), "still there"), "still there");
     assert_eq!(manager.main_process("echo.service"), service);
 }
+
+#[test]
+fn a_reload_that_changes_options_loses_nobody_who_waits() {
+    let site = Site::new();
+    let write = |options: &str| {
+        site.unit("echo.socket", &format!("[Socket]\nListenStream={{host}}:7\n{options}"));
+    };
+    write("KeepAlive=yes\nPriority=3\n");
+    site.unit("echo.service", "[Service]\nExecStart={echo}\n");
+    let manager = Setup::new(&site).start();
+    manager.up("echo.socket");
+    manager.sockmgr(&["hold", "echo.socket"]).ok();
+    let waits = TcpStream::connect(site.address(7)).unwrap();
+    write("NoDelay=yes\n");
+    manager.sockmgr(&["daemon-reload"]).ok();
+    manager.sockmgr(&["release", "echo.socket"]).ok();
+    assert_eq!(talk(waits, "still queued"), "still queued");
+}
+
+#[test]
+fn a_listener_moves_by_a_reload_and_clients_that_wait_for_what_stays_are_served() {
+    let site = Site::new();
+    site.unit("echo.socket", "[Socket]\nListenStream={host}:7\nListenStream={host}:8\n");
+    site.unit("echo.service", "[Service]\nExecStart={echo}\n");
+    let manager = Setup::new(&site).start();
+    manager.up("echo.socket");
+    manager.sockmgr(&["hold", "echo.socket"]).ok();
+    let waiting: Vec<TcpStream> = (0..10).map(|_| TcpStream::connect(site.address(7)).unwrap()).collect();
+    site.unit("echo.socket", "[Socket]\nListenStream={host}:9\nListenStream={host}:7\n");
+    manager.sockmgr(&["daemon-reload"]).ok();
+    assert_eq!(tcp_listeners(site.address(8)).len(), 0);
+    assert_eq!(tcp_listeners(site.address(9)).len(), 1);
+    manager.sockmgr(&["release", "echo.socket"]).ok();
+    for stream in waiting {
+        assert_eq!(talk(stream, "waited"), "waited");
+    }
+}

@@ -23,6 +23,9 @@ pub(super) static INTERFACE: Interface = Interface {
         Field::of_unit("NAccepted", "u", |unit| count(unit, |socket| socket.n_accepted).into()).announced(),
         Field::of_unit("Held", "b", |unit| unit.socket().is_some_and(|socket| socket.is_held).into())
             .announced(),
+        // Whom a unit runs as is told where it was looked up for it; a socket's commands run as the manager.
+        Field::of_unit("UID", "u", |_| u32::MAX.into()),
+        Field::of_unit("GID", "u", |_| u32::MAX.into()),
         Field::of_unit("NRefused", "u", |unit| count(unit, |socket| socket.n_refused).into()).announced(),
     ],
     ..Interface::EMPTY

@@ -50,13 +50,14 @@ impl Driver {
         Ok(())
     }
 
-    /// Sets the options of listeners that are open already, after a reload.
+    /// Sets the options of listeners that are open already, after a reload, and takes back those that are asked for no more.
     pub(super) fn adjust(&mut self, socket: &UnitName, ports: &[Port]) {
         let Some(view) = self.engine.unit(socket) else { return };
         let unit = view.unit.clone();
         let Some(body) = unit.socket_unit() else { return };
         for port in ports {
             if let Some(fd) = self.descriptors.get(port.fd) {
+                reset_options(socket, body, port, &fd);
                 set_options(socket, body, port, &fd);
             }
         }
@@ -261,10 +262,20 @@ impl Driver {
     }
 }
 
+fn is_socket(body: &SocketUnit, port: &Port) -> bool {
+    let is_node = |listen: &Listen| matches!(listen.address, sockmgr_unit::ListenAddress::Node(_));
+    !body.socket.listen.get(port.line).is_none_or(is_node)
+}
+
+fn reset_options(socket: &UnitName, body: &SocketUnit, port: &Port, fd: &impl AsFd) {
+    if is_socket(body, port) {
+        report(socket, setup::socket_options(body).reset(fd.as_fd()));
+    }
+}
+
 /// Sets what systemd sets after listen(2); what is no socket has no options. None of it is fatal.
 fn set_options(socket: &UnitName, body: &SocketUnit, port: &Port, fd: &impl AsFd) {
-    let is_node = |listen: &Listen| matches!(listen.address, sockmgr_unit::ListenAddress::Node(_));
-    if !body.socket.listen.get(port.line).is_none_or(is_node) {
+    if is_socket(body, port) {
         report(socket, setup::socket_options(body).apply(fd.as_fd(), Side::Listener));
     }
 }

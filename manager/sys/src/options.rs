@@ -8,7 +8,7 @@ mod tests;
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use libc::c_int;
 
@@ -125,6 +125,63 @@ impl SocketOptions {
         setter.failures
     }
 
+    /// Takes back what is set on `fd` and not asked for here: what a new socket of its kind has, is set again. Buffers stay as they
+    /// are, for the kernel has no way back to sizes that it chooses itself; so do labels, and options that only have a number.
+    #[must_use]
+    pub fn reset(&self, fd: BorrowedFd<'_>) -> Vec<(&'static str, io::Error)> {
+        let mut setter = Setter { fd, failures: Vec::new() };
+        match sockopt::sibling(fd) {
+            Ok(fresh) => {
+                for (directive, level, name) in self.unasked() {
+                    setter.note(directive, take_back(fd, fresh.as_fd(), level, name));
+                }
+            }
+            Err(error) => setter.note("a reset of options", Err(error)),
+        }
+        setter.failures
+    }
+
+    /// Options that are not asked for and that can be taken back.
+    fn unasked(&self) -> impl Iterator<Item = (&'static str, c_int, c_int)> {
+        let (socket, tcp, ip) = (libc::SOL_SOCKET, libc::IPPROTO_TCP, libc::IPPROTO_IP);
+        let ip6 = libc::IPPROTO_IPV6;
+        let times = self.timestamping != Timestamping::Off;
+        let options = [
+            (self.keep_alive, "KeepAlive=", socket, libc::SO_KEEPALIVE),
+            (self.keep_alive_time.is_some(), "KeepAliveTimeSec=", tcp, libc::TCP_KEEPIDLE),
+            (self.keep_alive_interval.is_some(), "KeepAliveIntervalSec=", tcp, libc::TCP_KEEPINTVL),
+            (self.keep_alive_probes.is_some(), "KeepAliveProbes=", tcp, libc::TCP_KEEPCNT),
+            (self.defer_accept.is_some(), "DeferAcceptSec=", tcp, libc::TCP_DEFER_ACCEPT),
+            (self.no_delay, "NoDelay=", tcp, libc::TCP_NODELAY),
+            (self.no_delay, "NoDelay=", libc::IPPROTO_SCTP, SCTP_NODELAY),
+            (self.broadcast, "Broadcast=", socket, libc::SO_BROADCAST),
+            (self.pass_credentials, "PassCredentials=", socket, libc::SO_PASSCRED),
+            (self.pass_pidfd, "PassPIDFD=", socket, libc::SO_PASSPIDFD),
+            (self.pass_security, "PassSecurity=", socket, libc::SO_PASSSEC),
+            (self.pass_packet_info, "PassPacketInfo=", ip, libc::IP_PKTINFO),
+            (self.pass_packet_info, "PassPacketInfo=", ip6, libc::IPV6_RECVPKTINFO),
+            (self.pass_packet_info, "PassPacketInfo=", libc::SOL_NETLINK, libc::NETLINK_PKTINFO),
+            (self.refuse_file_descriptors, "AcceptFileDescriptors=", socket, SO_PASSRIGHTS),
+            (times, "Timestamping=", socket, libc::SO_TIMESTAMP),
+            (times, "Timestamping=", socket, libc::SO_TIMESTAMPNS),
+            (self.priority.is_some(), "Priority=", socket, libc::SO_PRIORITY),
+            (self.mark.is_some(), "Mark=", socket, libc::SO_MARK),
+            (self.ip_tos.is_some(), "IPTOS=", ip, libc::IP_TOS),
+            (self.ip_ttl.is_some(), "IPTTL=", ip, libc::IP_TTL),
+            (self.ip_ttl.is_some(), "IPTTL=", ip6, libc::IPV6_UNICAST_HOPS),
+            (self.tcp_congestion.is_some(), "TCPCongestion=", tcp, libc::TCP_CONGESTION),
+            (self.tcp_fast_open.is_some(), "TCPFastOpen=", tcp, libc::TCP_FASTOPEN),
+            (self.user_timeout.is_some(), "UserTimeoutSec=", tcp, libc::TCP_USER_TIMEOUT),
+            (self.incoming_cpu.is_some(), "IncomingCPU=", socket, libc::SO_INCOMING_CPU),
+            (self.linger.is_some(), "Linger=", socket, libc::SO_LINGER),
+            (self.busy_poll.is_some(), "BusyPollUSec=", socket, libc::SO_BUSY_POLL),
+        ];
+        let is_raw = |level, name| self.others.iter().any(|raw| (raw.level, raw.name) == (level, name));
+        options.into_iter().filter_map(move |(is_asked, directive, level, name)| {
+            (!is_asked && !is_raw(level, name)).then_some((directive, level, name))
+        })
+    }
+
     fn apply_keep_alive(&self, setter: &mut Setter<'_>) {
         let (socket, tcp) = (libc::SOL_SOCKET, libc::IPPROTO_TCP);
         setter.flag("KeepAlive=", socket, libc::SO_KEEPALIVE, self.keep_alive);
@@ -202,6 +259,16 @@ impl SocketOptions {
             setter.number("SocketOption=", *level, *name, Some(*value));
         }
     }
+}
+
+/// Sets the option to what `fresh` has, where it is another value. A socket that has no such option has nothing to take back.
+fn take_back(fd: BorrowedFd<'_>, fresh: BorrowedFd<'_>, level: c_int, name: c_int) -> io::Result<()> {
+    let (Ok(now), Ok(default)) =
+        (sockopt::get_bytes(fd, level, name), sockopt::get_bytes(fresh, level, name))
+    else {
+        return Ok(());
+    };
+    if now == default { Ok(()) } else { sockopt::set_bytes(fd, level, name, &default) }
 }
 
 fn unsupported_family() -> io::Error {

@@ -41,6 +41,46 @@ fn tcp_options_are_in_force() {
 }
 
 #[test]
+fn what_is_not_asked_for_any_more_is_as_in_a_new_socket() {
+    let (listener, untouched) =
+        (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let fd = listener.as_fd();
+    let options = SocketOptions {
+        keep_alive: true,
+        keep_alive_time: Some(11),
+        keep_alive_probes: Some(13),
+        no_delay: true,
+        timestamping: Timestamping::Nanoseconds,
+        priority: Some(3),
+        ip_tos: Some(0x10),
+        ip_ttl: Some(44),
+        tcp_congestion: Some("reno".to_owned()),
+        tcp_fast_open: Some(5),
+        user_timeout: Some(1000),
+        ..SocketOptions::default()
+    };
+    assert!(options.apply(fd, Side::Listener).is_empty());
+    let rest = SocketOptions { keep_alive: true, ip_ttl: Some(44), ..SocketOptions::default() };
+    assert!(rest.reset(fd).is_empty());
+    assert_eq!(get(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE), 1);
+    assert_eq!(get(fd, libc::IPPROTO_IP, libc::IP_TTL), 44);
+    for (directive, level, name) in rest.unasked() {
+        let now = sockopt::get_bytes(fd, level, name).ok();
+        assert_eq!(now, sockopt::get_bytes(untouched.as_fd(), level, name).ok(), "{directive}");
+    }
+}
+
+#[test]
+fn a_connection_that_lingered_lingers_no_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let options = SocketOptions { linger: Some(7), ..SocketOptions::default() };
+    assert!(options.apply(listener.as_fd(), Side::Listener).is_empty());
+    assert!(SocketOptions::default().reset(listener.as_fd()).is_empty());
+    // Whether; the time, which then means nothing, the kernel keeps.
+    assert_eq!(get(listener.as_fd(), libc::SOL_SOCKET, libc::SO_LINGER), 0);
+}
+
+#[test]
 fn the_default_sets_nothing() {
     let listener = TcpListener::bind("[::1]:0").unwrap();
     assert!(SocketOptions::default().apply(listener.as_fd(), Side::Listener).is_empty());
