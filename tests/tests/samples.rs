@@ -217,8 +217,11 @@ fn every_sample_is_free_of_complaints() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap().trim_end_matches(".toml");
             if name.ends_with(".socket") || name.ends_with(".service") {
-                let verified = Ran::of(Command::new(built::sockmgr()).arg("verify").arg(&path)).code(0);
-                assert_eq!(format!("{}{}", verified.stdout, verified.stderr), "", "{}", path.display());
+                let mut verify = Command::new(built::sockmgr());
+                let said = Ran::of(verify.args(["verify", "--json"]).arg(&path)).text();
+                let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+                assert_eq!(said["findings"], serde_json::json!([]), "{}", path.display());
+                assert_eq!(said["units"][0]["load"], "loaded", "{}", path.display());
                 count += 1;
             }
         }

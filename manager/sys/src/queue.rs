@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn connections_that_find_the_queue_full_are_drops() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener::listen_again(listener.as_fd(), 1).unwrap();
+        nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::new(1).unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         // The kernel lets one more wait than it was told to.
         let _clients: Vec<_> = (0..2).map(|_| TcpStream::connect(address).unwrap()).collect();
