@@ -189,6 +189,7 @@ mod tests {
     use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener, UnixStream};
 
     use super::*;
+    use crate::wait::until;
 
     fn count(listener: &impl AsFd) -> Connections {
         connections(listener.as_fd()).unwrap().unwrap()
@@ -202,13 +203,14 @@ mod tests {
             let ip = if bound.contains("::1") { "::1" } else { "127.0.0.1" };
             let bystander = TcpListener::bind((ip, 0)).unwrap();
             let _other = TcpStream::connect(bystander.local_addr().unwrap()).unwrap();
-            assert_eq!(count(&listener), Connections::default(), "{bound}");
+            until(&Connections::default(), || count(&listener));
             let clients: Vec<_> = (0..5).map(|_| TcpStream::connect((ip, port)).unwrap()).collect();
-            assert_eq!(count(&listener), Connections { waiting: 5, ..Default::default() }, "{bound}");
+            until(&Connections { waiting: 5, ..Default::default() }, || count(&listener));
             let served: Vec<_> = (0..3).map(|_| listener.accept().unwrap()).collect();
-            assert_eq!(count(&listener), Connections { open: 3, waiting: 2, half_open: 0 }, "{bound}");
+            until(&Connections { open: 3, waiting: 2, half_open: 0 }, || count(&listener));
             drop(served);
-            assert_eq!(count(&listener).open, 0, "{bound}: what the server closed is over");
+            // What the server closed is over.
+            until(&0, || count(&listener).open);
             drop(clients);
         }
     }
@@ -219,7 +221,7 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let _served = listener.accept().unwrap();
         client.shutdown(std::net::Shutdown::Write).unwrap();
-        assert_eq!(count(&listener).open, 1);
+        until(&1, || count(&listener).open);
     }
 
     #[test]
@@ -228,7 +230,7 @@ mod tests {
         let port = first.local_addr().unwrap().port();
         let second = TcpListener::bind(("127.0.0.2", port)).unwrap();
         let _client = TcpStream::connect(("127.0.0.2", port)).unwrap();
-        assert_eq!((count(&first).waiting, count(&second).waiting), (0, 1));
+        until(&(0, 1), || (count(&first).waiting, count(&second).waiting));
     }
 
     #[test]
@@ -241,7 +243,7 @@ mod tests {
             let _bystander = UnixStream::pair().unwrap();
             let _clients: Vec<_> = (0..4).map(|_| UnixStream::connect_addr(&address).unwrap()).collect();
             let _served: Vec<_> = (0..3).map(|_| listener.accept().unwrap()).collect();
-            assert_eq!(count(&listener), Connections { open: 3, waiting: 1, half_open: 0 });
+            until(&Connections { open: 3, waiting: 1, half_open: 0 }, || count(&listener));
         }
     }
 

@@ -28,5 +28,7 @@ pub mod spawn;
 pub mod stdio;
 pub mod steering;
 pub mod user;
+#[cfg(test)]
+mod wait;
 
 pub use error::SysError;

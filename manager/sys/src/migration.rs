@@ -63,6 +63,7 @@ mod tests {
     use crate::netns::tests::in_new_namespace;
     use crate::queue;
     use crate::steering::{self, Program, Share, Steering};
+    use crate::wait::until;
 
     /// Two members at a port that was asked for: one that the kernel chose is given up with shutdown(2).
     fn pair() -> (OwnedFd, OwnedFd, SocketAddr) {
@@ -91,9 +92,9 @@ mod tests {
             assert!(migrates_requests(first.as_fd()).unwrap());
             steer(&second, 0);
             let mut clients: Vec<_> = (0..20).map(|_| TcpStream::connect(address).unwrap()).collect();
-            assert_eq!((waiting(&first), waiting(&second)), (20, 0));
+            until(&(20, 0), || (waiting(&first), waiting(&second)));
             migrate(first.as_fd(), 128).unwrap();
-            assert_eq!((waiting(&first), waiting(&second)), (0, 20));
+            until(&(0, 20), || (waiting(&first), waiting(&second)));
             let server = TcpListener::from(second);
             for client in &mut clients {
                 server.accept().unwrap().0.write_all(b"x").unwrap();
@@ -114,7 +115,7 @@ mod tests {
                 steer(&second, index);
                 let before = waiting(member);
                 let _client = TcpStream::connect(address).unwrap();
-                assert_eq!(waiting(member), before + 1, "index {index}");
+                until(&(index, before + 1), || (index, waiting(member)));
             }
         });
     }
@@ -125,6 +126,7 @@ mod tests {
             let (first, second, address) = pair();
             steer(&second, 0);
             let mut client = TcpStream::connect(address).unwrap();
+            until(&1, || waiting(&first));
             migrate(first.as_fd(), 128).unwrap();
             assert_eq!(client.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
             assert_eq!(waiting(&second), 0);

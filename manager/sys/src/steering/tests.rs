@@ -10,6 +10,7 @@ use super::*;
 use crate::listener::{self, BindIpv6Only, ListenAddress, ListenerSpec, SocketKind};
 use crate::netns::tests::in_new_namespace;
 use crate::queue;
+use crate::wait::until;
 
 /// A reuseport group of `count` sockets, in slot order, and the address to reach it.
 fn group(kind: SocketKind, address: &str, count: usize) -> (Vec<OwnedFd>, SocketAddr) {
@@ -76,6 +77,8 @@ fn connections(members: &[OwnedFd], address: SocketAddr, count: usize) -> Vec<us
         // Closed at once: it still waits in the queue, and the port is new each time.
         drop(TcpStream::connect(address).unwrap());
     }
+    let total = before.iter().sum::<usize>() + count;
+    until(&total, || waiting(members).iter().sum());
     waiting(members).iter().zip(before).map(|(now, before)| now - before).collect()
 }
 
@@ -153,14 +156,15 @@ fn waiting_connections_migrate_to_live_slots_without_the_setting() {
         let to = |slot| extended.turn(&Wheel::new(Steering::Hash, &shares(&[slot])).unwrap()).unwrap();
         to(1);
         let clients: Vec<_> = (0..50).map(|_| TcpStream::connect(address).unwrap()).collect();
+        until(&vec![0, 50, 0], || waiting(&members));
         to(0);
         crate::migration::migrate(members[1].as_fd(), 128).unwrap();
-        assert_eq!(waiting(&members), [50, 0, 0]);
+        until(&vec![50, 0, 0], || waiting(&members));
         // It comes back into its slot, though the kernel has it elsewhere now.
         extended.seat(1, members[1].as_fd()).unwrap();
         to(1);
         let more: Vec<_> = (0..5).map(|_| TcpStream::connect(address).unwrap()).collect();
-        assert_eq!(waiting(&members), [50, 5, 0]);
+        until(&vec![50, 5, 0], || waiting(&members));
         drop((clients, more));
         (members, address)
     });
