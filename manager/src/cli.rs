@@ -22,6 +22,7 @@ mod logs;
 mod manager;
 mod names;
 mod property;
+mod rollout;
 mod session;
 mod show;
 mod signal;
@@ -74,6 +75,7 @@ fn run(invocation: Invocation) -> Result<Exit, CliError> {
         }
         Verb::Kill(units) => state::kill(&mut open(flags)?, &units.units),
         Verb::Scale(what) => groups::scale(&mut open(flags)?, &what),
+        Verb::Rollout(what) => rollout::run(&mut open(flags)?, &what),
         Verb::Drain(units) => {
             groups::run(&mut open(flags)?, GroupVerb::Drain, &units.units, UnitType::Service)
         }

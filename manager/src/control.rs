@@ -122,6 +122,12 @@ pub trait Core {
     /// The unit is not of the kind that this can be done to, or a number is out of its bounds.
     fn direct(&mut self, unit: &UnitName, direction: Direction) -> Result<Vec<JobId>, RequestError>;
 
+    /// Reads the unit files of a group again and begins to give them to its instances; the jobs that come of it.
+    ///
+    /// # Errors
+    /// It is no group, has a rollout already, or its files cannot be used.
+    fn roll_out(&mut self, unit: &UnitName) -> Result<Vec<JobId>, RequestError>;
+
     /// Reads all unit files again (`daemon-reload`).
     ///
     /// # Errors

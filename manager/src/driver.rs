@@ -280,6 +280,13 @@ impl Core for Driver {
         self.command(|engine, now, actions| engine.direct(now, unit, direction, actions))
     }
 
+    fn roll_out(&mut self, unit: &UnitName) -> Result<Vec<sockmgr_engine::JobId>, RequestError> {
+        let mut fresh = boot::read_library(&self.loader, &self.options, self.engine.settings());
+        let result = self.command(|engine, now, actions| engine.roll_out(now, unit, &mut fresh, actions));
+        fresh.take_diagnostics().iter().for_each(crate::log::diagnostic);
+        result
+    }
+
     fn reload(&mut self) -> Result<(), String> {
         let (settings, diagnostics) = read_settings(&self.options)?;
         diagnostics.iter().for_each(crate::log::diagnostic);

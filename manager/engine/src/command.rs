@@ -45,6 +45,12 @@ pub enum Direction {
     Hold,
     /// The opposite.
     Release,
+    /// The rollout of the group begins nothing more.
+    PauseRollout,
+    /// It goes on, with a new gate.
+    ResumeRollout,
+    /// It returns to the former files.
+    UndoRollout,
 }
 
 /// Job modes (systemctl(1), `--job-mode=`) that mean something here.
@@ -98,6 +104,12 @@ pub enum RequestError {
     NotListening(UnitName),
     /// Without it the group would have nobody to send new connections to.
     LastInRotation(UnitName),
+    /// It has no rollout that could be paused, resumed or undone.
+    NoRollout(UnitName),
+    /// A rollout is under way.
+    RolloutUnderWay(UnitName),
+    /// Its instances are not all made of one template's file.
+    NoEdition(UnitName),
     /// The group cannot have so many instances.
     OutOfBounds {
         /// The group.
@@ -136,6 +148,14 @@ impl std::fmt::Display for RequestError {
             Self::LastInRotation(unit) => write!(
                 f,
                 "Unit {unit} is the last one that gets new connections; to make them wait, hold its socket."
+            ),
+            Self::NoRollout(unit) => write!(f, "Unit {unit} has no rollout for which that could be done."),
+            Self::RolloutUnderWay(unit) => {
+                write!(f, "Unit {unit} has a rollout that is not over: wait for it, or undo it.")
+            }
+            Self::NoEdition(unit) => write!(
+                f,
+                "Unit {unit} cannot be rolled out: its instances must all come from one template file, none from a file of its own."
             ),
             Self::OutOfBounds { unit, fewest, most } => write!(
                 f,

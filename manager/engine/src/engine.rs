@@ -162,7 +162,8 @@ impl Engine {
         match self.nodes.get(name).map(|node| &node.machine) {
             Some(Machine::Socket(_)) => self.socket_timeout(name),
             Some(Machine::Service(_)) => self.service_timeout(name),
-            Some(Machine::Group(_) | Machine::Target(_)) | None => {}
+            Some(Machine::Group(_)) => self.rollout_gate_passed(name),
+            Some(Machine::Target(_)) | None => {}
         }
     }
 
@@ -245,6 +246,7 @@ impl Engine {
         self.library = library;
         self.settings = settings;
         let sizes = self.sizes();
+        self.forget_ended_rollouts();
         self.links.clear();
         // Another generation is what it was started as.
         let names: Vec<UnitName> = self.nodes.keys().filter(|name| !is_other(name)).cloned().collect();
@@ -530,7 +532,7 @@ impl Engine {
         if self.nodes.contains_key(name) || name.is_template() {
             return name.clone();
         }
-        let unit = self.library.unit(name);
+        let unit = self.load(name);
         let own = unit.name.clone();
         if unit.load_state != LoadState::NotFound
             && !self.nodes.contains_key(&own)
@@ -563,7 +565,7 @@ impl Engine {
             return;
         };
         let old = node.unit.clone();
-        let mut new = self.library.unit(name);
+        let mut new = self.load(name);
         let same_kind = machine_for(&new).is_some_and(|machine| {
             std::mem::discriminant(&machine) == std::mem::discriminant(&self.nodes[name].machine)
         });

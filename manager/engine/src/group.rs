@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::ids::JobId;
 use crate::job::{Begun, JobKind, JobResult};
 use crate::node::{ActiveState, Machine, Nodes};
+use crate::rollout::Rollout;
 use crate::service::Activity;
 
 /// What the group's job is doing.
@@ -45,6 +46,8 @@ pub(crate) struct Wish {
     pub(crate) size: Option<u32>,
     /// Slots that get no new connections although their instance is ready.
     pub(crate) drained: BTreeSet<u32>,
+    /// New files on their way to the slots, or those that the last rollout left in use.
+    pub(crate) rollout: Option<Box<Rollout>>,
 }
 
 impl Group {
@@ -184,6 +187,7 @@ impl Engine {
     pub(crate) fn group_react(&mut self, group: &UnitName) {
         self.refresh_rotation(group);
         self.clear_parked(group);
+        self.advance_rollout(group);
         let (new, now) = (self.active_state(group), self.now);
         let Some(node) = self.nodes.get_mut(group) else { return };
         let Machine::Group(machine) = &mut node.machine else { return };

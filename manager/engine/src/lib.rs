@@ -15,6 +15,7 @@ mod names;
 mod node;
 mod pool;
 mod process;
+mod rollout;
 mod saved;
 mod service;
 mod slots;
@@ -31,9 +32,11 @@ pub use event::{
 pub use ids::{FdId, JobId, ProcessId, Time};
 pub use job::{JobKind, JobResult};
 pub use node::{ActiveState, Stamps};
+pub use rollout::Phase as RolloutPhase;
 pub use saved::{SavedProcess, SavedUnit, UnitToSave};
 pub use service::{CommandRecord, ServiceResult, StoredFd, commands};
 pub use socket::{SocketResult, socket_commands};
 pub use view::{
-    GroupView, JobView, MachineView, OtherView, Rotation, ServiceView, SlotView, SocketView, UnitView,
+    GroupView, JobView, MachineView, OtherView, RolloutView, Rotation, ServiceView, SlotView, SocketView,
+    UnitView,
 };

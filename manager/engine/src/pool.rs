@@ -33,6 +33,9 @@ impl Engine {
             Direction::Undrain => self.drain(unit, false),
             Direction::Hold => self.hold(unit, true),
             Direction::Release => self.hold(unit, false),
+            Direction::PauseRollout => self.pause_rollout(unit),
+            Direction::ResumeRollout => self.resume_rollout(unit),
+            Direction::UndoRollout => self.undo_rollout(unit),
         };
         self.settle(actions);
         result
@@ -186,7 +189,7 @@ impl Engine {
     // --- looking things up ---
 
     /// The socket and the group that a command means: the group itself, its socket, or one of its instances.
-    fn group_named(&self, unit: &UnitName) -> Result<(UnitName, UnitName), RequestError> {
+    pub(crate) fn group_named(&self, unit: &UnitName) -> Result<(UnitName, UnitName), RequestError> {
         let error = || RequestError::NotGroup(unit.clone());
         let node = self.nodes.get(unit).ok_or_else(error)?;
         let socket = if node.socket().is_some() { Some(unit) } else { self.links(unit).triggered_by.first() };
@@ -195,11 +198,11 @@ impl Engine {
         Ok((socket.clone(), group.clone()))
     }
 
-    fn group_state(&self, group: &UnitName) -> &Group {
+    pub(crate) fn group_state(&self, group: &UnitName) -> &Group {
         self.nodes[group].group().expect("it was found as a group")
     }
 
-    fn wish_mut(&mut self, group: &UnitName) -> &mut Wish {
+    pub(crate) fn wish_mut(&mut self, group: &UnitName) -> &mut Wish {
         &mut self.group_mut(group).wish
     }
 
@@ -226,6 +229,7 @@ impl Engine {
         for socket in self.links(group).triggered_by.clone() {
             self.link(&socket);
         }
+        self.refresh_editions(group);
     }
 
     /// The group's last socket was closed: what was asked for at run time ends with it.
@@ -238,6 +242,8 @@ impl Engine {
         };
         if !sockets.iter().any(is_open) {
             *self.wish_mut(&group) = Wish::default();
+            self.set_deadline(&group, None);
+            self.refresh_editions(&group);
             self.link(socket);
             self.stir(&group);
         }

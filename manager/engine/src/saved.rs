@@ -210,7 +210,7 @@ impl Engine {
             self.ensure(name);
         }
         if !self.nodes.contains_key(name) {
-            let unit = self.library.unit(name);
+            let unit = self.load(name);
             match machine {
                 SavedMachine::Socket(_) => self.insert(unit, Machine::Socket(Box::default())),
                 SavedMachine::Service(_) if is_unlinked => {

@@ -84,7 +84,7 @@ impl Engine {
         let slots: Vec<UnitName> =
             (1..=count).filter_map(|number| service.with_instance(&number.to_string()).ok()).collect();
         let Some(first) = slots.first().cloned() else { return };
-        let mut unit = (*self.library.unit(&first)).clone();
+        let mut unit = (*self.load(&first)).clone();
         unit.name = service.clone();
         let size = self.wished_size(socket, service, count);
         let what = format!("{size} instances of {}@.service", service.prefix());

@@ -10,6 +10,7 @@ use crate::event::{ExitStatus, Port};
 use crate::ids::{FdId, JobId, Time};
 use crate::job::JobKind;
 use crate::node::{ActiveState, Machine, Node, Stamps};
+use crate::rollout::Phase;
 use crate::service::{CommandRecord, ServiceResult, StoredFd, is_other};
 use crate::socket::SocketResult;
 
@@ -147,6 +148,17 @@ pub struct GroupView<'a> {
     pub most: u32,
     /// How many of those that there should be are up.
     pub up: usize,
+    /// The rollout under way, or the last one.
+    pub rollout: Option<RolloutView<'a>>,
+}
+
+/// A rollout.
+#[derive(Clone, Copy, Debug)]
+pub struct RolloutView<'a> {
+    /// How far it is.
+    pub phase: Phase,
+    /// Why it stopped or was undone.
+    pub why: Option<&'a str>,
 }
 
 /// An instance in its slot.
@@ -164,6 +176,8 @@ pub struct SlotView<'a> {
     pub rotation: Rotation,
     /// How often it was started.
     pub generation: u32,
+    /// It has the new files of a rollout.
+    pub is_next: bool,
 }
 
 /// Whether a slot gets new connections.
@@ -320,7 +334,11 @@ impl Engine {
                     .filter_map(|(slot, number)| self.slot_view(slot, number))
                     .collect();
                 let most = u32::try_from(group.slots.len()).unwrap_or(u32::MAX);
-                MachineView::Group(GroupView { slots, size: group.size, most, up: group.up(&self.nodes) })
+                let up = group.up(&self.nodes);
+                let rollout = group.wish.rollout.as_deref();
+                let rollout =
+                    rollout.map(|rollout| RolloutView { phase: rollout.phase, why: rollout.why.as_deref() });
+                MachineView::Group(GroupView { slots, size: group.size, most, up, rollout })
             }
         }
     }
@@ -344,6 +362,9 @@ impl Engine {
             state: service.sub_state(),
             rotation: self.rotation_of(instance),
             generation: service.generation,
+            is_next: service.seat.as_ref().is_some_and(|seat| {
+                self.rollout(&seat.group).is_some_and(|rollout| rollout.is_next(seat.slot))
+            }),
         })
     }
 }

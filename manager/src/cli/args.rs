@@ -289,6 +289,31 @@ pub(crate) struct Scale {
     pub(crate) reset: bool,
 }
 
+/// What to do to the rollout of which group.
+#[derive(Debug, Args)]
+pub(crate) struct Rollout {
+    /// What to do
+    #[arg(value_enum)]
+    pub(crate) step: RolloutStep,
+    /// The group (`web` is `web.service`)
+    pub(crate) unit: String,
+}
+
+/// What can be done to a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum RolloutStep {
+    /// Read the unit files of the group again and give them to its instances; waits for the end
+    Start,
+    /// Show which instances have the new files, and why it stopped
+    Status,
+    /// Begin nothing more
+    Pause,
+    /// Go on
+    Resume,
+    /// Return to the former files
+    Undo,
+}
+
 /// Which sockets to hold.
 #[derive(Debug, Args)]
 pub(crate) struct Hold {
@@ -374,6 +399,8 @@ pub(crate) enum Verb {
     Hold(Hold),
     /// Let the traffic of held sockets through again
     Release(Units),
+    /// Give new unit files to a group, a few instances first
+    Rollout(Rollout),
     /// List the instances of groups
     Instances(Patterns),
 

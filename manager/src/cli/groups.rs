@@ -63,7 +63,7 @@ pub(crate) fn run(
 }
 
 /// These verbs are about single units, so a glob means its own letters, which no unit has.
-fn names(arguments: &[String], default_type: UnitType) -> Result<Vec<String>, CliError> {
+pub(super) fn names(arguments: &[String], default_type: UnitType) -> Result<Vec<String>, CliError> {
     let name = |argument: &String| {
         Ok(match mangle(argument, default_type)? {
             Named::Unit(name) | Named::Glob(name) => name,

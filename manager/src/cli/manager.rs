@@ -116,7 +116,11 @@ impl Manager {
             | GroupVerb::Drain
             | GroupVerb::Undrain
             | GroupVerb::Hold
-            | GroupVerb::Release => {
+            | GroupVerb::Release
+            | GroupVerb::StartRollout
+            | GroupVerb::PauseRollout
+            | GroupVerb::ResumeRollout
+            | GroupVerb::UndoRollout => {
                 self.bus.call(&Call { path: MANAGER_PATH, interface, member, body: (unit,) })?
             }
         };
@@ -127,6 +131,11 @@ impl Manager {
     pub(crate) fn instances(&mut self, patterns: &[String]) -> Result<Vec<Properties>, BusError> {
         let call = Call { path: MANAGER_PATH, interface: OWN, member: "ListInstances", body: (patterns,) };
         self.bus.call(&call)
+    }
+
+    /// How far the rollout of a group is, empty without one, and why it stopped or was undone.
+    pub(crate) fn rollout(&mut self, group: &str) -> Result<(String, String), BusError> {
+        self.bus.call(&Call { path: MANAGER_PATH, interface: OWN, member: "GetRollout", body: (group,) })
     }
 
     /// Waits until one of `jobs` is done.
@@ -236,6 +245,10 @@ pub(crate) enum GroupVerb {
     Undrain,
     Hold,
     Release,
+    StartRollout,
+    PauseRollout,
+    ResumeRollout,
+    UndoRollout,
 }
 
 impl GroupVerb {
@@ -247,6 +260,10 @@ impl GroupVerb {
             Self::Undrain => "UndrainUnit",
             Self::Hold => "HoldUnit",
             Self::Release => "ReleaseUnit",
+            Self::StartRollout => "StartRollout",
+            Self::PauseRollout => "PauseRollout",
+            Self::ResumeRollout => "ResumeRollout",
+            Self::UndoRollout => "UndoRollout",
         }
     }
 
@@ -258,6 +275,10 @@ impl GroupVerb {
             Self::Undrain => "undrain",
             Self::Hold => "hold",
             Self::Release => "release",
+            Self::StartRollout => "roll out",
+            Self::PauseRollout => "pause the rollout of",
+            Self::ResumeRollout => "resume the rollout of",
+            Self::UndoRollout => "undo the rollout of",
         }
     }
 }

@@ -108,7 +108,11 @@ impl From<RequestError> for BusError {
             RequestError::NotGroup(_) | RequestError::NotInstance(_) | RequestError::NotSocket(_) => {
                 ErrorName::NotSupported
             }
-            RequestError::NotListening(_) | RequestError::LastInRotation(_) => ErrorName::Failed,
+            RequestError::NotListening(_)
+            | RequestError::LastInRotation(_)
+            | RequestError::NoRollout(_)
+            | RequestError::RolloutUnderWay(_)
+            | RequestError::NoEdition(_) => ErrorName::Failed,
             RequestError::OutOfBounds { .. } => ErrorName::InvalidArgs,
         };
         Self::new(name, error.to_string())

@@ -3,11 +3,12 @@
 //! Never here: what becomes of it; the engine decides. Invariant: a method that changes something answers with the jobs that come of
 //! it, so that a client can wait until it is done.
 
-use sockmgr_engine::{Direction, Engine, MachineView, SlotView};
+use sockmgr_engine::{Direction, Engine, JobId, MachineView, RequestError, SlotView};
 use sockmgr_unit::UnitName;
 use zbus::OwnedObjectPath;
 
 use super::dispatch::{Answer, Call};
+use super::error::BusError;
 use super::interface::{Access, Argument, Interface, Method};
 use super::object::resolve;
 use super::value::{Dict, Value};
@@ -29,6 +30,21 @@ const METHODS: &[Method] = &[
     Method::any("UndrainUnit", Access::Change, NAME, JOBS, |call| direct_named(call, Direction::Undrain)),
     Method::any("HoldUnit", Access::Change, NAME, JOBS, |call| direct_named(call, Direction::Hold)),
     Method::any("ReleaseUnit", Access::Change, NAME, JOBS, |call| direct_named(call, Direction::Release)),
+    // The jobs are those of the canary.
+    Method::any("StartRollout", Access::Change, NAME, JOBS, |call| {
+        let unit = named(call)?;
+        let jobs = call.core.roll_out(&unit)?;
+        answer_jobs(call, jobs)
+    }),
+    Method::any("PauseRollout", Access::Change, NAME, JOBS, |call| {
+        direct_named(call, Direction::PauseRollout)
+    }),
+    Method::any("ResumeRollout", Access::Change, NAME, JOBS, |call| {
+        direct_named(call, Direction::ResumeRollout)
+    }),
+    Method::any("UndoRollout", Access::Change, NAME, JOBS, |call| direct_named(call, Direction::UndoRollout)),
+    // The phase, empty without a rollout, and why it stopped or was undone.
+    Method::any("GetRollout", Access::Read, NAME, &[("phase", "s"), ("why", "s")], rollout),
     // One dictionary for each slot that somebody is or should be in, of the groups that a pattern names, or of all.
     Method::any("ListInstances", Access::Read, &[("patterns", "as")], &[("instances", "aa{sv}")], instances),
 ];
@@ -42,6 +58,29 @@ fn direct(call: &mut Call<'_>, name: &str, direction: Direction) -> Answer {
     let unit = manager::parse_name(name)?;
     let unit = resolve(call.core, &unit);
     let jobs = call.core.direct(&unit, direction)?;
+    answer_jobs(call, jobs)
+}
+
+fn named(call: &mut Call<'_>) -> Result<UnitName, BusError> {
+    let name: String = call.arguments()?;
+    let unit = manager::parse_name(&name)?;
+    Ok(resolve(call.core, &unit))
+}
+
+fn rollout(call: &mut Call<'_>) -> Answer {
+    let unit = named(call)?;
+    let rollout = match call.core.engine().unit(&unit).map(|view| view.machine) {
+        Some(MachineView::Group(group)) => group.rollout,
+        Some(MachineView::Socket(_) | MachineView::Service(_) | MachineView::Target) | None => {
+            return Err(RequestError::NotGroup(unit).into());
+        }
+    };
+    let texts =
+        rollout.map(|rollout| (rollout.phase.as_str().to_owned(), rollout.why.unwrap_or("").to_owned()));
+    call.answer(&texts.unwrap_or_default())
+}
+
+fn answer_jobs(call: &mut Call<'_>, jobs: Vec<JobId>) -> Answer {
     call.outcome.notices.extend(call.core.take_notices());
     call.answer(&jobs.into_iter().map(path::of_job).collect::<Vec<OwnedObjectPath>>())
 }
@@ -77,6 +116,7 @@ fn row(group: &UnitName, slot: &SlotView<'_>) -> Dict {
         own("MainPID", slot.main_pid.into()),
         own("SubState", slot.state.into()),
         own("Generation", slot.generation.into()),
+        own("Edition", if slot.is_next { "next" } else { "previous" }.into()),
         own("Rotation", slot.rotation.as_str().into()),
     ])
 }

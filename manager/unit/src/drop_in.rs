@@ -62,6 +62,24 @@ impl DropIns {
         chosen.into_values().filter(|source| !source.text.is_empty()).collect()
     }
 
+    /// Every file that any of these units might have, with its directory and rank.
+    pub(crate) fn all_of(&self, names: &[UnitName]) -> Vec<(Box<str>, usize, Source)> {
+        let mut directories = Vec::new();
+        for name in names {
+            let mut of_name = vec![name.unit_type().as_str().to_owned()];
+            add_directories(name.as_str(), name.unit_type(), &mut of_name);
+            of_name.retain(|directory| !directories.contains(directory));
+            directories.append(&mut of_name);
+        }
+        let files = |directory: &String| {
+            let of_directory = self.files(directory);
+            of_directory
+                .map(|ranked| (directory.as_str().into(), ranked.rank, ranked.source.clone()))
+                .collect::<Vec<_>>()
+        };
+        directories.iter().flat_map(files).collect()
+    }
+
     fn files(&self, directory: &str) -> impl Iterator<Item = &Ranked> {
         self.by_directory.get(directory).into_iter().flatten()
     }

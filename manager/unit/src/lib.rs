@@ -12,6 +12,7 @@ mod diagnostic;
 pub mod directive;
 mod draft;
 mod drop_in;
+mod edition;
 mod library;
 pub mod name;
 pub mod section;
@@ -25,6 +26,7 @@ pub mod value;
 pub use convert::convert;
 pub use diagnostic::{Diagnostic, Severity};
 pub use directive::{Directive, Property, directives};
+pub use edition::Edition;
 pub use library::{DependencyKind, Fragment, Library, Source};
 pub use name::{
     NameError, UnitName, UnitType, escape, escape_path, mangle, mangle_as, unescape, unescape_path,

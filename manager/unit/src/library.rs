@@ -6,9 +6,12 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::diagnostic::Diagnostic;
 use crate::draft::{Draft, Finished, Pool, Stop};
 use crate::drop_in::DropIns;
+use crate::edition::Edition;
 use crate::name::UnitName;
 use crate::section::UnitSection;
 use crate::settings::Settings;
@@ -17,7 +20,7 @@ use crate::syntax::Syntax;
 use crate::unit::{LoadState, Unit};
 
 /// The text of one file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// Where it was found.
     pub path: Box<Path>,
@@ -52,7 +55,7 @@ impl Fragment {
 }
 
 /// How a link in a `.wants` or `.requires` directory depends on its target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum DependencyKind {
     /// `Wants=`
     Wants,
@@ -198,6 +201,22 @@ impl Library {
             Found::BuiltIn => self.load_built_in(name),
             Found::Nothing => Arc::new(Unit::bare(name.clone(), LoadState::NotFound)),
         }
+    }
+
+    /// The files that these instances of one template are made of; `None` where they have no template of their name, or one of them
+    /// has a file of its own.
+    pub fn edition(&self, instances: &[UnitName]) -> Option<Edition> {
+        let template = instances.first()?.template()?;
+        if instances.iter().any(|name| self.file_of(name).as_ref() != Some(&template)) {
+            return None;
+        }
+        let Some(Fragment::Source(fragment)) = self.fragment(&template) else { return None };
+        let links = instances.iter().chain([&template]).flat_map(|unit| {
+            let of_unit = self.links.get(unit).into_iter().flatten();
+            of_unit.map(|(kind, target)| (unit.clone(), *kind, target.clone()))
+        });
+        let (drop_ins, links) = (self.drop_ins.all_of(instances), links.collect());
+        Some(Edition { template, fragment: fragment.clone(), drop_ins, links })
     }
 
     /// Follows links from `name` to the file that defines it.

@@ -66,6 +66,9 @@ impl Engine {
     pub(crate) fn restart_mode(&self, name: &UnitName) -> RestartMode {
         let section = &self.service_unit(name).service;
         let has_siblings = self.service(name).group().is_some_and(|group| self.group_size(group) > 1);
+        if self.is_rolling_out(name) && section.tells_own_readiness() && !self.descriptors(name).is_empty() {
+            return RestartMode::Overlap;
+        }
         section.restart_mode.unwrap_or_else(|| match section.tells_own_readiness() {
             _ if has_siblings => RestartMode::Rolling,
             true if !self.descriptors(name).is_empty() => RestartMode::Overlap,

@@ -86,13 +86,15 @@ impl World {
         let MachineView::Group(group) = group.machine else { panic!("slots without a group") };
         // An instance that is alone says when it is ready, so that the next one can be ready before it stops.
         let default = if group.size > 1 { RestartMode::Rolling } else { RestartMode::Overlap };
+        // In a rollout whoever says when he is ready is restarted by overlap.
+        let rolls_out = group.rollout.is_some_and(|rollout| !rollout.phase.is_over());
         let ready = |index: usize| {
             let slot = &group.slots[index];
             let instance = engine.unit(slot.instance).expect("slots have instances");
             let mode = instance.unit.service().and_then(|unit| unit.service.restart_mode);
             let leaves = match instance.job {
                 Some((_, JobKind::Stop)) => true,
-                Some((_, JobKind::Restart)) => mode.unwrap_or(default) != RestartMode::Overlap,
+                Some((_, JobKind::Restart)) => !rolls_out && mode.unwrap_or(default) != RestartMode::Overlap,
                 Some((_, JobKind::Start | JobKind::Reload)) | None => false,
             };
             let runs = matches!(slot.state, "running" | "reload") && slot.main_pid != 0 && !leaves;

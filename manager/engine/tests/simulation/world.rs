@@ -233,7 +233,11 @@ impl World {
     /// What is asked of groups, slots and sockets.
     fn direct(&mut self) {
         let luck = self.rng.below(8) as u32;
-        let (unit, direction) = match self.rng.below(7) {
+        let (unit, direction) = match self.rng.below(11) {
+            7 => return self.roll_out(),
+            8 => ("web.service", Direction::PauseRollout),
+            9 => ("web.service", Direction::ResumeRollout),
+            10 => ("web.service", Direction::UndoRollout),
             0 => ("web.service", Direction::Scale(None)),
             1 | 2 => ("web.socket", Direction::Scale(Some(luck))),
             3 => (*self.rng.pick(&["web@1.service", "web@4.service"]), Direction::Drain),
@@ -243,6 +247,13 @@ impl World {
         };
         self.note(&format_args!("{direction:?} {unit}"));
         self.call(|engine, now, out| engine.direct(now, &name(unit), direction, out).ok());
+    }
+
+    fn roll_out(&mut self) {
+        let version = self.rng.below(3);
+        let mut fresh = library(&text(version), &Settings::default());
+        self.note(&format_args!("rollout of version {version}"));
+        self.call(|engine, now, out| engine.roll_out(now, &name("web.service"), &mut fresh, out).ok());
     }
 
     /// A service shuts down a listener that it was given.

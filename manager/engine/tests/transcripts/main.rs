@@ -20,6 +20,7 @@ mod pool;
 mod processes;
 mod ready;
 mod reload;
+mod rollout;
 mod services;
 mod socket_commands;
 mod socket_limits;

@@ -199,6 +199,10 @@ impl World {
             ["undrain", unit] => self.direct(unit, Direction::Undrain),
             ["hold", unit] => self.direct(unit, Direction::Hold),
             ["release", unit] => self.direct(unit, Direction::Release),
+            ["rollout", unit] => self.roll_out(unit),
+            ["pause-rollout", unit] => self.direct(unit, Direction::PauseRollout),
+            ["resume-rollout", unit] => self.direct(unit, Direction::ResumeRollout),
+            ["undo-rollout", unit] => self.direct(unit, Direction::UndoRollout),
             ["shut-down", listener] => {
                 let fd = self.fd_named(listener);
                 self.queues.remove(&fd);
@@ -238,6 +242,13 @@ impl World {
 
     fn direct(&mut self, unit: &str, direction: Direction) {
         self.call(|engine, now, out| engine.direct(now, &name(unit), direction, out).map(drop));
+    }
+
+    /// Begins a rollout of what the next version of the files says; of that nothing else is read.
+    fn roll_out(&mut self, unit: &str) {
+        let text = self.versions.pop_front().expect("the units say what a rollout finds");
+        let mut fresh = library(&text, &self.settings);
+        self.call(|engine, now, out| engine.roll_out(now, &name(unit), &mut fresh, out).map(drop));
     }
 
     fn kill(&mut self, unit: &str, who: &str, signal: &str) {

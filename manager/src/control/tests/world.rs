@@ -136,6 +136,11 @@ impl Core for World {
         self.ask(|engine, now, actions| engine.direct(now, unit, direction, actions))
     }
 
+    fn roll_out(&mut self, unit: &UnitName) -> Result<Vec<JobId>, RequestError> {
+        let mut fresh = Library::new(Host::default());
+        self.ask(|engine, now, actions| engine.roll_out(now, unit, &mut fresh, actions))
+    }
+
     fn reload(&mut self) -> Result<(), String> {
         self.reload_error.clone().map_or(Ok(()), Err)
     }

@@ -54,6 +54,22 @@ section! {
         restart_mode: Option<RestartMode> = None => ("RestartMode" own) {
             "RestartMode": "How to restart on request: overlap (next process ready before this one stops), rolling (one instance at a time), stop-first";
         }
+        /// How many instances a rollout tries the new files with.
+        rollout_canary: u32 = 1 => ("RolloutCanary" own) {
+            "RolloutCanary": "Number of instances that a rollout gives the new unit files first; default 1";
+        }
+        /// How many follow at a time.
+        rollout_batch: u32 = 1 => ("RolloutBatch" own) {
+            "RolloutBatch": "Number of instances that follow at a time once the canary has proved good; default 1";
+        }
+        /// How long those have to run.
+        rollout_gate_sec: Span = Span::from_secs(10) => ("RolloutGateUSec" own) {
+            "RolloutGateSec": "Time for which they have to be ready without a crash before a rollout goes on; default 10s";
+        }
+        /// What becomes of a rollout that proves bad.
+        rollout_undo: bool = true => ("RolloutUndo" own) {
+            "RolloutUndo": "Whether a rollout that proves bad returns to the former unit files by itself, else it stops; default yes";
+        }
         /// In how many restarts the wait grows to `restart_max_delay_sec`; zero: it does not.
         restart_steps: u32 = 0 => "RestartSteps" {
             "RestartSteps": "Number of restarts in which the wait grows from RestartSec= to RestartMaxDelaySec=; default 0: it does not grow";

@@ -9,7 +9,7 @@ pub(crate) mod toml;
 use std::borrow::Cow;
 
 /// Which syntax a file is written in; its name says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Syntax {
     /// systemd.syntax(7): `web.socket`, `10-more.conf`.
     Systemd,
