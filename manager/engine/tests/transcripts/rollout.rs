@@ -130,40 +130,41 @@ fn a_canary_that_crashes_within_the_gate_is_undone() {
             "{UP} rollout web.service; ready web@1@other.service; wait 1s; exit web@1@other.service 1; wait 1s; ready web@1.service"
         ),
         expect![[r#"
-        > rollout web.service
-          Info: web.service: rollout: begins
-          job 6: restart web@1.service
-          Info: web@1.service: rollout: gets the new unit files
-          Info: web@1.service: starting its next generation beside it
-          run web@1@other.service ExecStartPre $INSTANCE=1 $INSTANCES=3
-          run web@1@other.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
-        > ready web@1@other.service
-          Info: web@1.service: running (pid 105)
-          Info: web@1.service: generation 2 serves now (pid 105)
-          job 6: done (web@1.service)
-          SIGTERM to web@1.service ExecStart (Session)
-        > wait 1s
-        > exit web@1@other.service 1
-          steer web.socket to [1, 2]
-          Warning: web@1.service: exited with status 1
-          Error: web@1.service: failed: exit-code
-          Info: web@1.service: restarting at once
-          Error: web.service: rollout: web@1.service failed: exit-code; it is undone
-          Info: web.service: rollout: undoing
-          Info: web@1.service: rollout: returns to the former unit files
-          job 7: restart web@1.service
-          run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
-          web.service: running -> degraded
-          web@1.service: running -> start
-        > wait 1s
-        > ready web@1.service
-          job 7: done (web@1.service)
-          Info: web@1.service: running (pid 106)
-          steer web.socket to [0, 1, 2]
-          Info: web.service: rollout: undone
-          web.service: degraded -> running
-          web@1.service: start -> running
-    "#]],
+            > rollout web.service
+              Info: web.service: rollout: begins
+              job 6: restart web@1.service
+              Info: web@1.service: rollout: gets the new unit files
+              Info: web@1.service: starting its next generation beside it
+              run web@1@other.service ExecStartPre $INSTANCE=1 $INSTANCES=3
+              run web@1@other.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
+            > ready web@1@other.service
+              Info: web@1.service: running (pid 105)
+              Info: web@1.service: generation 2 serves now (pid 105)
+              job 6: done (web@1.service)
+              SIGTERM to web@1.service ExecStart (Session)
+            > wait 1s
+            > exit web@1@other.service 1
+              steer web.socket to [1, 2]
+              migrate web.socket:0@0
+              Warning: web@1.service: exited with status 1
+              Error: web@1.service: failed: exit-code
+              Info: web@1.service: restarting at once
+              Error: web.service: rollout: web@1.service failed: exit-code; it is undone
+              Info: web.service: rollout: undoing
+              Info: web@1.service: rollout: returns to the former unit files
+              job 7: restart web@1.service
+              run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
+              web.service: running -> degraded
+              web@1.service: running -> start
+            > wait 1s
+            > ready web@1.service
+              job 7: done (web@1.service)
+              Info: web@1.service: running (pid 106)
+              steer web.socket to [0, 1, 2]
+              Info: web.service: rollout: undone
+              web.service: degraded -> running
+              web@1.service: start -> running
+        "#]],
     );
 }
 
@@ -254,44 +255,45 @@ fn a_reload_meanwhile_and_the_death_of_the_manager_change_nothing() {
             "{UP} rollout web.service; ready web@1@other.service; daemon-reload; manager-dies; manager-returns; wait 1s; exit web@1@other.service 1; wait 1s; ready web@1.service; wait 9s"
         ),
         expect![[r#"
-        > rollout web.service
-          Info: web.service: rollout: begins
-          job 6: restart web@1.service
-          Info: web@1.service: rollout: gets the new unit files
-          Info: web@1.service: starting its next generation beside it
-          run web@1@other.service ExecStartPre $INSTANCE=1 $INSTANCES=3
-          run web@1@other.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
-        > ready web@1@other.service
-          Info: web@1.service: running (pid 105)
-          Info: web@1.service: generation 2 serves now (pid 105)
-          job 6: done (web@1.service)
-          SIGTERM to web@1.service ExecStart (Session)
-        > daemon-reload
-        > manager-dies
-        > manager-returns
-          steer web.socket to [0, 1, 2]
-        > wait 1s
-        > exit web@1@other.service 1
-          steer web.socket to [1, 2]
-          Warning: web@1.service: exited with status 1
-          Error: web@1.service: failed: exit-code
-          Info: web@1.service: restarting at once
-          Error: web.service: rollout: web@1.service failed: exit-code; it is undone
-          Info: web.service: rollout: undoing
-          Info: web@1.service: rollout: returns to the former unit files
-          job 1: restart web@1.service
-          run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
-          web.service: running -> degraded
-          web@1.service: running -> start
-        > wait 1s
-        > ready web@1.service
-          job 1: done (web@1.service)
-          Info: web@1.service: running (pid 106)
-          steer web.socket to [0, 1, 2]
-          Info: web.service: rollout: undone
-          web.service: degraded -> running
-          web@1.service: start -> running
-        > wait 9s
-    "#]],
+            > rollout web.service
+              Info: web.service: rollout: begins
+              job 6: restart web@1.service
+              Info: web@1.service: rollout: gets the new unit files
+              Info: web@1.service: starting its next generation beside it
+              run web@1@other.service ExecStartPre $INSTANCE=1 $INSTANCES=3
+              run web@1@other.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
+            > ready web@1@other.service
+              Info: web@1.service: running (pid 105)
+              Info: web@1.service: generation 2 serves now (pid 105)
+              job 6: done (web@1.service)
+              SIGTERM to web@1.service ExecStart (Session)
+            > daemon-reload
+            > manager-dies
+            > manager-returns
+              steer web.socket to [0, 1, 2]
+            > wait 1s
+            > exit web@1@other.service 1
+              steer web.socket to [1, 2]
+              migrate web.socket:0@0
+              Warning: web@1.service: exited with status 1
+              Error: web@1.service: failed: exit-code
+              Info: web@1.service: restarting at once
+              Error: web.service: rollout: web@1.service failed: exit-code; it is undone
+              Info: web.service: rollout: undoing
+              Info: web@1.service: rollout: returns to the former unit files
+              job 1: restart web@1.service
+              run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
+              web.service: running -> degraded
+              web@1.service: running -> start
+            > wait 1s
+            > ready web@1.service
+              job 1: done (web@1.service)
+              Info: web@1.service: running (pid 106)
+              steer web.socket to [0, 1, 2]
+              Info: web.service: rollout: undone
+              web.service: degraded -> running
+              web@1.service: start -> running
+            > wait 9s
+        "#]],
     );
 }
