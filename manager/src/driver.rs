@@ -6,6 +6,7 @@
 mod boot;
 mod descriptors;
 mod limits;
+mod links;
 mod listeners;
 mod notify;
 mod plan;

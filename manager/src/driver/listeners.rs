@@ -14,7 +14,7 @@ use sockmgr_unit::{Listen, SocketUnit, UnitName};
 
 use super::descriptors::held_name;
 use super::plan::{PlanError, Planner};
-use super::{Driver, limits, setup, steering};
+use super::{Driver, limits, links, setup, steering};
 use crate::protocol::{ToKeeper, ToManager};
 
 /// How long the keeper is given to close something.
@@ -45,6 +45,7 @@ impl Driver {
         }
         limits::check(socket, section, &opened);
         self.keep(opened).map_err(|error| format!("cannot keep its listeners: {error}"))?;
+        links::make(socket, body);
         self.begin_steering(socket, section, ports);
         ports.iter().filter(|port| port.slot.is_some()).for_each(|port| self.guard(port.fd));
         Ok(())
@@ -107,11 +108,14 @@ impl Driver {
     }
 
     pub(super) fn close(&mut self, socket: &UnitName, ports: &[Port]) {
-        let removes = self
-            .engine
-            .unit(socket)
-            .and_then(|view| view.unit.socket().map(|section| section.remove_on_stop))
-            .unwrap_or(false);
+        let unit = self.engine.unit(socket).map(|view| view.unit.clone());
+        let body = unit.as_deref().and_then(|unit| unit.socket_unit());
+        let leaving = body.filter(|body| body.socket.remove_on_stop);
+        // A reload closes single listeners of a socket that goes on.
+        if let Some(body) = leaving.filter(|_| self.engine.open_ports(socket).next().is_none()) {
+            links::remove(socket, body);
+        }
+        let removes = leaving.is_some();
         let ids: Vec<FdId> = ports.iter().map(|port| port.fd).collect();
         self.release(&ids, removes);
         self.end_steering(socket);
