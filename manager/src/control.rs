@@ -22,6 +22,7 @@ mod outbox;
 mod own;
 mod path;
 mod peer;
+mod queues;
 mod request;
 mod service;
 mod signal;
@@ -75,7 +76,7 @@ pub struct SteeringView {
 }
 
 /// What waits in one listener.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct QueueView {
     /// Which line of the socket unit, from 0.
     pub line: usize,
@@ -87,10 +88,12 @@ pub struct QueueView {
     pub limit: u32,
     /// What was dropped because it was full.
     pub drops: u32,
-    /// How long it has been seen with something in it; `None`: it is empty.
-    pub waiting: Option<Duration>,
+    /// How long the oldest has waited; `None`: it is empty, or the kernel does not tell.
+    pub oldest: Option<Duration>,
     /// What was steered there so far, where somebody counts.
     pub steered: Option<u64>,
+    /// The same per second, since somebody looked before; `None`: it was too long ago.
+    pub per_second: Option<f64>,
 }
 
 /// What the control needs of the driver.

@@ -49,7 +49,7 @@ pub struct Driver {
     poll: Poll,
     descriptors: Descriptors,
     steerings: steering::Steerings,
-    waiting: queues::Waiting,
+    looks: queues::Looks,
     notify: NotifySocket,
     planner: Planner,
     probes: probe::Probes,

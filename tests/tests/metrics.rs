@@ -54,8 +54,59 @@ fn a_scrape_tells_of_queues_and_slots() {
         };
         assert_eq!(steered(1) + steered(2), 10.0);
     }
+    for slot in [1, 2] {
+        let label = format!("{{unit=\"web.service\",slot=\"{slot}\"");
+        assert_eq!(metric(&text, &format!("sockmgr_slot_generation{label}}}")), 1.0);
+        assert_eq!(
+            metric(&text, &format!("sockmgr_slot_state{label},state=\"running\",rotation=\"in\"}}")),
+            1.0
+        );
+    }
+    assert_eq!(metric(&text, "sockmgr_steering{socket=\"web.socket\",make=\""), 1.0);
+}
+
+#[test]
+fn who_waits_is_seen_and_for_how_long() {
+    let site = Site::new();
+    site.unit("web.socket", "[Socket]\nListenStream={host}:80\nInstances=2\nBacklog=64\n");
+    site.unit("web@.service", "[Service]\nType=notify\nExecStart={witness}\n");
+    let manager = Setup::new(&site).start();
+    manager.up("web.socket");
+    manager.up("web.service");
+    for unit in ["web@1.service", "web@2.service"] {
+        manager.until_sub_state(unit, "running");
+        let process = manager.main_process(unit);
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.0), nix::sys::signal::Signal::SIGSTOP)
+            .unwrap();
+    }
+    let _client = std::net::TcpStream::connect(site.address(80)).unwrap();
+    let instances = || -> serde_json::Value {
+        serde_json::from_str(&manager.sockmgr(&["instances", "--json", "web"]).text()).unwrap()
+    };
+    let all = |rows: &serde_json::Value, name: &str| -> Vec<Option<u64>> {
+        rows.as_array().unwrap().iter().map(|row| row[name].as_u64()).collect()
+    };
+    sockmgr_tests::wait::until("one waits, and has for 50 ms", || {
+        let rows = instances();
+        let mut queues = all(&rows, "queue");
+        queues.sort_unstable();
+        queues == [Some(0), Some(1)] && all(&rows, "oldest").iter().flatten().any(|age| *age >= 50_000)
+    });
+    let rows = instances();
+    assert_eq!(all(&rows, "limit"), [Some(64), Some(64)]);
+    assert_eq!(all(&rows, "drops"), [Some(0), Some(0)]);
+    assert_eq!(all(&rows, "oldest").iter().flatten().count(), 1, "{rows}");
+    if manager.property("web.socket", "SteeringMake") == "ebpf" {
+        assert!(rows[0]["rate"].is_number() && rows[1]["rate"].is_number(), "{rows}");
+    }
+    let _ = manager.sockmgr(&["status", "web"]).code(0).says(&["Cold start: ", "1 of 64 waiting for "]);
+    let _ = manager.sockmgr(&["status", "web.socket"]).code(0).says(&[
+        "Queue: 1 ",
+        "Steering: ",
+        "1 of 64 waiting",
+    ]);
     let queues = manager.property("web.socket", "Queues");
-    assert!(!queues.is_empty(), "{queues}");
+    assert!(queues.contains("(length=1 ; limit=64 ; drops=0 ; oldest="), "{queues}");
 }
 
 #[test]

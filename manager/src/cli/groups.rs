@@ -3,10 +3,13 @@
 //! What they lead to is the manager's business. Invariant: without `--no-block` the command ends only when each job that it gave rise
 //! to has.
 
+use std::time::Duration;
+
 use sockmgr_unit::UnitType;
 
 use super::args::{Hold, Scale};
 use super::exit::{CliError, Exit, chain};
+use super::format;
 use super::jobs::{self, JobVerb};
 use super::manager::{GroupVerb, Properties};
 use super::names::{Named, mangle};
@@ -75,8 +78,8 @@ pub(super) fn names(arguments: &[String], default_type: UnitType) -> Result<Vec<
 /// Lists the instances of groups.
 pub(crate) fn instances(session: &mut Session, arguments: &[String]) -> Result<Exit, CliError> {
     let patterns = names(arguments, UnitType::Service)?;
-    let instances = session.manager.instances(&patterns)?;
-    let mut table = Table::new(&["UNIT", "SLOT", "PID", "STATE", "GENERATION", "ROTATION"]);
+    let instances = measured(session, &patterns)?;
+    let mut table = Table::new(&COLUMNS);
     for instance in &instances {
         table.push(row(instance));
     }
@@ -92,6 +95,24 @@ pub(crate) fn instances(session: &mut Session, arguments: &[String]) -> Result<E
     Ok(if table.len() == 0 && !arguments.is_empty() { Exit::Unknown } else { Exit::Success })
 }
 
+const COLUMNS: [&str; 11] =
+    ["UNIT", "SLOT", "PID", "STATE", "GENERATION", "QUEUE", "LIMIT", "DROPS", "OLDEST", "RATE", "ROTATION"];
+
+/// A rate takes the manager two looks: asks again where it has only counted so far.
+pub(super) fn measured(session: &mut Session, patterns: &[String]) -> Result<Vec<Properties>, CliError> {
+    /// The closest that two looks may be.
+    const PAUSE: Duration = Duration::from_millis(250);
+    let instances = session.manager.instances(patterns)?;
+    let lacks_rate = |instance: &Properties| {
+        instance.u64("Steered").is_some() && instance.get("SteeredPerSecond").is_none()
+    };
+    if !instances.iter().any(|instance| instance.u32("MainPID") != 0 && lacks_rate(instance)) {
+        return Ok(instances);
+    }
+    std::thread::sleep(PAUSE);
+    Ok(session.manager.instances(patterns)?)
+}
+
 fn row(instance: &Properties) -> Vec<Cell> {
     let (state, rotation) = (instance.text("SubState"), instance.text("Rotation"));
     let tone = match state {
@@ -103,12 +124,38 @@ fn row(instance: &Properties) -> Vec<Cell> {
         0 => Cell::none(),
         pid => Cell::number(pid),
     };
+    let number = |name| match instance.get(name) {
+        Some(_) => Cell::number(instance.u32(name)),
+        None => Cell::none(),
+    };
     vec![
         Cell::new(instance.text("Unit")),
         Cell::number(instance.u32("Slot")),
         pid,
         Cell::toned(state, tone),
         Cell::number(instance.u32("Generation")),
+        number("QueueLength"),
+        number("QueueLimit"),
+        number("QueueDrops"),
+        oldest(instance),
+        rate(instance),
         Cell::new(rotation),
     ]
+}
+
+/// How long the oldest has waited; microseconds for programs.
+fn oldest(instance: &Properties) -> Cell {
+    match (instance.u64("OldestUSec"), instance.u32("QueueLength")) {
+        (Some(age), _) => Cell::rounded(format::short_span(age), age),
+        (None, 0) => Cell::none(),
+        (None, _) => Cell::rounded("unknown".to_owned(), serde_json::Value::Null),
+    }
+}
+
+/// Connections (or datagrams) that eBPF steers there per second; nobody counts those that are accepted.
+fn rate(instance: &Properties) -> Cell {
+    match instance.f64("SteeredPerSecond") {
+        Some(rate) => Cell::rounded(format!("{rate:.1}"), rate),
+        None => Cell::none(),
+    }
 }

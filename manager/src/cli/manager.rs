@@ -361,6 +361,10 @@ impl Properties {
         self.get(name).and_then(|value| u64::try_from(value).ok()).filter(|number| *number != u64::MAX)
     }
 
+    pub(crate) fn f64(&self, name: &str) -> Option<f64> {
+        self.get(name).and_then(|value| f64::try_from(value).ok())
+    }
+
     pub(crate) fn bool(&self, name: &str) -> bool {
         self.get(name).and_then(|value| bool::try_from(value).ok()).unwrap_or(false)
     }

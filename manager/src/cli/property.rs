@@ -133,7 +133,9 @@ fn array_texts(array: &Array<'_>) -> Option<Vec<String>> {
         "s" | "o" => vec![joined(array, |text| quote(&plain(text)))],
         "y" => vec![array.inner().iter().map(hexadecimal).collect()],
         "b" | "i" | "u" | "x" | "t" => vec![joined(array, plain)],
-        "(ss)" | "(sb)" | "(ussub)" | "(sasbttttuii)" => array.inner().iter().map(structure).collect(),
+        "(ss)" | "(sb)" | "(ussub)" | "(uuuuuttd)" | "(sasbttttuii)" => {
+            array.inner().iter().map(structure).collect()
+        }
         _ => return None,
     })
 }
@@ -161,8 +163,25 @@ fn structure(value: &Variant<'_>) -> String {
         ] => {
             format!("{slot} {unit} (pid={pid} ; state={state} ; in_rotation={})", yes_no(*rotation))
         }
-        _ => Exec::of(value).map_or_else(|| UNPRINTABLE.into(), |exec| exec.to_string()),
+        _ => match (Exec::of(value), QueueRow::try_from(value.clone())) {
+            (Some(exec), _) => exec.to_string(),
+            (None, Ok(queue)) => queue_text(queue),
+            (None, Err(_)) => UNPRINTABLE.into(),
+        },
     }
+}
+
+/// One queue of `Queues`: slot (0: shared), line, length, limit, drops, age of the oldest, steered there, and per second.
+pub(crate) type QueueRow = (u32, u32, u32, u32, u32, u64, u64, f64);
+
+fn queue_text((slot, line, used, limit, drops, oldest, steered, per_second): QueueRow) -> String {
+    let unknown = || "unknown".to_owned();
+    let oldest = if oldest == u64::MAX { unknown() } else { format::span(oldest, 1) };
+    let steered = if steered == u64::MAX { unknown() } else { steered.to_string() };
+    let rate = if per_second < 0.0 { unknown() } else { format!("{per_second:.1}") };
+    format!(
+        "slot {slot} line {line} (length={used} ; limit={limit} ; drops={drops} ; oldest={oldest} ; steered={steered} ; per_second={rate})"
+    )
 }
 
 fn scalar(name: &str, value: &Variant<'_>) -> String {
@@ -347,6 +366,13 @@ mod tests {
         assert_eq!(
             show("Slots", vec![(1u32, "web@1.service".to_owned(), "running".to_owned(), 4711u32, true)]),
             "1 web@1.service (pid=4711 ; state=running ; in_rotation=yes)"
+        );
+        let queues: Vec<QueueRow> =
+            vec![(1, 1, 3, 4096, 0, 2500, 70, 12.34), (0, 2, 1, 4096, 9, u64::MAX, u64::MAX, -1.0)];
+        assert_eq!(
+            show("Queues", queues),
+            "slot 1 line 1 (length=3 ; limit=4096 ; drops=0 ; oldest=2.500ms ; steered=70 ; per_second=12.3)\n\
+             slot 0 line 2 (length=1 ; limit=4096 ; drops=9 ; oldest=unknown ; steered=unknown ; per_second=unknown)"
         );
         assert_eq!(show("Unheard", vec![(1.5f64, 2u32)]), "(no text)");
         assert_eq!(show("StatusText", "two\nlines"), UNPRINTABLE);

@@ -11,9 +11,11 @@ use sockmgr_unit::UnitType;
 use self::view::View;
 use super::exit::{CliError, Exit, chain};
 use super::format;
+use super::groups;
 use super::logs;
 use super::manager::{Properties, UnitProcess};
 use super::names::unit_path;
+use super::property::QueueRow;
 use super::session::Session;
 use super::units::{self, Filter};
 
@@ -27,14 +29,43 @@ struct Neighbour {
     active: String,
 }
 
-/// One instance of a group, from `org.sockmgr.Group1`.
-#[derive(Debug, Serialize)]
+/// One instance of a group, and what waits for it.
+#[derive(Debug, Default, Serialize)]
 struct Instance {
     slot: u32,
     unit: String,
     main_pid: u32,
     state: String,
+    rotation: String,
     in_rotation: bool,
+    generation: u32,
+    queue: Option<u32>,
+    queue_limit: u32,
+    queue_drops: u32,
+    /// Microseconds, where it is known.
+    oldest: Option<u64>,
+    /// Steered there per second, where it is known.
+    rate: Option<f64>,
+}
+
+impl Instance {
+    fn of(properties: &Properties) -> Self {
+        let rotation = properties.text("Rotation");
+        Self {
+            slot: properties.u32("Slot"),
+            unit: properties.text("Unit").to_owned(),
+            main_pid: properties.u32("MainPID"),
+            state: properties.text("SubState").to_owned(),
+            rotation: rotation.to_owned(),
+            in_rotation: rotation == "in",
+            generation: properties.u32("Generation"),
+            queue: properties.get("QueueLength").map(|_| properties.u32("QueueLength")),
+            queue_limit: properties.u32("QueueLimit"),
+            queue_drops: properties.u32("QueueDrops"),
+            oldest: properties.u64("OldestUSec"),
+            rate: properties.f64("SteeredPerSecond"),
+        }
+    }
 }
 
 /// All that is asked for to show one unit.
@@ -42,6 +73,7 @@ struct UnitStatus {
     properties: Properties,
     triggered_by: Vec<Neighbour>,
     triggers: Vec<Neighbour>,
+    instances: Vec<Instance>,
     processes: Vec<UnitProcess>,
     logs: Vec<String>,
 }
@@ -127,22 +159,15 @@ impl UnitStatus {
             // A unit may stop between the two questions: then there is nothing to show.
             _ => session.manager.processes(properties.text("Id")).unwrap_or_default(),
         };
+        let instances = match properties.get("Slots") {
+            // As with the processes.
+            Some(_) => groups::measured(session, &[properties.text("Id").to_owned()]).unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let instances = instances.iter().map(Instance::of).collect();
         let lines = session.flags.lines.unwrap_or(LOG_LINES);
         let logs = logs::tail(properties.text("StandardOutput"), lines);
-        Ok(Self { properties, triggered_by, triggers, processes, logs })
-    }
-
-    fn instances(&self) -> Vec<Instance> {
-        let rows: Vec<(u32, String, String, u32, bool)> = self.properties.rows("Slots");
-        rows.into_iter()
-            .map(|(slot, unit, state, main_pid, in_rotation)| Instance {
-                slot,
-                unit,
-                main_pid,
-                state,
-                in_rotation,
-            })
-            .collect()
+        Ok(Self { properties, triggered_by, triggers, instances, processes, logs })
     }
 
     /// When the unit got into its present state.
@@ -161,6 +186,23 @@ fn neighbours(session: &mut Session, units: Vec<String>) -> Result<Vec<Neighbour
     let states = session.manager.unit_texts(&units, "ActiveState")?;
     let pairs = units.into_iter().zip(states);
     Ok(pairs.map(|(unit, active)| Neighbour { unit, active: active.unwrap_or_default() }).collect())
+}
+
+/// How the group of a socket is steered.
+#[derive(Serialize)]
+struct Steering<'a> {
+    make: &'a str,
+    reason: &'a str,
+    migration: &'a str,
+}
+
+impl<'a> Steering<'a> {
+    /// `None` where there is no group.
+    fn of(properties: &'a Properties) -> Option<Self> {
+        let [make, reason, migration] =
+            ["SteeringMake", "SteeringReason", "Migration"].map(|name| properties.text(name));
+        (!make.is_empty()).then_some(Self { make, reason, migration })
+    }
 }
 
 /// A unit's status for programs.
@@ -183,7 +225,11 @@ struct Summary<'a> {
     connections: u32,
     main_pid: u32,
     status_text: &'a str,
-    instances: Vec<Instance>,
+    instances: &'a [Instance],
+    /// Microseconds from the first traffic until the first of them was ready.
+    cold_start: Option<u64>,
+    queues: Vec<QueueRow>,
+    steering: Option<Steering<'a>>,
     processes: &'a [UnitProcess],
     logs: &'a [String],
 }
@@ -208,7 +254,10 @@ impl<'a> Summary<'a> {
             connections: properties.u32("NConnections"),
             main_pid: properties.u32("MainPID"),
             status_text: properties.text("StatusText"),
-            instances: status.instances(),
+            instances: &status.instances,
+            cold_start: properties.u64("ColdStartUSec").filter(|span| *span != 0),
+            queues: properties.rows("Queues"),
+            steering: Steering::of(properties),
             processes: &status.processes,
             logs: &status.logs,
         }

@@ -37,6 +37,11 @@ impl Cell {
         Self { text: number.to_string(), tone: Tone::Plain, json: number.into() }
     }
 
+    /// A number that programs get exactly, and people as `text`.
+    pub(crate) fn rounded(text: String, number: impl Into<Value>) -> Self {
+        Self { text, tone: Tone::Plain, json: number.into() }
+    }
+
     /// Several names in one field: a list in JSON.
     pub(crate) fn list(texts: &[String]) -> Self {
         match texts {

@@ -12,7 +12,7 @@ use super::error::BusError;
 use super::interface::{Access, Argument, Interface, Method};
 use super::object::resolve;
 use super::value::{Dict, Value};
-use super::{glob, manager, path};
+use super::{Core, QueueView, glob, manager, path, queues};
 
 pub(super) static INTERFACE: Interface =
     Interface { name: "org.sockmgr.Manager1", methods: METHODS, ..Interface::EMPTY };
@@ -87,9 +87,10 @@ fn answer_jobs(call: &mut Call<'_>, jobs: Vec<JobId>) -> Answer {
 
 fn instances(call: &mut Call<'_>) -> Answer {
     let patterns: Vec<String> = call.arguments()?;
-    let engine = call.core.engine();
+    let core = &*call.core;
+    let engine = core.engine();
     let groups = engine.unit_names().filter(|name| patterns.is_empty() || is_meant(engine, name, &patterns));
-    let rows: Vec<Dict> = groups.flat_map(|name| rows(engine, name)).collect();
+    let rows: Vec<Dict> = groups.flat_map(|name| rows(core, name)).collect();
     call.answer(&rows)
 }
 
@@ -100,23 +101,28 @@ fn is_meant(engine: &Engine, group: &UnitName, patterns: &[String]) -> bool {
     names.any(|name| patterns.iter().any(|pattern| glob::matches(pattern, name.as_str())))
 }
 
-fn rows(engine: &Engine, name: &UnitName) -> Vec<Dict> {
-    match engine.unit(name).map(|view| view.machine) {
-        Some(MachineView::Group(group)) => group.slots.iter().map(|slot| row(name, slot)).collect(),
-        Some(MachineView::Socket(_) | MachineView::Service(_) | MachineView::Target) | None => Vec::new(),
+fn rows(core: &dyn Core, name: &UnitName) -> Vec<Dict> {
+    let Some(view) = core.engine().unit(name) else { return Vec::new() };
+    match &view.machine {
+        MachineView::Group(group) => {
+            let queues = queues::of_sockets(core, &view.triggered_by);
+            group.slots.iter().map(|slot| row(name, slot, &queues)).collect()
+        }
+        MachineView::Socket(_) | MachineView::Service(_) | MachineView::Target => Vec::new(),
     }
 }
 
-fn row(group: &UnitName, slot: &SlotView<'_>) -> Dict {
-    let own = |name: &str, value: Value| (name.to_owned(), value);
-    Dict(vec![
-        own("Group", group.to_string().into()),
-        own("Slot", slot.number.into()),
-        own("Unit", slot.instance.to_string().into()),
-        own("MainPID", slot.main_pid.into()),
-        own("SubState", slot.state.into()),
-        own("Generation", slot.generation.into()),
-        own("Edition", if slot.is_next { "next" } else { "previous" }.into()),
-        own("Rotation", slot.rotation.as_str().into()),
-    ])
+fn row(group: &UnitName, slot: &SlotView<'_>, queues: &[QueueView]) -> Dict {
+    let mut values: Vec<(&str, Value)> = vec![
+        ("Group", group.to_string().into()),
+        ("Slot", slot.number.into()),
+        ("Unit", slot.instance.to_string().into()),
+        ("MainPID", slot.main_pid.into()),
+        ("SubState", slot.state.into()),
+        ("Generation", slot.generation.into()),
+        ("Edition", if slot.is_next { "next" } else { "previous" }.into()),
+        ("Rotation", slot.rotation.as_str().into()),
+    ];
+    values.extend(queues::of_slot(queues, slot.number - 1));
+    Dict(values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }

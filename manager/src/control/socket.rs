@@ -6,8 +6,7 @@ use sockmgr_engine::SocketView;
 
 use super::interface::{Field, Interface};
 use super::subject::UnitSubject;
-use super::value::Value;
-use super::{QueueView, SteeringView};
+use super::{SteeringView, queues};
 
 pub(super) static INTERFACE: Interface = Interface {
     name: "org.freedesktop.systemd1.Socket",
@@ -44,23 +43,11 @@ pub(super) static OWN: Interface = Interface {
         Field::of_unit("SteeringReason", "s", |unit| steering(unit).reason.into()),
         // What lets waiting connections migrate: program, sysctl, or no.
         Field::of_unit("Migration", "s", |unit| steering(unit).migration.into()),
-        // Slot (0: shared) and line from 1, what waits, the most that can, drops, microseconds for which something was seen to wait,
-        // and what eBPF has steered there (18446744073709551615: nobody counts).
-        Field::of_unit("Queues", "a(uuuuutt)", queues),
+        // What waits in each listener: control/queues.rs has the row.
+        Field::of_unit("Queues", "a(uuuuuttd)", |unit| queues::rows(&unit.core.queues(&unit.unit.name))),
     ],
     ..Interface::EMPTY
 };
-
-fn queues(unit: &UnitSubject<'_>) -> Value {
-    let row = |queue: &QueueView| {
-        let slot = queue.slot.map_or(0, |slot| slot + 1);
-        let waiting =
-            queue.waiting.map_or(0, |waiting| u64::try_from(waiting.as_micros()).unwrap_or(u64::MAX));
-        let steered = queue.steered.unwrap_or(u64::MAX);
-        (slot, queue.line as u32 + 1, queue.used, queue.limit, queue.drops, waiting, steered)
-    };
-    unit.core.queues(&unit.unit.name).iter().map(row).collect::<Vec<_>>().into()
-}
 
 fn steering(unit: &UnitSubject<'_>) -> SteeringView {
     unit.core.steering(&unit.unit.name).unwrap_or_default()

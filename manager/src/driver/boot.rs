@@ -15,7 +15,7 @@ use sockmgr_unit::{Diagnostic, Library, Settings, UnitName};
 use super::descriptors::{Descriptors, parse_held_name};
 use super::listeners::chain;
 use super::plan::Planner;
-use super::queues::Waiting;
+use super::queues::Looks;
 use super::steering::Steerings;
 use super::turn::LINK;
 use super::{Driver, now};
@@ -97,7 +97,7 @@ impl Driver {
             poll,
             descriptors: Descriptors::default(),
             steerings: Steerings::default(),
-            waiting: Waiting::default(),
+            looks: Looks::default(),
             notify: NotifySocket::from_fd(notify),
             probes: super::probe::Probes::default(),
             loader,

@@ -126,7 +126,7 @@ impl Driver {
         let mut names = Vec::new();
         for id in ids {
             self.forget_listener(*id);
-            self.waiting.forget(*id);
+            self.looks.forget(*id);
             let node = self.descriptors.remove(*id);
             names.push(held_name(*id, node.as_ref()));
             if let Some(node) = node.filter(|_| removes_nodes)

@@ -7,27 +7,43 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sockmgr_engine::{FdId, Port, Time};
-use sockmgr_sys::queue;
+use sockmgr_sys::{diag, queue};
 use sockmgr_unit::UnitName;
 
+use super::listeners::chain;
 use super::{Driver, now};
 use crate::control::QueueView;
 
-/// Since when queues have been seen with something in them. The kernel does not tell when a connection came: this is the most that the
-/// oldest one can have waited, if somebody looks now and then; one look alone says 0.
-#[derive(Debug, Default)]
-pub(super) struct Waiting(RefCell<BTreeMap<FdId, Time>>);
+/// Looks that are closer say nothing of a rate, and those that are farther apart nothing of the present one.
+const CLOSEST: Duration = Duration::from_millis(200);
+const FARTHEST: Duration = Duration::from_secs(15);
 
-impl Waiting {
-    /// For how long, if something is in it now.
-    fn seen(&self, id: FdId, is_empty: bool, now: Time) -> Option<Duration> {
-        let mut since = self.0.borrow_mut();
-        if is_empty {
-            since.remove(&id);
-            return None;
-        }
-        let first = *since.entry(id).or_insert(now);
-        Some(Duration::from_micros(now.as_micros().saturating_sub(first.as_micros())))
+/// What was steered to listeners when somebody looked last: two looks make a rate.
+#[derive(Debug, Default)]
+pub(super) struct Looks(RefCell<BTreeMap<FdId, Look>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    at: Time,
+    count: u64,
+    per_second: Option<f64>,
+}
+
+impl Looks {
+    /// Per second, since the look before.
+    fn rate(&self, id: FdId, count: u64, now: Time) -> Option<f64> {
+        let mut looks = self.0.borrow_mut();
+        let last = looks.get(&id).copied();
+        let ago = last.map(|last| Duration::from_micros(now.as_micros().saturating_sub(last.at.as_micros())));
+        let per_second = match (last, ago) {
+            (Some(last), Some(ago)) if ago < CLOSEST => return last.per_second,
+            (Some(last), Some(ago)) if ago <= FARTHEST => {
+                Some(count.saturating_sub(last.count) as f64 / ago.as_secs_f64())
+            }
+            (_, _) => None,
+        };
+        looks.insert(id, Look { at: now, count, per_second });
+        per_second
     }
 
     /// It is closed.
@@ -39,20 +55,44 @@ impl Waiting {
 impl Driver {
     /// The queues of a socket's listeners, in order.
     pub(super) fn queues_of(&self, socket: &UnitName) -> Vec<QueueView> {
-        self.engine.open_ports(socket).filter_map(|port| self.queue_at(port)).collect()
+        let ports: Vec<Port> = self.engine.open_ports(socket).collect();
+        let mut queues: Vec<(FdId, QueueView)> =
+            ports.iter().filter_map(|port| Some((port.fd, self.queue_at(*port)?))).collect();
+        for at in 0..queues.len() {
+            let (fd, queue) = queues[at];
+            // Of several the kernel does not say on which of them the oldest waits.
+            let is_alone =
+                queues.iter().filter(|(_, other)| other.line == queue.line && other.used > 0).count() == 1;
+            if queue.used > 0 && is_alone {
+                queues[at].1.oldest = self.oldest_at(fd);
+            }
+        }
+        queues.into_iter().map(|(_, queue)| queue).collect()
     }
 
     fn queue_at(&self, port: Port) -> Option<QueueView> {
         let level = queue::level(self.descriptors.get(port.fd)?).ok().flatten()?;
+        let steered = self.steered_to(port.fd);
         Some(QueueView {
             line: port.line,
             slot: port.slot,
             used: level.used,
             limit: level.limit,
             drops: level.drops,
-            waiting: self.waiting.seen(port.fd, level.used == 0, now()),
-            steered: self.steered_to(port.fd),
+            oldest: None,
+            steered,
+            per_second: steered.and_then(|count| self.looks.rate(port.fd, count, now())),
         })
+    }
+
+    fn oldest_at(&self, id: FdId) -> Option<Duration> {
+        match diag::oldest_waiting(self.descriptors.get(id)?) {
+            Ok(oldest) => oldest,
+            Err(error) => {
+                tracing::debug!("cannot ask how long connections have waited: {}", chain(&error));
+                None
+            }
+        }
     }
 }
 
@@ -61,15 +101,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_queue_waits_from_the_first_look_at_it() {
-        let (waiting, id) = (Waiting::default(), FdId(3));
-        let at = |micros| Time::from_micros(micros);
-        assert_eq!(waiting.seen(id, true, at(10)), None);
-        assert_eq!(waiting.seen(id, false, at(20)), Some(Duration::ZERO));
-        assert_eq!(waiting.seen(id, false, at(50)), Some(Duration::from_micros(30)));
-        assert_eq!(waiting.seen(id, true, at(60)), None);
-        assert_eq!(waiting.seen(id, false, at(70)), Some(Duration::ZERO));
-        waiting.forget(id);
-        assert_eq!(waiting.seen(id, false, at(90)), Some(Duration::ZERO));
+    fn a_rate_needs_two_looks_that_are_neither_close_nor_far() {
+        let (looks, id) = (Looks::default(), FdId(3));
+        let at = |millis: u64| Time::from_micros(millis * 1000);
+        assert_eq!(looks.rate(id, 100, at(1000)), None);
+        assert_eq!(looks.rate(id, 150, at(1100)), None, "too close");
+        assert_eq!(looks.rate(id, 200, at(1500)), Some(200.0));
+        assert_eq!(looks.rate(id, 999, at(1600)), Some(200.0), "the one before still holds");
+        assert_eq!(looks.rate(id, 200, at(2500)), Some(0.0));
+        assert_eq!(looks.rate(id, 900, at(60_000)), None, "too far");
+        looks.forget(id);
+        assert_eq!(looks.rate(id, 900, at(61_000)), None);
     }
 }

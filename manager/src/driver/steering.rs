@@ -338,12 +338,12 @@ impl Driver {
 
     /// The eBPF program of the group that a listener is in.
     fn extended_at(&self, id: FdId) -> Option<(&UnitName, Port, &Extended)> {
-        self.steerings.0.iter().find_map(|((socket, line), state)| {
-            let Make::Extended(extended) = &state.make else { return None };
-            let mut ports = self.engine.open_ports(socket);
-            let port = ports.find(|port| port.fd == id && port.line == *line)?;
-            Some((socket, port, extended))
-        })
+        let socket = self.engine.unit_of_listener(id)?;
+        let port = self.engine.open_ports(socket).find(|port| port.fd == id)?;
+        match &self.steerings.0.get(&(socket.clone(), port.line))?.make {
+            Make::Extended(extended) => Some((socket, port, extended)),
+            Make::Classic => None,
+        }
     }
 
     /// The listeners of a socket are closed.

@@ -12,7 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 use sockmgr_engine::{ActiveState, GroupView, MachineView, Rotation, SocketView, Stamps, UnitView};
 use sockmgr_unit::UnitName;
 
-use crate::control::{Core, QueueView};
+use crate::control::{Core, QueueView, SteeringView};
 
 /// One listener: the socket unit, the line of it from 1, and the slot from 1, empty where all instances share it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -30,6 +30,23 @@ struct Slot {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SlotState {
+    unit: String,
+    slot: String,
+    state: &'static str,
+    rotation: &'static str,
+}
+
+/// How the group of a socket is steered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Steered {
+    socket: String,
+    make: &'static str,
+    reason: String,
+    migration: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Named {
     unit: String,
 }
@@ -42,9 +59,12 @@ struct Table {
     queue: Level<Listener>,
     queue_limit: Level<Listener>,
     drops: Total<Listener>,
-    waiting: Family<Listener, Gauge<f64, AtomicU64>>,
+    oldest: Family<Listener, Gauge<f64, AtomicU64>>,
     steered: Total<Listener>,
     in_rotation: Level<Slot>,
+    generation: Level<Slot>,
+    slot_state: Level<SlotState>,
+    steering: Level<Steered>,
     active: Level<Named>,
     restarts: Total<Named>,
     cold_start: Family<Named, Gauge<f64, AtomicU64>>,
@@ -74,6 +94,10 @@ impl Table {
             MachineView::Socket(socket) => {
                 self.add_socket(&named, socket);
                 core.queues(name).iter().for_each(|queue| self.add_queue(name, queue));
+                if let Some(SteeringView { make, reason, migration }) = core.steering(name) {
+                    let steered = Steered { socket: name.to_string(), make, reason, migration };
+                    self.steering.get_or_create(&steered).set(1);
+                }
             }
             MachineView::Service(service) => {
                 self.restarts.get_or_create(&named).inc_by(service.n_restarts.into());
@@ -99,8 +123,9 @@ impl Table {
         self.queue.get_or_create(&listener).set(queue.used.into());
         self.queue_limit.get_or_create(&listener).set(queue.limit.into());
         self.drops.get_or_create(&listener).inc_by(queue.drops.into());
-        let waiting = queue.waiting.unwrap_or_default();
-        self.waiting.get_or_create(&listener).set(waiting.as_secs_f64());
+        if let Some(oldest) = queue.oldest {
+            self.oldest.get_or_create(&listener).set(oldest.as_secs_f64());
+        }
         if let Some(steered) = queue.steered {
             self.steered.get_or_create(&listener).inc_by(steered);
         }
@@ -108,8 +133,13 @@ impl Table {
 
     fn add_group(&self, name: &UnitName, group: &GroupView<'_>) {
         for slot in &group.slots {
-            let label = Slot { unit: name.to_string(), slot: slot.number.to_string() };
+            let (unit, number) = (name.to_string(), slot.number.to_string());
+            let label = Slot { unit: unit.clone(), slot: number.clone() };
             self.in_rotation.get_or_create(&label).set(i64::from(slot.rotation == Rotation::In));
+            self.generation.get_or_create(&label).set(slot.generation.into());
+            let rotation = slot.rotation.as_str();
+            let state = SlotState { unit, slot: number, state: slot.state, rotation };
+            self.slot_state.get_or_create(&state).set(1);
         }
     }
 
@@ -131,10 +161,10 @@ impl Table {
         registry.register("queue_limit", "The most that can wait, in the same unit", self.queue_limit);
         registry.register("queue_drops", "Dropped because the queue was full", self.drops);
         registry.register_with_unit(
-            "queue_waiting",
-            "The most that the oldest can have waited, as far as it was looked at",
+            "queue_oldest",
+            "How long the oldest has waited; absent where nobody waits, or the kernel does not tell",
             Unit::Seconds,
-            self.waiting,
+            self.oldest,
         );
         registry.register(
             "steered",
@@ -142,6 +172,13 @@ impl Table {
             self.steered,
         );
         registry.register("slot_in_rotation", "Whether the slot gets new connections", self.in_rotation);
+        registry.register("slot_generation", "How often its instance was started", self.generation);
+        registry.register("slot_state", "1 for the state that the slot is in", self.slot_state);
+        registry.register(
+            "steering",
+            "1 for the make of the group's steering, and why it is that",
+            self.steering,
+        );
         registry.register("unit_active", "Whether the unit is up", self.active);
         registry.register("service_restarts", "Restarts by itself", self.restarts);
         registry.register_with_unit(

@@ -8,6 +8,7 @@ mod netlink;
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use crate::error::SysError;
 use crate::listener::{self, ListenAddress};
@@ -32,9 +33,7 @@ pub struct Connections {
 /// # Errors
 /// The cause; `ENOENT` where the kernel has no `tcp_diag` or `unix_diag`.
 pub fn connections(listener: BorrowedFd<'_>) -> Result<Option<Connections>, SysError> {
-    let listens = sockopt::get_int(listener, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)
-        .map_err(|source| SysError::new("ask whether the socket listens", source))?;
-    if listens == 0 {
+    if !listens(listener)? {
         return Ok(None);
     }
     netns::within(listener, || match listener::local_address(listener)? {
@@ -42,6 +41,39 @@ pub fn connections(listener: BorrowedFd<'_>) -> Result<Option<Connections>, SysE
         ListenAddress::UnixPath(_) | ListenAddress::UnixAbstract(_) => unix(listener).map(Some),
         ListenAddress::Vsock { .. } | ListenAddress::Netlink { .. } => Ok(None),
     })
+}
+
+/// How long the oldest of the connections has waited that nobody has accepted from a TCP listener, or from another one of its address:
+/// in a group the kernel does not tell them apart. `None` where nobody waits, or for sockets that are not TCP.
+///
+/// # Errors
+/// As [`connections`].
+pub fn oldest_waiting(listener: BorrowedFd<'_>) -> Result<Option<Duration>, SysError> {
+    if !listens(listener)? {
+        return Ok(None);
+    }
+    netns::within(listener, || {
+        let ListenAddress::Inet(address) = listener::local_address(listener)? else { return Ok(None) };
+        let mut oldest = None;
+        each_tcp(address, INFO, |state, inode, body| {
+            if state != SYN_RECV && inode == 0 {
+                oldest = oldest.max(age(body));
+            }
+        })?;
+        Ok(oldest)
+    })
+}
+
+fn listens(socket: BorrowedFd<'_>) -> Result<bool, SysError> {
+    let listens = sockopt::get_int(socket, libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
+    listens.map(|flag| flag != 0).map_err(|source| SysError::new("ask whether the socket listens", source))
+}
+
+/// `tcpi_last_data_sent` counts from the handshake where nothing was sent yet (`tcp_create_openreq_child` in
+/// net/ipv4/tcp_minisocks.c); of an accepted one it would say something else.
+fn age(body: &[u8]) -> Option<Duration> {
+    let info = netlink::attribute(body.get(TCP_HEADER..)?, INET_DIAG_INFO)?;
+    u32_at(info, LAST_DATA_SENT).map(|millis| Duration::from_millis(millis.into()))
 }
 
 /// States of a TCP connection (net/tcp_states.h); AF_UNIX uses two of them.
@@ -55,25 +87,40 @@ const LISTEN: u8 = 10;
 const TCP_STATE: usize = 1;
 const TCP_SOURCE: usize = 8;
 const TCP_INODE: usize = 68;
+const TCP_HEADER: usize = 72;
+/// The attribute with a `struct tcp_info` (linux/tcp.h), and one of its words: milliseconds.
+const INET_DIAG_INFO: u16 = 2;
+const LAST_DATA_SENT: usize = 44;
+/// `idiag_ext`: which attributes are asked for.
+const INFO: u8 = 1 << (INET_DIAG_INFO - 1);
+const NOTHING: u8 = 0;
 
 fn tcp(address: SocketAddr) -> Result<Connections, SysError> {
     let mut count = Connections::default();
-    netlink::dump(&tcp_request(address), |message: Message<'_>| {
+    each_tcp(address, NOTHING, |state, inode, _| match (state, inode) {
+        (SYN_RECV, _) => count.half_open += 1,
+        (_, 0) => count.waiting += 1,
+        (_, _) => count.open += 1,
+    })?;
+    Ok(count)
+}
+
+/// Calls `found` with state, inode and message of each connection whose own end is `address`.
+fn each_tcp(
+    address: SocketAddr,
+    extension: u8,
+    mut found: impl FnMut(u8, u32, &[u8]),
+) -> Result<(), SysError> {
+    netlink::dump(&tcp_request(address, extension), |message: Message<'_>| {
         let [Some(state), Some(inode)] =
             [message.get(TCP_STATE).map(u32::from), u32_at(message.body, TCP_INODE)]
         else {
             return;
         };
-        if !address.ip().is_unspecified() && source(message.body, address.ip()) != Some(address.ip()) {
-            return;
+        if address.ip().is_unspecified() || source(message.body, address.ip()) == Some(address.ip()) {
+            found(state as u8, inode, message.body);
         }
-        match (state as u8, inode) {
-            (SYN_RECV, _) => count.half_open += 1,
-            (_, 0) => count.waiting += 1,
-            (_, _) => count.open += 1,
-        }
-    })?;
-    Ok(count)
+    })
 }
 
 /// Our end of the connection, in the family of `like`.
@@ -84,9 +131,9 @@ fn source(body: &[u8], like: IpAddr) -> Option<IpAddr> {
 }
 
 /// `struct inet_diag_req_v2`, and a program for the kernel that leaves out other ports.
-fn tcp_request(address: SocketAddr) -> Vec<u8> {
+fn tcp_request(address: SocketAddr, extension: u8) -> Vec<u8> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    let mut request = vec![family as u8, libc::IPPROTO_TCP as u8, 0, 0];
+    let mut request = vec![family as u8, libc::IPPROTO_TCP as u8, extension, 0];
     request.extend(states(&[ESTABLISHED, SYN_RECV, CLOSE_WAIT]));
     request.extend([0; 48]);
     netlink::push_attribute(&mut request, INET_DIAG_REQ_BYTECODE, &port_filter(address.port()));
@@ -212,6 +259,24 @@ mod tests {
             // What the server closed is over.
             until(&0, || count(&listener).open);
             drop(clients);
+        }
+    }
+
+    #[test]
+    fn the_oldest_of_those_who_wait_is_known() {
+        for bound in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(bound).unwrap();
+            let oldest = || oldest_waiting(listener.as_fd()).unwrap();
+            assert_eq!(oldest(), None);
+            let begin = std::time::Instant::now();
+            let _first = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            until(&true, || oldest().is_some_and(|age| age >= Duration::from_millis(50)));
+            assert!(oldest().unwrap() <= begin.elapsed() + Duration::from_millis(20), "{:?}", oldest());
+            let _second = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            assert!(oldest().unwrap() >= Duration::from_millis(50));
+            // What was accepted waits no more.
+            let _served = [listener.accept().unwrap(), listener.accept().unwrap()];
+            until(&None, oldest);
         }
     }
 

@@ -5,10 +5,10 @@
 
 use std::fs;
 
-use super::{Instance, ManagerSummary, Neighbour, UnitStatus};
+use super::{Instance, ManagerSummary, Neighbour, Steering, UnitStatus};
 use crate::cli::format::{bytes, relative, short_span, timestamp};
 use crate::cli::manager::{Properties, UnitProcess};
-use crate::cli::property::{Exec, ended, ended_well};
+use crate::cli::property::{Exec, QueueRow, ended, ended_well};
 use crate::cli::style::{Style, Tone, load_tone, state_dot, state_tone};
 use crate::cli::tree;
 
@@ -54,6 +54,7 @@ impl View {
         self.activity(status, &mut lines);
         self.neighbours(status, &mut lines);
         self.sockets(&status.properties, &mut lines);
+        self.queues(&status.properties, &mut lines);
         self.instances(status, &mut lines);
         self.service(&status.properties, &mut lines);
         self.resources(&status.properties, &mut lines);
@@ -150,23 +151,65 @@ impl View {
         }
     }
 
+    /// What waits on the listeners of a socket, and how they are steered.
+    fn queues(&self, properties: &Properties, lines: &mut Lines) {
+        let queues: Vec<QueueRow> = properties.rows("Queues");
+        let has_lines = queues.iter().any(|(_, line, ..)| *line > 1);
+        lines.list(
+            "Queue",
+            queues.iter().map(|(slot, line, used, limit, drops, oldest, _, _)| {
+                let mut text = match slot {
+                    0 => String::new(),
+                    slot => format!("{slot} "),
+                };
+                if has_lines {
+                    text.push_str(&format!("line {line} "));
+                }
+                let oldest = Some(*oldest).filter(|age| *age != u64::MAX);
+                text + &queue_text(*used, *limit, *drops, oldest)
+            }),
+        );
+        if let Some(Steering { make, reason, migration }) = Steering::of(properties) {
+            lines.field("Steering", &format!("{make} ({reason}); migration: {migration}"));
+        }
+    }
+
     fn instances(&self, status: &UnitStatus, lines: &mut Lines) {
-        let instances = status.instances();
-        if instances.is_empty() {
+        if status.instances.is_empty() {
             return;
         }
-        let running = instances.iter().filter(|instance| instance.main_pid != 0).count();
-        lines.field("Instances", &format!("{running} of {} running", instances.len()));
-        for Instance { slot, unit, main_pid, state, in_rotation } in &instances {
-            let dot = match state.as_str() {
-                "failed" => self.dot("failed"),
-                _ if *main_pid != 0 => self.dot("active"),
-                _ => self.dot("inactive"),
-            };
-            let process = if *main_pid == 0 { String::new() } else { format!(", main PID {main_pid}") };
-            let rotation = if *in_rotation || *main_pid == 0 { "" } else { ", out of rotation" };
-            lines.0.push_str(&format!("{INDENT}{dot} {slot} {unit}{process} ({state}{rotation})\n"));
+        let running = status.instances.iter().filter(|instance| instance.main_pid != 0).count();
+        lines.field("Instances", &format!("{running} of {} running", status.instances.len()));
+        for instance in &status.instances {
+            lines.0.push_str(&format!("{INDENT}{}\n", self.instance(instance)));
         }
+        if let Some(span) = status.properties.u64("ColdStartUSec").filter(|span| *span != 0) {
+            lines.field("Cold start", &short_span(span));
+        }
+    }
+
+    fn instance(&self, instance: &Instance) -> String {
+        let Instance { slot, unit, main_pid, state, rotation, .. } = instance;
+        let dot = match state.as_str() {
+            "failed" => self.dot("failed"),
+            _ if *main_pid != 0 => self.dot("active"),
+            _ => self.dot("inactive"),
+        };
+        let process = if *main_pid == 0 { String::new() } else { format!(", main PID {main_pid}") };
+        let rotation = match rotation.as_str() {
+            "in" => String::new(),
+            _ if *main_pid == 0 => String::new(),
+            why => format!(", out of rotation: {why}"),
+        };
+        let mut text = format!("{dot} {slot} {unit}{process} ({state}{rotation})");
+        if let Some(length) = instance.queue {
+            text.push_str("; ");
+            text.push_str(&queue_text(length, instance.queue_limit, instance.queue_drops, instance.oldest));
+        }
+        if let Some(rate) = instance.rate {
+            text.push_str(&format!(", {rate:.1}/s"));
+        }
+        text
     }
 
     fn service(&self, properties: &Properties, lines: &mut Lines) {
@@ -244,6 +287,17 @@ impl View {
             lines.0.push_str(&format!("{INDENT}{}\n", self.style.paint(Tone::Faint, &line)));
         }
     }
+}
+
+/// `3 of 4096 waiting for 12ms, 1 dropped`. Of datagrams these are bytes.
+fn queue_text(used: u32, limit: u32, drops: u32, oldest: Option<u64>) -> String {
+    let age = match (used, oldest) {
+        (0, _) => String::new(),
+        (_, Some(age)) => format!(" for {}", short_span(age)),
+        (_, None) => " (nobody knows for how long)".to_owned(),
+    };
+    let drops = if drops == 0 { String::new() } else { format!(", {drops} dropped") };
+    format!("{used} of {limit} waiting{age}{drops}")
 }
 
 /// `; enabled; preset: enabled`, as far as the manager says.
@@ -343,12 +397,22 @@ mod tests {
     const NOW: u64 = 1_795_362_448_000_000;
 
     fn check(properties: Properties, triggers: &[(&str, &str)], expected: &Expect) {
+        check_group(properties, triggers, Vec::new(), expected);
+    }
+
+    fn check_group(
+        properties: Properties,
+        triggers: &[(&str, &str)],
+        instances: Vec<Instance>,
+        expected: &Expect,
+    ) {
         let neighbour =
             |(unit, active): &(&str, &str)| Neighbour { unit: (*unit).into(), active: (*active).into() };
         let status = UnitStatus {
             properties,
             triggered_by: Vec::new(),
             triggers: triggers.iter().map(neighbour).collect(),
+            instances,
             processes: vec![("/web".into(), 4711, "/usr/bin/web".into())],
             logs: vec!["listening".into()],
         };
@@ -379,6 +443,14 @@ mod tests {
             ("Accept", true.into()),
             ("NAccepted", 9u32.into()),
             ("NConnections", 2u32.into()),
+            (
+                "Queues",
+                vec![(1u32, 1u32, 2u32, 8u32, 0u32, 7000u64, u64::MAX, -1.0), (2, 1, 0, 8, 3, 0, 9, 1.5)]
+                    .into(),
+            ),
+            ("SteeringMake", "ebpf".into()),
+            ("SteeringReason", "bpf(2) is permitted".into()),
+            ("Migration", "program".into()),
         ]);
         check(
             properties,
@@ -395,6 +467,9 @@ mod tests {
                  Listen: 127.0.0.1:80 (Stream)
                          /run/x (Stream)
                Accepted: 9; Connected: 2;
+                  Queue: 1 2 of 8 waiting for 7ms
+                         2 0 of 8 waiting, 3 dropped
+               Steering: ebpf (bpf(2) is permitted); migration: program
 
             listening
         "#]],
@@ -403,34 +478,57 @@ mod tests {
 
     #[test]
     fn a_group_lists_its_instances() {
-        let slots = vec![
-            (1u32, "web@1.service".to_owned(), "running".to_owned(), 4711u32, true),
-            (2, "web@2.service".to_owned(), "failed".to_owned(), 0, false),
-            (3, "web@3.service".to_owned(), "parked".to_owned(), 0, false),
+        let running = |slot| Instance {
+            slot,
+            unit: format!("web@{slot}.service"),
+            state: "running".into(),
+            ..Instance::default()
+        };
+        let instances = vec![
+            Instance {
+                main_pid: 4711,
+                rotation: "in".into(),
+                queue: Some(3),
+                queue_limit: 4096,
+                queue_drops: 1,
+                oldest: Some(12_345),
+                rate: Some(99.96),
+                ..running(1)
+            },
+            Instance {
+                state: "failed".into(),
+                rotation: "not-ready".into(),
+                queue: Some(2),
+                queue_limit: 8,
+                ..running(2)
+            },
+            Instance { main_pid: 4712, rotation: "drained".into(), ..running(3) },
         ];
         let properties = Properties::of([
             ("Id", "web.service".into()),
             ("LoadState", "loaded".into()),
             ("ActiveState", "active".into()),
             ("SubState", "running".into()),
-            ("Slots", slots.into()),
+            ("ColdStartUSec", 62_000u64.into()),
             ("ControlGroup", "/web".into()),
             ("TasksCurrent", 3u64.into()),
             ("TasksMax", u64::MAX.into()),
             ("MemoryCurrent", 1_572_864u64.into()),
             ("CPUUsageNSec", 2_500_000_000u64.into()),
         ]);
-        check(
+        check_group(
             properties,
             &[],
+            instances,
             &expect![[r#"
             ● web.service
                  Loaded: loaded
                  Active: active (running)
-              Instances: 1 of 3 running
-                         ● 1 web@1.service, main PID 4711 (running)
-                         × 2 web@2.service (failed)
-                         ○ 3 web@3.service (parked)
+              Instances: 2 of 3 running
+                         ● 1 web@1.service, main PID 4711 (running); 3 of 4096 waiting for 12ms, 1 dropped, 100.0/s
+                         × 2 web@2.service (failed); 2 of 8 waiting (nobody knows for how long)
+                         ● 3 web@3.service, main PID 4712 (running, out of rotation: drained)
+             Cold start: 62ms
                   Tasks: 3
                  Memory: 1.5M
                     CPU: 2.500s
