@@ -119,17 +119,6 @@ fn curl_meets_all_four() {
 }
 
 #[test]
-fn ipv6_groups_are_steered_too() {
-    let site = Site::new();
-    let port = u16::try_from(10_000 + std::process::id() % 20_000).unwrap();
-    site.unit("web.socket", &format!("[Socket]\nListenStream=[::1]:{port}\nInstances=3\n"));
-    site.unit("web@.service", HELLO);
-    let _manager = start(&site, 3);
-    let shares = shares(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port)), 120);
-    assert_eq!(shares.len(), 3, "{shares:?}");
-}
-
-#[test]
 fn the_death_of_an_instance_costs_what_it_had_accepted_and_nothing_else() {
     let site = group(4, &format!("{WITNESS}Environment=WITNESS_ANSWER_MS=10\n"), "");
     let manager = start(&site, 4);

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::Duration;
 
+use sockmgr_tests::command::tool;
 use sockmgr_tests::kernel::tcp_listeners;
 use sockmgr_tests::load::{End, Load, Server};
 use sockmgr_tests::manager::{Manager, Setup};
@@ -25,7 +26,13 @@ fn group(more: &str, service: &str) -> Site {
 }
 
 fn start<'a>(site: &'a Site) -> Manager<'a> {
-    let manager = Setup::new(site).start();
+    start_with(site, "auto")
+}
+
+/// With this make of steering.
+fn start_with<'a>(site: &'a Site, make: &str) -> Manager<'a> {
+    let config = site.file("sockmgr.toml", &format!("[Manager]\nSteeringMake = \"{make}\"\n"));
+    let manager = Setup::new(site).argument("--config").argument(config.to_str().unwrap()).start();
     manager.up("web.socket");
     manager.up("web.service");
     manager
@@ -162,21 +169,63 @@ fn what_runs_behind_a_held_socket_goes_on() {
 
 #[test]
 fn a_service_that_shuts_its_listener_down_does_not_take_the_slot_with_it() {
-    let site = group("Instances=3\nMaxInstances=5\n", &format!("{GRACEFUL}Environment=WITNESS_SHUTS=1\n"));
-    let manager = start(&site);
-    for number in [2, 1, 3, 1] {
-        let unit = format!("web@{number}.service");
-        manager.sockmgr(&["restart", &unit]).ok();
-        // The order of the group's members is another one now, and each still gets its share, and nobody else any.
-        until("all three serve", || in_rotation(&manager).len() == 3);
-        let answers: std::collections::BTreeSet<String> =
-            (0..60).map(|_| who(&site).split(' ').next().unwrap().to_owned()).collect();
-        assert_eq!(answers.len(), 3, "{answers:?}");
+    for make in ["auto", "classic"] {
+        let service = format!("{GRACEFUL}Environment=WITNESS_SHUTS=1\n");
+        let site = group("Instances=3\nMaxInstances=5\n", &service);
+        let manager = start_with(&site, make);
+        for number in [2, 1, 3, 1] {
+            let unit = format!("web@{number}.service");
+            manager.sockmgr(&["restart", &unit]).ok();
+            // The order of the group's members is another one now, and each still gets its share, and nobody else any.
+            until("all three serve", || in_rotation(&manager).len() == 3);
+            assert_eq!(answerers(&site).len(), 3, "{make}");
+        }
+        kill_brain(&manager);
+        assert_eq!(tcp_listeners(site.address(80)).len(), 5);
+        assert_eq!(answerers(&site).len(), 3, "{make}: after the manager's death");
+        assert_eq!(units(&manager), 3);
     }
-    kill_brain(&manager);
-    assert_eq!(tcp_listeners(site.address(80)).len(), 5);
-    let answers: std::collections::BTreeSet<String> =
-        (0..60).map(|_| who(&site).split(' ').next().unwrap().to_owned()).collect();
-    assert_eq!(answers.len(), 3, "after the manager's death: {answers:?}");
-    assert_eq!(manager.sockmgr(&["list-units", "--plain", "--no-legend", "web@*"]).text().lines().count(), 3);
+}
+
+/// The instances that answer so many new connections.
+fn answerers(site: &Site) -> std::collections::BTreeSet<String> {
+    (0..60).map(|_| who(site).split(' ').next().unwrap().to_owned()).collect()
+}
+
+/// How many instances are up.
+fn units(manager: &Manager) -> usize {
+    manager.sockmgr(&["list-units", "--plain", "--no-legend", "web@*"]).text().lines().count()
+}
+
+/// Takes the steering program away from the group of the process' descriptor 3, as whoever has a listener can.
+const DETACH: &str = "
+import ctypes, os, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+pidfd = os.pidfd_open(int(sys.argv[1]))
+fd = libc.syscall(438, pidfd, 3, 0)
+assert fd >= 0, os.strerror(ctypes.get_errno())
+SO_DETACH_REUSEPORT_BPF = 68
+socket.socket(fileno=fd).setsockopt(socket.SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, 0)
+";
+
+#[test]
+fn a_program_that_somebody_takes_away_is_attached_again() {
+    for make in ["auto", "classic"] {
+        let site = group("Instances=2\nMaxInstances=6\n", GRACEFUL);
+        let manager = start_with(&site, make);
+        for number in [1, 2] {
+            let process = manager.main_process(&format!("web@{number}.service"));
+            let ran = std::process::Command::new(tool("python3"))
+                .args(["-c", DETACH, &process.0.to_string()])
+                .output()
+                .unwrap();
+            assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+            // The kernel spreads over all six, and still everybody is answered.
+            answerers(&site);
+            until("the parked slots rest again", || units(&manager) == 2);
+            let answerers = answerers(&site);
+            assert!(answerers.iter().eq(["web@1.service", "web@2.service"]), "{make}: {answerers:?}");
+            assert_eq!(units(&manager), 2, "{make}");
+        }
+    }
 }

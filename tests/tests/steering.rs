@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicU16, Ordering};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sockmgr_tests::manager::{Manager, Setup};
 use sockmgr_tests::namespace::{Namespace, is_root};
 use sockmgr_tests::site::Site;
@@ -104,53 +107,99 @@ fn a_second_manager_goes_on_with_what_the_first_has_left() {
     }
 }
 
+/// Addresses of both families that nobody else has.
+fn addresses(site: &Site) -> [SocketAddr; 2] {
+    static TURN: AtomicU16 = AtomicU16::new(0);
+    let port = 20_000 + std::process::id() as u16 % 1000 * 10 + TURN.fetch_add(1, Ordering::Relaxed);
+    [site.address(53), SocketAddr::from((Ipv6Addr::LOCALHOST, port))]
+}
+
+#[test]
+fn one_group_serves_both_families() {
+    for (setting, make) in MAKES {
+        let site = Site::new();
+        let [_, address] = addresses(&site);
+        let port = address.port();
+        site.unit(
+            "web.socket",
+            &format!("[Socket]\nListenStream=[::]:{port}\nBindIPv6Only=both\nInstances=3\n"),
+        );
+        site.unit("web@.service", HELLO);
+        let manager = with_make(&site, setting, "");
+        start(&manager, 3);
+        let ends = [address, SocketAddr::from((Ipv4Addr::LOCALHOST, port))];
+        for end in ends {
+            assert_eq!(shares(end, 120).len(), 3, "{make} {end}");
+        }
+        manager.sockmgr(&["drain", "web@2"]).ok();
+        for end in ends {
+            let shares = shares(end, 60);
+            assert!(shares.keys().eq([&1, &3]), "{make} {end}: {shares:?}");
+        }
+    }
+}
+
 #[test]
 fn what_waits_for_an_instance_that_died_its_siblings_serve() {
-    let site = site(2, "");
-    // A successor would need longer than anybody waits.
-    site.unit("web@.service", "[Service]\nType=notify\nExecStart={witness}\n");
-    site.unit(
-        "web@2.service.d/slow.conf",
-        "[Service]\nExecStartPre=/bin/sh -c 'test ! -e {dir}/slow || exec sleep 1000'\n",
-    );
-    let manager = with_make(&site, "auto", "");
-    start(&manager, 2);
-    let second = manager.main_process("web@2.service");
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(second.0), nix::sys::signal::Signal::SIGSTOP).unwrap();
-    let clients: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(site.address(80)).unwrap()).collect();
-    site.file("slow", "");
-    second.kill();
-    for client in clients {
-        client.set_read_timeout(Some(sockmgr_tests::wait::PATIENCE)).unwrap();
-        let mut line = String::new();
-        BufReader::new(client).read_line(&mut line).unwrap();
-        assert!(line.starts_with("accepted web@1.service"), "{line:?}");
+    for address in addresses(&Site::new()) {
+        let site = Site::new();
+        site.unit("web.socket", &format!("[Socket]\nListenStream={address}\nInstances=2\n"));
+        // A successor would need longer than anybody waits.
+        site.unit("web@.service", "[Service]\nType=notify\nExecStart={witness}\n");
+        site.unit(
+            "web@2.service.d/slow.conf",
+            "[Service]\nExecStartPre=/bin/sh -c 'test ! -e {dir}/slow || exec sleep 1000'\n",
+        );
+        let manager = with_make(&site, "auto", "");
+        start(&manager, 2);
+        let second = manager.main_process("web@2.service");
+        kill(Pid::from_raw(second.0), Signal::SIGSTOP).unwrap();
+        let clients: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(address).unwrap()).collect();
+        site.file("slow", "");
+        second.kill();
+        for client in clients {
+            client.set_read_timeout(Some(sockmgr_tests::wait::PATIENCE)).unwrap();
+            let mut line = String::new();
+            BufReader::new(client).read_line(&mut line).unwrap();
+            assert!(line.starts_with("accepted web@1.service"), "{line:?}");
+        }
+        manager.until_logged("waiting connections moved to other instances");
     }
-    manager.until_logged("waiting connections moved to other instances");
 }
 
 #[test]
 fn flows_of_datagrams_stay_where_they_are() {
     for (setting, make) in MAKES {
-        let site = Site::new();
-        site.unit("echo.socket", "[Socket]\nListenDatagram={host}:53\nInstances=4\n");
-        site.unit("echo@.service", "[Service]\nType=notify\nExecStart={witness}\n");
-        let manager = with_make(&site, setting, "");
-        manager.up("echo.socket");
-        manager.up("echo.service");
-        assert_eq!(manager.property("echo.socket", "Migration"), "no", "datagrams do not migrate");
-        let address = site.address(53);
-        let flows: Vec<UdpSocket> = (0..100).map(|_| UdpSocket::bind((address.ip(), 0)).unwrap()).collect();
-        let places = || flows.iter().map(|flow| instance_of(flow, address)).collect::<Vec<_>>();
-        let before = places();
-        let brain = manager.brain();
-        brain.kill();
-        until("there is another manager", || !brain.is_alive() && manager.brain() != brain);
-        manager.until_sub_state("echo@1.service", "running");
-        assert_eq!(places(), before, "{make}: a new manager moves nobody");
-        manager.sockmgr(&["stop", "echo@3.service"]).ok();
-        for (before, after) in before.iter().zip(places()) {
-            assert!(*before == after || before.contains("echo@3"), "{make}: {before} → {after}");
+        for address in addresses(&Site::new()) {
+            let site = Site::new();
+            site.unit("echo.socket", &format!("[Socket]\nListenDatagram={address}\nInstances=4\n"));
+            site.unit("echo@.service", "[Service]\nType=notify\nExecStart={witness}\n");
+            let manager = with_make(&site, setting, "");
+            manager.up("echo.socket");
+            manager.up("echo.service");
+            assert_eq!(manager.property("echo.socket", "Migration"), "no", "datagrams do not migrate");
+            let flows: Vec<UdpSocket> =
+                (0..100).map(|_| UdpSocket::bind((address.ip(), 0)).unwrap()).collect();
+            let places = || flows.iter().map(|flow| instance_of(flow, address)).collect::<Vec<_>>();
+            let before = places();
+            for number in 1..=4 {
+                assert!(
+                    before.iter().any(|place| place.starts_with(&format!("echo@{number}."))),
+                    "{before:?}"
+                );
+            }
+            let brain = manager.brain();
+            brain.kill();
+            until("there is another manager", || !brain.is_alive() && manager.brain() != brain);
+            manager.until_sub_state("echo@1.service", "running");
+            assert_eq!(places(), before, "{make} {address}: a new manager moves nobody");
+            manager.sockmgr(&["stop", "echo@3.service"]).ok();
+            for (before, after) in before.iter().zip(places()) {
+                assert!(
+                    *before == after || before.contains("echo@3"),
+                    "{make} {address}: {before} → {after}"
+                );
+            }
         }
     }
 }

@@ -43,7 +43,7 @@ impl Driver {
             set_options(socket, body, port, &listener.fd);
             opened.push((port.fd, listener));
         }
-        limits::check(socket, section, &opened);
+        limits::check(socket, body, ports, &opened);
         self.keep(opened).map_err(|error| format!("cannot keep its listeners: {error}"))?;
         links::make(socket, body);
         self.begin_steering(socket, section, ports);

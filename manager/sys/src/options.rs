@@ -354,5 +354,19 @@ fn set_buffer(fd: BorrowedFd<'_>, [plain, force]: [c_int; 2], bytes: u64) -> io:
         return Ok(());
     }
     sockopt::set_int(fd, libc::SOL_SOCKET, plain, size)?;
-    if is_set() { Ok(()) } else { sockopt::set_int(fd, libc::SOL_SOCKET, force, size) }
+    match sockopt::set_int(fd, libc::SOL_SOCKET, force, size) {
+        // As large as everybody may have it: `buffers` tells.
+        Err(error) if !is_set() && error.raw_os_error() != Some(libc::EPERM) => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// How large the buffers of a socket are in the measure of `ReceiveBuffer=` and `SendBuffer=`: half of what the kernel tells.
+///
+/// # Errors
+/// The cause.
+pub fn buffers(fd: BorrowedFd<'_>) -> io::Result<[u64; 2]> {
+    let half =
+        |name| sockopt::get_int(fd, libc::SOL_SOCKET, name).map(|size| u64::from(size.unsigned_abs()) / 2);
+    Ok([half(libc::SO_RCVBUF)?, half(libc::SO_SNDBUF)?])
 }
