@@ -14,6 +14,7 @@ mod probe;
 mod queues;
 mod setup;
 mod steering;
+mod streams;
 mod turn;
 
 use std::collections::{BTreeSet, VecDeque};

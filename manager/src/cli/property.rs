@@ -4,6 +4,7 @@
 //! Invariant: what is not understood prints as `[unprintable]` and never fails.
 
 use serde_json::Value;
+use sockmgr_unit::value::base64;
 use zbus::wire::{Array, Variant};
 
 use super::format;
@@ -122,16 +123,21 @@ pub(crate) const UNPRINTABLE: &str = "[unprintable]";
 /// no text form.
 pub(crate) fn texts(name: &str, value: &Variant<'_>) -> Option<Vec<String>> {
     match value {
-        Variant::Array(array) => array_texts(array),
+        Variant::Array(array) => array_texts(name, array),
         Variant::Dict(_) | Variant::Fd(_) => None,
         _ => Some(vec![scalar(name, value)]),
     }
 }
 
-fn array_texts(array: &Array<'_>) -> Option<Vec<String>> {
+fn array_texts(name: &str, array: &Array<'_>) -> Option<Vec<String>> {
     Some(match array.element_signature().to_string().as_str() {
         "s" | "o" => vec![joined(array, |text| quote(&plain(text)))],
+        "y" if name == "StandardInputData" => {
+            let bytes: Vec<u8> = array.inner().iter().filter_map(|byte| u8::try_from(byte).ok()).collect();
+            vec![base64::encode(&bytes)]
+        }
         "y" => vec![array.inner().iter().map(hexadecimal).collect()],
+        "ay" => vec![joined(array, byte_string)],
         "b" | "i" | "u" | "x" | "t" => vec![joined(array, plain)],
         "(ss)" | "(sb)" | "(ussub)" | "(uuuuuttd)" | "(sasbttttuii)" => {
             array.inner().iter().map(structure).collect()
@@ -142,6 +148,13 @@ fn array_texts(array: &Array<'_>) -> Option<Vec<String>> {
 
 fn joined(array: &Array<'_>, text: impl Fn(&Variant<'_>) -> String) -> String {
     array.inner().iter().map(text).collect::<Vec<_>>().join(" ")
+}
+
+/// Text that came as bytes.
+fn byte_string(value: &Variant<'_>) -> String {
+    let Variant::Array(bytes) = value else { return UNPRINTABLE.into() };
+    let bytes: Vec<u8> = bytes.inner().iter().filter_map(|byte| u8::try_from(byte).ok()).collect();
+    String::from_utf8(bytes).unwrap_or_else(|_| UNPRINTABLE.into())
 }
 
 fn hexadecimal(byte: &Variant<'_>) -> String {
@@ -233,7 +246,6 @@ fn plain(value: &Variant<'_>) -> String {
         Variant::Bool(flag) => yes_no(*flag).into(),
         Variant::U8(number) => number.to_string(),
         Variant::I16(number) => number.to_string(),
-        Variant::U16(number) => number.to_string(),
         Variant::I32(number) => number.to_string(),
         Variant::U32(number) => number.to_string(),
         Variant::I64(number) => number.to_string(),

@@ -43,6 +43,7 @@ pub(super) struct ExecTimes {
 pub(super) fn from_property(property: Property) -> Value {
     match property {
         Property::Bool(value) => value.into(),
+        Property::U16(value) => value.into(),
         Property::U32(value) => value.into(),
         Property::I32(value) => value.into(),
         Property::U64(value) => value.into(),
@@ -52,6 +53,8 @@ pub(super) fn from_property(property: Property) -> Value {
         Property::Listen(value) => value.into(),
         Property::Exec(commands) => exec_lines(&commands, |_| ExecTimes::default()),
         Property::EnvironmentFiles(value) => value.into(),
+        Property::Bytes(value) => value.into(),
+        Property::ByteStrings(value) => value.into(),
         Property::ExitStatuses(codes, signals) => (codes, signals).into(),
     }
 }

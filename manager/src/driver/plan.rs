@@ -9,16 +9,17 @@ use std::path::PathBuf;
 use sockmgr_engine::{ExecList, FdId, PassedFd, SpawnError, commands, socket_commands};
 use sockmgr_sys::listener::set_nonblocking;
 use sockmgr_sys::spawn::{Credentials, ResourceLimit, SpawnPlan, SpawnStep, Stdio, WorkingDirectory};
-use sockmgr_sys::stdio::{self, OutputMode};
+use sockmgr_sys::stdio;
 use sockmgr_sys::user::{self, User};
-use sockmgr_unit::section::{Account, ExecSection, SocketSection};
+use sockmgr_unit::section::{Account, ExecSection, SocketSection, StreamSection};
 use sockmgr_unit::{
-    EnvironmentFile, ExecCommand, Privilege, Rlimit, ServiceUnit, Settings, SocketUnit, StandardInput,
-    StandardOutput, Unit, parse_environment_file,
+    EnvironmentFile, ExecCommand, Privilege, Rlimit, ServiceUnit, Settings, SocketUnit, Unit,
+    parse_environment_file,
 };
 
 use super::descriptors::Descriptors;
 use super::listeners::chain;
+use super::streams::{self, Streams};
 use crate::chown;
 use crate::keeper::own_program;
 use crate::paths::Scope;
@@ -39,6 +40,13 @@ impl<'a> Owner<'a> {
         match self {
             Self::Service(service) => &service.exec,
             Self::Socket(socket) => &socket.exec,
+        }
+    }
+
+    pub(super) fn streams(self) -> &'a StreamSection {
+        match self {
+            Self::Service(service) => &service.streams,
+            Self::Socket(socket) => &socket.streams,
         }
     }
 
@@ -138,7 +146,7 @@ impl Planner {
         let environment = self.environment(request, user.as_ref())?;
         let mut fds = Passing::default();
         self.place_descriptors(request, table, &mut fds)?;
-        let [stdin, stdout, stderr] = standard_streams(exec, request, &mut fds)?;
+        let Streams { stdin, stdout, stderr, terminal } = streams::open(request, self.scope, &mut fds)?;
         let lookup = |name: &str| environment.get(name).or_else(|| self.inherited.get(name)).cloned();
         let plan = SpawnPlan {
             path: text(&command.path)?,
@@ -155,6 +163,7 @@ impl Planner {
             stdin,
             stdout,
             stderr,
+            terminal,
             credentials: credentials(command, exec, user.as_ref())?,
             rlimits: self.limits(exec),
             working_directory: self.working_directory(exec, user.as_ref())?,
@@ -267,13 +276,13 @@ impl Planner {
 
 /// The descriptors of a plan: those from 3 up first, then what standard streams need.
 #[derive(Default)]
-struct Passing {
+pub(super) struct Passing {
     owned: Vec<OwnedFd>,
     listen: u16,
 }
 
 impl Passing {
-    fn add(&mut self, fd: OwnedFd) -> Stdio {
+    pub(super) fn add(&mut self, fd: OwnedFd) -> Stdio {
         self.owned.push(fd);
         Stdio::Fd((self.owned.len() - 1) as u16)
     }
@@ -304,43 +313,11 @@ fn sockets(fds: &[PassedFd]) -> impl Iterator<Item = &PassedFd> {
 }
 
 fn has_listen_fds(request: &Request) -> bool {
-    !request.fds.is_empty() && !request.owner.exec().uses_socket()
-}
-
-/// systemd.exec(5), "Logging and Standard Input/Output". Output to the log goes where the manager's own goes.
-fn standard_streams(
-    exec: &ExecSection,
-    request: &Request,
-    fds: &mut Passing,
-) -> Result<[Stdio; 3], PlanError> {
-    // With a stream that is the socket there is exactly one descriptor, and it is the first.
-    let socket = if request.fds.is_empty() { Stdio::Null } else { Stdio::Fd(0) };
-    let stdin = match &exec.standard_input {
-        StandardInput::Null => Stdio::Null,
-        StandardInput::Socket => socket,
-        StandardInput::File(path) => {
-            fds.add(stdio::open_input(path).map_err(|error| not_opened(SpawnStep::Stdin, path, &error))?)
-        }
+    let is_asked_for = match request.owner {
+        Owner::Service(_) => request.list == ExecList::Start,
+        Owner::Socket(_) => true,
     };
-    let mut output = |wanted: StandardOutput, inherited: Stdio, step: SpawnStep| {
-        let (mode, path) = match &wanted {
-            StandardOutput::Inherit => return Ok(inherited),
-            StandardOutput::Null => return Ok(Stdio::Null),
-            StandardOutput::Socket => return Ok(socket),
-            StandardOutput::Journal => return Ok(Stdio::Inherit),
-            StandardOutput::File(path) => (OutputMode::Keep, path),
-            StandardOutput::Append(path) => (OutputMode::Append, path),
-            StandardOutput::Truncate(path) => (OutputMode::Truncate, path),
-        };
-        stdio::open_output(path, mode).map(|fd| fds.add(fd)).map_err(|error| not_opened(step, path, &error))
-    };
-    let stdout = output(exec.effective_standard_output(), stdin, SpawnStep::Stdout)?;
-    let stderr = output(exec.effective_standard_error(), stdout, SpawnStep::Stderr)?;
-    Ok([stdin, stdout, stderr])
-}
-
-fn not_opened(step: SpawnStep, path: &str, error: &dyn std::error::Error) -> PlanError {
-    PlanError::Step(step, format!("{path}: {}", chain(error)))
+    is_asked_for && !request.fds.is_empty() && !request.owner.streams().uses_socket()
 }
 
 fn failed(step: SpawnStep, error: &dyn std::error::Error) -> PlanError {

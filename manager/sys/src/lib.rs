@@ -27,6 +27,7 @@ mod sockopt;
 pub mod spawn;
 pub mod stdio;
 pub mod steering;
+pub mod terminal;
 pub mod user;
 #[cfg(test)]
 mod wait;

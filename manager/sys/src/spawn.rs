@@ -55,6 +55,8 @@ pub struct SpawnPlan {
     pub stdout: Stdio,
     /// Standard error.
     pub stderr: Stdio,
+    /// Whether standard input, a terminal, becomes the one that controls the session.
+    pub terminal: Terminal,
     /// User and groups to become; `None` stays what the keeper is.
     pub credentials: Option<Credentials>,
     /// Limits to set; one that is not named is as it was when the [`Spawner`] was made.
@@ -83,6 +85,18 @@ pub enum Stdio {
     Inherit,
     /// The descriptor with this index in the list that goes with the plan; made blocking.
     Fd(u16),
+}
+
+/// What is done to make standard input the controlling terminal (ioctl_tty(2), `TIOCSCTTY`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Terminal {
+    /// Nothing: it is none, or is not to control.
+    #[default]
+    None,
+    /// It is asked for; the start fails at [`SpawnStep::Stdin`] when it controls another session.
+    Ask,
+    /// It is taken away from another session, which needs privilege.
+    Take,
 }
 
 /// User and groups of a process, numeric.

@@ -3,14 +3,16 @@
 //! Paths come from unit files: nothing opened here may block (a FIFO without a reader), become a controlling terminal, or run on
 //! without end (a device).
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::SysError;
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
+
 use crate::listener::set_nonblocking;
+use crate::{SysError, memfd};
 
 /// `RLIMIT_NOFILE` of setrlimit(2).
 pub const RLIMIT_NOFILE: u32 = libc::RLIMIT_NOFILE;
@@ -37,7 +39,16 @@ pub fn open_input(path: &str) -> Result<OwnedFd, SysError> {
     open(path, OpenOptions::new().read(true))
 }
 
-/// Opens a file to write to, and makes it (mode 0666 without the umask) where it is missing.
+/// A descriptor from which these bytes can be read, and nothing written.
+///
+/// # Errors
+/// The cause: no descriptor or no memory left, or `/proc` is not mounted.
+pub fn input_of(bytes: &[u8]) -> Result<OwnedFd, SysError> {
+    let file = memfd::with_contents(bytes)?;
+    open_input(&format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// Opens a file to write to, and makes it (mode 0666 without the umask) where it is missing; connects to a unix socket.
 ///
 /// # Errors
 /// The cause; `ENXIO` for a FIFO that nobody reads.
@@ -49,7 +60,25 @@ pub fn open_output(path: &str, mode: OutputMode) -> Result<OwnedFd, SysError> {
         OutputMode::Append => options.append(true),
         OutputMode::Truncate => options.truncate(true),
     };
-    open(path, &options)
+    match open(path, &options) {
+        Err(error) if error.errno() == libc::ENXIO && is_socket(path) => connect(path),
+        other => other,
+    }
+}
+
+fn is_socket(path: &str) -> bool {
+    fs::metadata(path).is_ok_and(|facts| facts.file_type().is_socket())
+}
+
+/// Whoever listens there may be slow to accept; a full queue is an error.
+fn connect(path: &str) -> Result<OwnedFd, SysError> {
+    let failed = |errno: nix::Error| SysError::new("connect a standard stream", io::Error::from(errno));
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(failed)?;
+    let address = UnixAddr::new(path).map_err(failed)?;
+    socket::connect(socket.as_raw_fd(), &address).map_err(failed)?;
+    set_nonblocking(socket.as_fd(), false)?;
+    Ok(socket)
 }
 
 fn open(path: &str, options: &OpenOptions) -> Result<OwnedFd, SysError> {
@@ -91,6 +120,30 @@ fn check_regular(file: &File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_read_and_not_written() {
+        let mut file = File::from(input_of(b"some text").unwrap());
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "some text");
+        assert!(io::Write::write(&mut file, b"x").is_err());
+    }
+
+    #[test]
+    fn a_unix_socket_is_connected_to() {
+        let dir = std::env::temp_dir().join(format!("sockmgr-stdio-socket-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("s");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let mut output = File::from(open_output(path.to_str().unwrap(), OutputMode::Append).unwrap());
+        io::Write::write_all(&mut output, b"hello").unwrap();
+        drop(output);
+        let mut heard = String::new();
+        listener.accept().unwrap().0.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "hello");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn a_fifo_that_nobody_reads_fails_instead_of_blocking() {

@@ -161,6 +161,8 @@ impl<T: Scalar> Value for Option<T> {
 pub enum Property {
     /// `b`
     Bool(bool),
+    /// `q`
+    U16(u16),
     /// `u`
     U32(u32),
     /// `i`
@@ -181,6 +183,10 @@ pub enum Property {
     EnvironmentFiles(Vec<(String, bool)>),
     /// `(aiai)`: exit codes and signals
     ExitStatuses(Vec<i32>, Vec<i32>),
+    /// `ay`
+    Bytes(Vec<u8>),
+    /// `aay`
+    ByteStrings(Vec<Vec<u8>>),
 }
 
 impl Property {
@@ -188,6 +194,7 @@ impl Property {
     pub fn signature(&self) -> &'static str {
         match self {
             Self::Bool(_) => "b",
+            Self::U16(_) => "q",
             Self::U32(_) => "u",
             Self::I32(_) => "i",
             Self::U64(_) => "t",
@@ -198,6 +205,8 @@ impl Property {
             Self::Exec(_) => "a(sasbttttuii)",
             Self::EnvironmentFiles(_) => "a(sb)",
             Self::ExitStatuses(..) => "(aiai)",
+            Self::Bytes(_) => "ay",
+            Self::ByteStrings(_) => "aay",
         }
     }
 
@@ -208,6 +217,7 @@ impl Property {
     pub fn empty(signature: &str) -> Self {
         match signature {
             "b" => Self::Bool(false),
+            "q" => Self::U16(0),
             "u" => Self::U32(0),
             "i" => Self::I32(0),
             "t" => Self::U64(0),
@@ -218,6 +228,8 @@ impl Property {
             "a(sasbttttuii)" => Self::Exec(Vec::new()),
             "a(sb)" => Self::EnvironmentFiles(Vec::new()),
             "(aiai)" => Self::ExitStatuses(Vec::new(), Vec::new()),
+            "ay" => Self::Bytes(Vec::new()),
+            "aay" => Self::ByteStrings(Vec::new()),
             other => panic!("no property has the signature {other}"),
         }
     }
@@ -395,7 +407,9 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::section::{ExecSection, KillSection, ServiceSection, SocketSection, UnitSection};
+    use crate::section::{
+        ExecSection, KillSection, ServiceSection, SocketSection, StreamSection, UnitSection,
+    };
     use crate::settings::Settings;
 
     fn all() -> impl Iterator<Item = &'static Directive> {
@@ -433,6 +447,7 @@ mod tests {
             (SocketSection::TABLE, SocketSection::default().properties()),
             (ServiceSection::TABLE, ServiceSection::default().properties()),
             (ExecSection::TABLE, ExecSection::default().properties()),
+            (StreamSection::TABLE, StreamSection::default().properties()),
             (KillSection::TABLE, KillSection::default().properties()),
             (Settings::TABLE, Settings::default().properties()),
         ];

@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::directive::{Context, Scalar, Section};
 use crate::library::{DependencyKind, Fragment, Source};
 use crate::name::{UnitName, UnitType};
-use crate::section::{ExecSection, InstallSection, OptionSection, UnitSection};
+use crate::section::{ExecSection, InstallSection, OptionSection, StreamSection, UnitSection};
 use crate::settings::Settings;
 use crate::specifier::Host;
 use crate::suggest;
@@ -76,6 +76,8 @@ pub(crate) struct Pool {
     options: Arc<OptionSection>,
     socket_exec: Arc<ExecSection>,
     service_exec: Arc<ExecSection>,
+    socket_streams: Arc<StreamSection>,
+    service_streams: Arc<StreamSection>,
 }
 
 impl Pool {
@@ -86,9 +88,14 @@ impl Pool {
             UnitKind::Socket(body) => {
                 let body = Arc::make_mut(body);
                 share(&mut self.socket_exec, &mut body.exec);
+                share(&mut self.socket_streams, &mut body.streams);
                 share(&mut self.options, &mut body.options);
             }
-            UnitKind::Service(body) => share(&mut self.service_exec, &mut Arc::make_mut(body).exec),
+            UnitKind::Service(body) => {
+                let body = Arc::make_mut(body);
+                share(&mut self.service_exec, &mut body.exec);
+                share(&mut self.service_streams, &mut body.streams);
+            }
             UnitKind::Target | UnitKind::Other => {}
         }
     }
@@ -268,21 +275,26 @@ impl<'a> Draft<'a> {
             (Section::Unit, _) => self.unit.assign(text, cx),
             (Section::Install, _) => self.install.assign(text, cx),
             (Section::Socket, Body::Socket(body)) => {
-                let SocketUnit { socket, options, exec, kill } = &mut **body;
+                let SocketUnit { socket, options, exec, streams, kill } = &mut **body;
                 let (options, exec) = (Arc::make_mut(options), Arc::make_mut(exec));
                 socket
                     .assign(text, cx)
                     .or_else(|| options.assign(text, cx))
                     .or_else(|| exec.assign(text, cx))
+                    .or_else(|| Arc::make_mut(streams).assign(text, cx))
                     .or_else(|| kill.assign(text, cx))
             }
             (Section::Service, Body::Service(_)) if UNIT_KEYS_IN_SERVICE.contains(&cx.key()) => {
                 self.unit.assign(text, cx)
             }
             (Section::Service, Body::Service(body)) => {
-                let ServiceUnit { service, exec, kill } = &mut **body;
+                let ServiceUnit { service, exec, streams, kill } = &mut **body;
                 let exec = Arc::make_mut(exec);
-                service.assign(text, cx).or_else(|| exec.assign(text, cx)).or_else(|| kill.assign(text, cx))
+                service
+                    .assign(text, cx)
+                    .or_else(|| exec.assign(text, cx))
+                    .or_else(|| Arc::make_mut(streams).assign(text, cx))
+                    .or_else(|| kill.assign(text, cx))
             }
             (Section::Socket | Section::Service | Section::Manager, _) => None,
         }
@@ -378,11 +390,13 @@ impl<'a> Draft<'a> {
                 body.socket.shrink();
                 Arc::make_mut(&mut body.options).shrink();
                 Arc::make_mut(&mut body.exec).shrink();
+                Arc::make_mut(&mut body.streams).shrink();
                 body.kill.shrink();
             }
             Body::Service(body) => {
                 body.service.shrink();
                 Arc::make_mut(&mut body.exec).shrink();
+                Arc::make_mut(&mut body.streams).shrink();
                 body.kill.shrink();
             }
             Body::Target | Body::Other => {}
@@ -436,6 +450,9 @@ fn add_missing(names: &mut Vec<UnitName>, more: impl IntoIterator<Item = UnitNam
 fn socket_defaults(settings: &Settings) -> SocketUnit {
     let mut body = SocketUnit::default();
     Arc::make_mut(&mut body.exec).limit_nofile = settings.default_limit_nofile;
+    let streams = Arc::make_mut(&mut body.streams);
+    streams.standard_output = settings.default_standard_output.clone();
+    streams.standard_error = settings.default_standard_error.clone();
     body
 }
 
@@ -454,6 +471,8 @@ fn resolve_service(body: &mut ServiceUnit, type_given: bool, settings: &Settings
     } else if !type_given && service.exec_start.is_empty() {
         service.type_ = ServiceType::Oneshot;
     }
+    Arc::make_mut(&mut body.streams)
+        .resolve(&settings.default_standard_output, &settings.default_standard_error);
     let oneshot = service.type_ == ServiceType::Oneshot;
     let start_default = if oneshot { Span::INFINITY } else { settings.default_timeout_start_sec };
     service.timeout_start_sec = Some(timeout(service.timeout_start_sec, start_default));

@@ -12,7 +12,9 @@ use crate::name::UnitName;
 use crate::specifier::Host;
 use crate::suggest;
 use crate::syntax::{self, Assignment, Entry, Place};
-use crate::value::{LimitAction, ListenAddress, Rlimit, Span, SteeringMake, ValueError};
+use crate::value::{
+    LimitAction, ListenAddress, LogTarget, Rlimit, Span, StandardOutput, SteeringMake, ValueError,
+};
 
 section! {
     /// The settings of the manager.
@@ -45,6 +47,14 @@ section! {
         /// Variables for all services, before those of `Environment=`.
         default_environment: Vec<(String, String)> = Vec::new() => "DefaultEnvironment" {
             "DefaultEnvironment": "Variables for all services, as NAME=value words";
+        }
+        /// For units without `StandardOutput=`.
+        default_standard_output: StandardOutput = StandardOutput::Log(LogTarget::Journal) => "DefaultStandardOutput" {
+            "DefaultStandardOutput": "Where output goes where the unit does not say, written as for StandardOutput=; default journal";
+        }
+        /// For units without `StandardError=`.
+        default_standard_error: StandardOutput = StandardOutput::Inherit => "DefaultStandardError" {
+            "DefaultStandardError": "Where error output goes where the unit does not say; default inherit (as the output)";
         }
         /// What is logged.
         log_level: LogLevel = LogLevel::Info => "LogLevel" {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use crate::directive::Property;
 use crate::name::{UnitName, UnitType};
 use crate::section::{
-    ExecSection, InstallSection, KillSection, OptionSection, ServiceSection, SocketSection, UnitSection,
+    ExecSection, InstallSection, KillSection, OptionSection, ServiceSection, SocketSection, StreamSection,
+    UnitSection,
 };
 
 /// What became of loading a unit (systemd's `LoadState`).
@@ -93,6 +94,8 @@ pub struct SocketUnit {
     pub options: Arc<OptionSection>,
     /// What surrounds the processes that it runs; shared between sockets that have the same.
     pub exec: Arc<ExecSection>,
+    /// Where their standard streams lead; shared likewise.
+    pub streams: Arc<StreamSection>,
     /// How they are ended.
     pub kill: KillSection,
 }
@@ -104,6 +107,8 @@ pub struct ServiceUnit {
     pub service: ServiceSection,
     /// What surrounds its processes; shared between services that have the same.
     pub exec: Arc<ExecSection>,
+    /// Where their standard streams lead; shared likewise.
+    pub streams: Arc<StreamSection>,
     /// How they are ended.
     pub kill: KillSection,
 }
@@ -201,10 +206,10 @@ impl Unit {
     }
 
     fn socket_properties(&self) -> Vec<(&'static str, Property)> {
-        let Some(SocketUnit { socket, options, exec, kill }) = self.socket_unit() else {
+        let Some(SocketUnit { socket, options, exec, streams, kill }) = self.socket_unit() else {
             return Vec::new();
         };
-        let mut properties = process_properties(exec, kill);
+        let mut properties = process_properties(exec, streams, kill);
         properties.extend(socket.properties());
         properties.extend(options.properties());
         if socket.file_descriptor_name.is_empty() {
@@ -214,18 +219,24 @@ impl Unit {
     }
 
     fn service_properties(&self) -> Vec<(&'static str, Property)> {
-        let Some(ServiceUnit { service, exec, kill }) = self.service() else {
+        let Some(ServiceUnit { service, exec, streams, kill }) = self.service() else {
             return Vec::new();
         };
         let mut properties = service.properties();
-        properties.extend(process_properties(exec, kill));
+        properties.extend(process_properties(exec, streams, kill));
         properties
     }
 }
 
 /// What all units have that run processes.
-fn process_properties(exec: &ExecSection, kill: &KillSection) -> Vec<(&'static str, Property)> {
+fn process_properties(
+    exec: &ExecSection,
+    streams: &StreamSection,
+    kill: &KillSection,
+) -> Vec<(&'static str, Property)> {
     let mut properties = exec.properties();
+    properties.extend(streams.properties());
+    properties.extend(streams.more_properties());
     properties.extend(kill.properties());
     if let Some(limit) = &exec.limit_nofile {
         properties.push(("LimitNOFILESoft", Property::U64(limit.soft)));

@@ -163,16 +163,32 @@ fn words() {
 
 #[test]
 fn what_systemd_has_and_sockmgr_not_is_named() {
-    for (key, value) in [
-        ("StandardInput", "tty-force"),
-        ("StandardInput", "fd:web"),
-        ("StandardOutput", "fd:web"),
-        ("StandardError", "tty"),
-    ] {
-        let (_, diagnostics) = load("x.service", &format!("[Service]\nExecStart=/bin/x\n{key}={value}\n"));
-        let [diagnostic] = &diagnostics[..] else { panic!("{key}={value}: {diagnostics:?}") };
-        assert_eq!(diagnostic.message, format!("{key}=: \"{value}\" is not supported by sockmgr yet"));
-        assert_eq!(diagnostic.line, Some(3));
-        assert!(diagnostic.help.is_some());
+    let text = "[Unit]\nStartLimitAction=reboot\n[Service]\nExecStart=/bin/x\n";
+    let (_, diagnostics) = load("x.service", text);
+    let [diagnostic] = &diagnostics[..] else { panic!("{diagnostics:?}") };
+    assert_eq!(diagnostic.message, "StartLimitAction=: \"reboot\" is not supported by sockmgr yet");
+    assert_eq!(diagnostic.line, Some(2));
+    assert!(diagnostic.help.is_some());
+}
+
+#[test]
+fn levels_facilities_and_limits_of_the_log() {
+    for row in rows::<(String, String, serde_json::Value)>(include_str!("table/log.jsonl")) {
+        let (lines, property, expected) = row;
+        let text = format!("[Service]\nExecStart=/bin/x\n{lines}\n");
+        let (unit, _) = load("x.service", &text);
+        let shown = match unit.property(&property) {
+            Some(Property::I32(number)) => Json::from(number),
+            Some(Property::U16(number)) => Json::from(number),
+            Some(Property::U32(number)) => Json::from(number),
+            Some(Property::U64(number)) => Json::from(number),
+            Some(Property::Str(text)) => Json::from(text),
+            Some(Property::Bytes(bytes)) => Json::from(String::from_utf8(bytes).unwrap()),
+            Some(Property::ByteStrings(list)) => {
+                list.into_iter().map(|bytes| String::from_utf8(bytes).unwrap()).collect()
+            }
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(shown, expected, "{text}{property}");
     }
 }

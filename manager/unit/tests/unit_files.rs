@@ -95,6 +95,7 @@ fn property_of(library: &mut Library, name: &str, property: &str) -> Value {
 fn shown(property: Property) -> Value {
     match property {
         Property::Bool(value) => json!(value),
+        Property::U16(value) => json!(value),
         Property::U32(value) => json!(value),
         Property::I32(value) => json!(value),
         Property::U64(value) => json!(value),
@@ -103,6 +104,8 @@ fn shown(property: Property) -> Value {
         Property::Strs(values) => json!(values),
         Property::Listen(values) => json!(values),
         Property::EnvironmentFiles(values) => json!(values),
+        Property::Bytes(bytes) => json!(bytes),
+        Property::ByteStrings(list) => json!(list),
         Property::ExitStatuses(codes, signals) => json!([codes, signals]),
         Property::Exec(commands) => {
             commands.iter().map(|command| json!([command.path, command.argv])).collect()

@@ -440,7 +440,7 @@ impl Engine {
 
     /// systemd.exec(5), `StandardInput=socket`: there must be exactly one.
     fn check_descriptors(&self, name: &UnitName) -> Result<(), String> {
-        if !self.service_unit(name).exec.uses_socket() {
+        if !self.service_unit(name).streams.uses_socket() {
             return Ok(());
         }
         match self.descriptors(name).len() {

@@ -58,7 +58,8 @@ impl Engine {
     /// Sockets, then what it has left with us.
     fn passed_fds(&self, name: &UnitName, list: ExecList) -> Vec<PassedFd> {
         let is_start = list == ExecList::Start;
-        let mut fds = if is_start || self.service_unit(name).exec.uses_socket() {
+        let streams = &self.service_unit(name).streams;
+        let mut fds = if is_start || streams.uses_socket() || streams.uses_named() {
             self.descriptors(name)
         } else {
             Vec::new()

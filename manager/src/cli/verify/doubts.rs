@@ -190,7 +190,7 @@ impl Doubts<'_> {
                 self.warn("Sockets", message, format!("write {socket}"));
             }
         }
-        let wants = service.exec.standard_input == StandardInput::Socket;
+        let wants = service.streams.standard_input == StandardInput::Socket;
         if wants && service.service.sockets.is_empty() && explain::started_by(library, name).is_empty() {
             let socket = format!("{}.socket", name.prefix());
             let message = "StandardInput=socket, but no socket starts this service".to_owned();

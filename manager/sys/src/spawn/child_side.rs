@@ -14,7 +14,7 @@ use std::ptr;
 use super::own_pid::OwnPidVariables;
 use super::signals::{self, AllBlocked};
 use super::stack::ChildStack;
-use super::{Credentials, ResourceLimit, SpawnError, SpawnPlan, SpawnStep};
+use super::{Credentials, ResourceLimit, SpawnError, SpawnPlan, SpawnStep, Terminal};
 
 /// systemd's default `UMask=`.
 const DEFAULT_UMASK: u32 = 0o022;
@@ -111,6 +111,7 @@ impl Job<'_> {
         self.move_sources_up()?;
         self.place_listen_fds()?;
         self.place_stdio()?;
+        self.take_terminal()?;
         self.set_limits()?;
         // SAFETY: a plain number; cannot fail.
         unsafe { libc::umask(self.plan.umask.unwrap_or(DEFAULT_UMASK)) };
@@ -178,6 +179,24 @@ impl Job<'_> {
                 // SAFETY: plain numbers. Should the keeper's own be close-on-exec, the child's must not.
                 None => ensure(step, unsafe { libc::fcntl(target, libc::F_SETFD, 0) } >= 0)?,
             }
+        }
+        Ok(())
+    }
+
+    /// Standard input becomes the controlling terminal; it belongs to the user then, as with a login.
+    fn take_terminal(&self) -> Result<(), Failure> {
+        let takes = match self.plan.terminal {
+            Terminal::None => return Ok(()),
+            Terminal::Ask => 0,
+            Terminal::Take => 1,
+        };
+        // SAFETY: the request takes a plain number.
+        ensure(SpawnStep::Stdin, unsafe { libc::ioctl(0, libc::TIOCSCTTY, takes as c_int) } >= 0)?;
+        if let Some(Credentials { uid: Some(uid), .. }) = self.plan.credentials {
+            // SAFETY: plain numbers; a group of -1 is left as it is.
+            ensure(SpawnStep::Stdin, unsafe { libc::fchown(0, uid, libc::gid_t::MAX) } >= 0)?;
+            // SAFETY: plain numbers.
+            ensure(SpawnStep::Stdin, unsafe { libc::fchmod(0, 0o620) } >= 0)?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::Account;
 use crate::directive::{Context, Property, Scalar, section};
-use crate::value::{EnvironmentFile, Rlimit, StandardInput, StandardOutput, ValueError, path};
+use crate::value::{EnvironmentFile, Rlimit, ValueError, path};
 
 section! {
     /// What surrounds the processes of a service, and those that a socket runs.
@@ -27,44 +27,10 @@ section! {
         working_directory: Option<WorkingDirectory> = None => "WorkingDirectory" {
             "WorkingDirectory": "Directory to start in; ~: the user's home; -/path: may be missing";
         }
-        /// Where descriptor 0 comes from.
-        standard_input: StandardInput = StandardInput::Null => "StandardInput" {
-            "StandardInput": "Where descriptor 0 comes from: null (default), socket (as inetd did), file:/path";
-        }
-        /// Where descriptor 1 goes; `None`: to the log, or with a socket as input to that.
-        standard_output: Option<StandardOutput> = None => ("StandardOutput" by effective_standard_output) {
-            "StandardOutput": "Where output goes: journal (the manager's log, default), inherit, null, socket, file:/path, append:/path, truncate:/path";
-        }
-        /// Where descriptor 2 goes; `None`: as `standard_output`.
-        standard_error: Option<StandardOutput> = None => ("StandardError" by effective_standard_error) {
-            "StandardError": "Where error output goes, written as for StandardOutput=; default inherit (the same)";
-        }
         /// Limit of open files; `None`: the manager's own.
         limit_nofile: Option<Rlimit> = None => "LimitNOFILE" {
             "LimitNOFILE": "Open files allowed: a number, soft:hard, or infinity";
         }
-    }
-}
-
-impl ExecSection {
-    /// Where output goes: where it was told to, else the socket that is the input, else the log (systemd.exec(5)).
-    pub fn effective_standard_output(&self) -> StandardOutput {
-        let inherits = matches!(self.standard_input, StandardInput::Socket);
-        let default = if inherits { StandardOutput::Inherit } else { StandardOutput::Journal };
-        self.standard_output.clone().unwrap_or(default)
-    }
-
-    /// Whether a standard stream is the socket itself (inetd style).
-    pub fn uses_socket(&self) -> bool {
-        self.standard_input == StandardInput::Socket
-            || [&self.standard_output, &self.standard_error]
-                .into_iter()
-                .any(|output| *output == Some(StandardOutput::Socket))
-    }
-
-    /// Where error output goes: where it was told to, else where the output goes.
-    pub fn effective_standard_error(&self) -> StandardOutput {
-        self.standard_error.clone().unwrap_or(StandardOutput::Inherit)
     }
 }
 

@@ -10,6 +10,7 @@ mod option;
 mod process;
 mod service;
 mod socket;
+mod streams;
 mod text;
 mod unit;
 
@@ -21,6 +22,7 @@ pub use option::{OptionSection, Symlinks};
 pub use process::{BusName, PidFile};
 pub use service::ServiceSection;
 pub use socket::{FdNames, SocketSection};
+pub use streams::StreamSection;
 pub use text::{Account, Uris};
 pub use unit::UnitSection;
 
@@ -33,6 +35,7 @@ pub(crate) const TABLES: &[&[Directive]] = &[
     OptionSection::TABLE,
     ServiceSection::TABLE,
     ExecSection::TABLE,
+    StreamSection::TABLE,
     KillSection::TABLE,
     InstallSection::TABLE,
 ];

@@ -107,6 +107,44 @@ impl ServiceType {
 }
 
 choice! {
+    /// Which log output goes to (systemd.exec(5), `StandardOutput=`).
+    pub enum LogTarget = "one of journal, journal+console, kmsg, kmsg+console" {
+        /// The journal where it runs, else the manager's own log.
+        Journal = "journal",
+        /// That, and where the manager itself is seen.
+        JournalConsole = "journal+console",
+        /// That, and the kernel's log.
+        Kmsg = "kmsg",
+        /// All of them.
+        KmsgConsole = "kmsg+console",
+    }
+}
+
+impl LogTarget {
+    /// The kernel's log gets it too.
+    pub fn includes_kernel(self) -> bool {
+        matches!(self, Self::Kmsg | Self::KmsgConsole)
+    }
+
+    /// It is seen where the manager is.
+    pub fn includes_console(self) -> bool {
+        matches!(self, Self::JournalConsole | Self::KmsgConsole)
+    }
+}
+
+choice! {
+    /// What happens when somebody else has the terminal (systemd.exec(5), `StandardInput=`).
+    pub enum TerminalMode = "one of tty, tty-force, tty-fail" {
+        /// It is asked for, and not taken away.
+        Ask = "tty",
+        /// It is taken away.
+        Force = "tty-force",
+        /// The start fails.
+        Fail = "tty-fail",
+    }
+}
+
+choice! {
     /// How a start or a stop that takes too long is ended (systemd.service(5), `TimeoutStartFailureMode=`).
     pub enum FailureMode = "one of terminate, abort, kill" {
         /// By the signal of a stop.
@@ -268,6 +306,7 @@ choice! {
 
 plain_scalar! {
     ServiceType EmergencyAction FailureMode Restart RestartMode NotifyAccess Distribute Steering SteeringMake OnHang LimitAction
+    LogTarget TerminalMode
 }
 
 impl Scalar for KillMode {

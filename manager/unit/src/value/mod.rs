@@ -4,6 +4,7 @@
 //! Invariant: a value that exists is valid; what reads it never checks it again.
 
 mod address;
+pub mod base64;
 mod choice;
 mod environment;
 mod error;
@@ -19,13 +20,16 @@ mod size;
 mod socket_option;
 mod span;
 mod stdio;
+mod syslog;
+mod terminal;
 mod text;
 pub mod word;
 
 pub use address::{Listen, ListenAddress, ListenKind, NetlinkAddress, ScopedAddress};
 pub use choice::{
     BindIpv6Only, Distribute, EmergencyAction, FailureMode, FdStorePreserve, Instances, KillMode,
-    LimitAction, NotifyAccess, OnHang, Restart, RestartMode, ServiceType, Steering, SteeringMake,
+    LimitAction, LogTarget, NotifyAccess, OnHang, Restart, RestartMode, ServiceType, Steering, SteeringMake,
+    TerminalMode,
 };
 pub use environment::{EnvironmentFile, EnvironmentFileError, is_variable_name, parse_environment_file};
 pub use error::ValueError;
@@ -33,10 +37,13 @@ pub use exec::{ExecCommand, ExecFlags, Privilege};
 pub use exit_status::{ExitStatuses, exit_status_name};
 pub use limit::{Resource, Rlimit};
 pub use number::{Mode, Weight, parse_bool, parse_i32, parse_i64, parse_u32, parse_u64};
+pub use path::AbsolutePath;
 pub use ready_check::ReadyCheck;
 pub use signal::Signal;
 pub use size::Size;
 pub use socket_option::{BindDevice, FastOpen, IpTos, SocketOption, SocketProtocol, Timestamping};
 pub use span::Span;
-pub use stdio::{StandardInput, StandardOutput};
+pub use stdio::{InputData, StandardInput, StandardOutput};
+pub use syslog::{ExtraFields, SyslogFacility, SyslogLevel};
+pub use terminal::TerminalSize;
 pub use text::{FdName, is_unicode_text};

@@ -4,6 +4,7 @@
 //! Invariant: a checked path is absolute, simplified, without `..` and shorter than PATH_MAX.
 
 use super::ValueError;
+use crate::directive::{Context, Property, Scalar};
 
 /// The longest path, in bytes, without its NUL.
 pub const PATH_MAX: usize = 4095;
@@ -50,4 +51,28 @@ pub fn absolute(path: &str) -> Result<Box<str>, ValueError> {
         return Err(ValueError::NotNormalized(path.to_owned()));
     }
     Ok(simple.into())
+}
+/// A path from the root of the file system; the empty text unsets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AbsolutePath(Box<str>);
+
+impl AbsolutePath {
+    /// The path.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Scalar for AbsolutePath {
+    const FORM: &'static str = "an absolute path";
+    const SIGNATURE: &'static str = "s";
+    const EMPTY_RESETS: bool = true;
+
+    fn parse(text: &str, cx: &Context<'_>) -> Result<Self, ValueError> {
+        absolute(&cx.expand(text)?).map(Self)
+    }
+
+    fn property(&self) -> Property {
+        Property::Str(self.0.to_string())
+    }
 }

@@ -167,6 +167,23 @@ impl Iterator for Words<'_> {
     }
 }
 
+/// `text` with its C escapes replaced by what they mean.
+///
+/// # Errors
+/// A backslash that begins no escape.
+pub fn unescape(text: &str) -> Result<Vec<u8>, ValueError> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((plain, after)) = rest.split_once('\\') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let (meant, next) = unescape_c(after).ok_or_else(|| ValueError::Escape(text.to_owned()))?;
+        bytes.extend_from_slice(&meant);
+        rest = next;
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Ok(bytes)
+}
+
 /// What the C escape at the start of `text` (after its backslash) means, and what follows. NUL cannot be written.
 fn unescape_c(text: &str) -> Option<(Cow<'static, [u8]>, &str)> {
     let letter = text.chars().next()?;
