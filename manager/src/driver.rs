@@ -16,6 +16,7 @@ mod setup;
 mod steering;
 mod streams;
 mod turn;
+mod usage;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -51,6 +52,7 @@ pub struct Driver {
     descriptors: Descriptors,
     steerings: steering::Steerings,
     looks: queues::Looks,
+    visits: usage::Visits,
     notify: NotifySocket,
     planner: Planner,
     probes: probe::Probes,
@@ -107,6 +109,8 @@ impl Driver {
             Action::Spawn { .. } => return self.spawn(action),
             Action::Probe { .. } => return self.begin_probe(action),
             Action::Measure { fd } => return Some(self.measure(fd)),
+            Action::Count { fd } => return Some(self.count(fd)),
+            Action::Freeze { process } => self.push(ToKeeper::Freeze { process: ProcessId(process.0) }),
             Action::Close { socket, ports } => self.close(&socket, &ports),
             Action::Adjust { socket, ports } => self.adjust(&socket, &ports),
             Action::Watch { fd } => return self.watch(fd),

@@ -327,6 +327,10 @@ impl Keeper {
             }
             ToKeeper::Environment(environment) => self.spawner.set_environment(environment),
             ToKeeper::Kill { process, signal, scope } => self.processes.kill(process, signal, scope),
+            ToKeeper::Freeze { process } => {
+                let is_still = self.processes.freeze(process);
+                self.tell(&ToManager::Frozen { process, is_still });
+            }
             ToKeeper::Forget { processes } => self.processes.forget(&processes),
             ToKeeper::Remember { key, value } => self.store.remember(key, value),
             ToKeeper::Erase { keys } => self.store.erase(&keys),

@@ -10,7 +10,7 @@ use sockmgr_sys::child::{ExitStatus, KillScope};
 use sockmgr_sys::spawn::{SpawnPlan, SpawnStep};
 
 /// Version of these messages; in [`ToManager::Hello`]. A manager that reads another one exits with an error.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// A process, named by the manager before there is one; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,6 +62,11 @@ pub enum ToKeeper {
         signal: i32,
         /// Who of it.
         scope: KillScope,
+    },
+    /// Stop a process with its whole family (SIGSTOP). Answered by [`ToManager::Frozen`]; SIGCONT has it go on.
+    Freeze {
+        /// Which.
+        process: ProcessId,
     },
     /// The exits of these processes have been seen; processes that still live stay known.
     Forget {
@@ -159,6 +164,13 @@ pub enum ToManager {
         /// Which.
         process: ProcessId,
     },
+    /// Answers [`ToKeeper::Freeze`].
+    Frozen {
+        /// Which.
+        process: ProcessId,
+        /// Nobody of its family runs; else somebody has yet to notice.
+        is_still: bool,
+    },
     /// The keeper got a signal that is meant for the manager (`SIGTERM`, `SIGINT`, `SIGHUP`, `SIGUSR1`, …).
     Signal(i32),
     /// Everything that one [`ToKeeper::Release`] named is closed.
@@ -185,6 +197,7 @@ impl Message for ToKeeper {
             | Self::Environment(_)
             | Self::Adopt { .. }
             | Self::Kill { .. }
+            | Self::Freeze { .. }
             | Self::Forget { .. }
             | Self::Remember { .. }
             | Self::Erase { .. }
@@ -208,6 +221,7 @@ impl Message for ToManager {
             | Self::SpawnFailed { .. }
             | Self::Exited { .. }
             | Self::LeftGone { .. }
+            | Self::Frozen { .. }
             | Self::Signal(_)
             | Self::NotHeld { .. } => 0,
         }

@@ -25,6 +25,9 @@ pub use repertoire::SCENES;
 /// The port of all scenes; anybody may listen on it.
 const PORT: u16 = 8080;
 
+/// Servers in a scene whose group keeps its size.
+const INSTANCES: usize = 4;
+
 /// From the beginning of one round to that of the next, at least.
 const ROUND: Duration = Duration::from_secs(1);
 
@@ -49,6 +52,8 @@ enum Shape {
     Steady,
     /// The same in bursts, with silence after each.
     Bursts,
+    /// A few connections now and then.
+    Trickle,
     /// Connections that are kept for ten requests, at a tenth of the rate.
     KeepAlive,
     /// Connections to nginx, which passes them on to a unix socket.
@@ -102,6 +107,8 @@ pub struct Played {
     pub rounds: u32,
     /// The processes that it has killed, as they call themselves.
     killed: Vec<String>,
+    /// Servers that were to stop while nobody came did not.
+    never_stopped: bool,
     cost: Cost,
     is_lossy: bool,
 }
@@ -131,6 +138,11 @@ impl Scene {
         self.shape == Shape::Datagrams
     }
 
+    /// Whether it is about servers that stop while nobody comes.
+    fn stops_between(&self) -> bool {
+        matches!(self.shape, Shape::Bursts | Shape::Trickle)
+    }
+
     /// Plays it in the network namespace of this thread.
     ///
     /// # Panics
@@ -153,7 +165,8 @@ impl Scene {
         let rounds = self.rounds(&play, &load);
         let report = load.finish();
         let (killed, is_lossy) = (play.killed.take(), stage.is_lossy);
-        Played { report, rounds, killed, cost: self.cost, is_lossy }
+        let never_stopped = self.stops_between() && servers(&report) <= INSTANCES;
+        Played { report, rounds, killed, never_stopped, cost: self.cost, is_lossy }
     }
 
     /// A round each second, until the load is over.
@@ -177,6 +190,7 @@ impl Scene {
             Shape::Steady => tcp(),
             // A burst is over in a tenth of a second.
             Shape::Bursts => tcp().bursts(stage.rate / 10, Duration::from_millis(300)),
+            Shape::Trickle => tcp().total(stage.total / 10).bursts(4, Duration::from_millis(120)),
             Shape::KeepAlive => {
                 let exchange = Exchange::Http { requests: 10, pause: Duration::from_millis(50) };
                 let plan = Plan::new(Server::Tcp(address), (stage.rate / 10).max(1));
@@ -252,8 +266,11 @@ impl Played {
                     || lost > self.killed.len() + unnamed
             }
         };
-        let idle = self.rounds < 2;
-        (wrong || idle || local > 0).then(|| format!("after {} rounds: {report}", self.rounds))
+        let idle = self.rounds < 2 || self.never_stopped;
+        (wrong || idle || local > 0).then(|| {
+            let servers = servers(report);
+            format!("after {} rounds, answered by {servers} processes: {report}", self.rounds)
+        })
     }
 
     fn abandoned(&self) -> usize {
@@ -268,6 +285,11 @@ impl Played {
     pub fn check(&self) {
         assert_eq!(self.complaint(), None);
     }
+}
+
+/// How many processes have answered.
+fn servers(report: &Report) -> usize {
+    report.ends.keys().filter(|end| matches!(end, End::Answered(_))).count()
 }
 
 impl fmt::Display for Played {

@@ -18,6 +18,8 @@ scenes! {
     as_many_instances_as_there_is_to_do: "scale",
     instances_that_get_nothing_new: "drain",
     traffic_that_is_held_back: "hold",
+    a_group_that_stops_when_nobody_comes: "idle-stop",
+    a_service_that_stops_whenever_nobody_comes: "idle-trickle",
     instances_that_are_killed: "kill",
     managers_that_are_killed: "manager",
     keep_alive_over_restarts: "keep-alive",

@@ -14,7 +14,7 @@ use crate::ids::{FdId, JobId, ProcessId, Time};
 use crate::job::{Job, JobKind};
 use crate::node::{ActiveState, Links, Machine, Node, Nodes};
 use crate::service::{Early, Service, ServiceResult, is_other, unit_of_other};
-use crate::socket::Socket;
+use crate::socket::{LastLook, Socket};
 use crate::target::Target;
 
 /// What a moment that a unit waits for is for.
@@ -28,6 +28,10 @@ pub(crate) enum Timer {
     Look,
     /// Somebody has waited in its queues for a while.
     Hang,
+    /// Somebody may have ceased to use it.
+    Idle,
+    /// It may be frozen by now.
+    Freeze,
 }
 
 /// All units, their states, and the jobs under way.
@@ -52,6 +56,8 @@ pub struct Engine {
     pub(crate) early: VecDeque<Early>,
     /// Services of `Type=idle` that wait for the jobs of others.
     pub(crate) idle: BTreeSet<UnitName>,
+    /// Services that nobody seems to use, frozen to make sure.
+    pub(crate) last_looks: BTreeMap<UnitName, LastLook>,
     /// Which unit a stored descriptor belongs to.
     pub(crate) stored: BTreeMap<FdId, UnitName>,
     /// What random numbers come from.
@@ -86,6 +92,7 @@ impl Engine {
             pids: BTreeMap::new(),
             early: VecDeque::new(),
             idle: BTreeSet::new(),
+            last_looks: BTreeMap::new(),
             stored: BTreeMap::new(),
             entropy: 0,
             ended: BTreeSet::new(),
@@ -119,6 +126,8 @@ impl Engine {
             Event::LeftGone { process } => self.left_are_gone(process),
             Event::Probed { process, result } => self.service_probed(process, result),
             Event::Measured { fd, queued } => self.queue_measured(fd, queued),
+            Event::Counted { fd, count, has_visitors } => self.use_counted(fd, count, has_visitors),
+            Event::Frozen { process, is_still } => self.process_frozen(process, is_still),
             Event::Notified { pid, kin, message } => self.service_notified(pid, kin, message),
             Event::StoredHungUp { fd } => self.stored_hung_up(fd),
             Event::BusName { name, is_owned } => self.bus_name_changed(&name, is_owned),
@@ -148,6 +157,8 @@ impl Engine {
                     );
                 }
                 Timer::Hang => self.look_for_hangs(&name),
+                Timer::Idle => self.look_for_use(&name),
+                Timer::Freeze => self.freeze_again(&name),
                 Timer::Look => {
                     self.set_look(&name, None);
                     self.look_again(&name);

@@ -82,6 +82,22 @@ pub enum Event {
         /// How much waits there: connections, or bytes of datagrams; `None` where the kernel does not tell.
         queued: Option<u32>,
     },
+    /// Answers [`Action::Count`].
+    Counted {
+        /// The listener.
+        fd: FdId,
+        /// Connections, whoever waits included, or 1 where something else waits; `None` where the kernel does not tell.
+        count: Option<u32>,
+        /// Somebody came since it was last counted, however short the visit.
+        has_visitors: bool,
+    },
+    /// Answers [`Action::Freeze`].
+    Frozen {
+        /// The process.
+        process: ProcessId,
+        /// Nobody of its family runs; else somebody has yet to notice.
+        is_still: bool,
+    },
     /// Somebody shut a listener down (shutdown(2)): the kernel has taken it out of its group, if it was in one.
     HungUp {
         /// The listener.
@@ -360,6 +376,17 @@ pub enum Action {
     Measure {
         /// The listener.
         fd: FdId,
+    },
+    /// Count the connections of this listener's address, accepted ones too, and notice who comes from now on. Answer:
+    /// [`Event::Counted`].
+    Count {
+        /// The listener.
+        fd: FdId,
+    },
+    /// Stop a process with its whole family (SIGSTOP), until SIGCONT. Answer: [`Event::Frozen`], later.
+    Freeze {
+        /// The process.
+        process: ProcessId,
     },
     /// Have a listener that was shut down listen again; one that listens is left alone. What the engine knows by now must be
     /// remembered before, since the kernel does not tell in which order the members of a group are. Answer: [`Event::Relistened`].

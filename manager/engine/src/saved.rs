@@ -153,6 +153,7 @@ impl Engine {
             self.forget_steering(socket);
         }
         self.restore_processes(processes);
+        self.thaw_all();
         for socket in &sockets {
             self.steer_socket(socket);
             self.refresh_watches(socket);

@@ -98,6 +98,7 @@ impl Driver {
             descriptors: Descriptors::default(),
             steerings: Steerings::default(),
             looks: Looks::default(),
+            visits: super::usage::Visits::default(),
             notify: NotifySocket::from_fd(notify),
             probes: super::probe::Probes::default(),
             loader,
@@ -209,6 +210,7 @@ fn receive_estate(link: &mut KeeperLink, poll: &Poll) -> Result<Estate, BootErro
                 | ToManager::SpawnFailed { .. }
                 | ToManager::Exited { .. }
                 | ToManager::LeftGone { .. }
+                | ToManager::Frozen { .. }
                 | ToManager::Signal(_)
                 | ToManager::Released
                 | ToManager::NotHeld { .. } => tracing::debug!("the keeper speaks before its turn"),

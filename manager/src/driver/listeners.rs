@@ -127,6 +127,7 @@ impl Driver {
         for id in ids {
             self.forget_listener(*id);
             self.looks.forget(*id);
+            self.visits.forget(*id);
             let node = self.descriptors.remove(*id);
             names.push(held_name(*id, node.as_ref()));
             if let Some(node) = node.filter(|_| removes_nodes)

@@ -15,9 +15,10 @@ use crate::control::Core;
 use crate::keeper::LinkError;
 use crate::protocol::ToManager;
 
-/// Tokens of the two descriptors that are no listeners.
+/// Tokens of the descriptors that are no listeners.
 pub(super) const LINK: u64 = u64::MAX;
 const NOTIFY: u64 = u64::MAX - 1;
+pub(super) const ARRIVALS: u64 = u64::MAX - 2;
 
 /// What the loop is to do after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,10 @@ impl Driver {
             self.perform();
         }
         self.look_at_probes();
-        for listener in ready.iter().filter(|ready| ready.token < NOTIFY) {
+        if ready.iter().any(|ready| ready.token == ARRIVALS) {
+            self.take_arrivals();
+        }
+        for listener in ready.iter().filter(|ready| ready.token < ARRIVALS) {
             self.traffic(*listener);
         }
         self.flush_link()?;
@@ -137,6 +141,9 @@ impl Driver {
                 });
             }
             ToManager::LeftGone { process } => self.feed(Event::LeftGone { process: ProcessId(process.0) }),
+            ToManager::Frozen { process, is_still } => {
+                self.feed(Event::Frozen { process: ProcessId(process.0), is_still });
+            }
             ToManager::Signal(signal) => self.signalled(signal),
             ToManager::Released => self.releases = self.releases.saturating_sub(1),
             ToManager::NotHeld { name } => {

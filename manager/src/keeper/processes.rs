@@ -158,6 +158,13 @@ impl Processes {
         };
     }
 
+    /// Stops a process with its family; true when nobody of them runs.
+    pub(super) fn freeze(&self, process: ProcessId) -> bool {
+        let is_other = |pid| self.by_pid.get(&pid).is_some_and(|id| *id != process);
+        let known = self.by_id.get(&process);
+        known.is_none_or(|known| known.family(&is_other).stop(known.exit.is_none()))
+    }
+
     /// Sends a signal to every family.
     pub(super) fn kill_all(&self, signal: i32) {
         self.by_id.keys().for_each(|process| self.kill(*process, signal, KillScope::Session));

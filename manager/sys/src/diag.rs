@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::error::SysError;
 use crate::listener::{self, ListenAddress};
-use crate::{netns, sockopt};
+use crate::{netns, queue, sockopt};
 use netlink::{Message, u32_at};
 
 /// Connections whose own end has the address of a listener. The kernel does not tell through which one of a group they came.
@@ -65,8 +65,12 @@ pub fn oldest_waiting(listener: BorrowedFd<'_>) -> Result<Option<Duration>, SysE
 }
 
 fn listens(socket: BorrowedFd<'_>) -> Result<bool, SysError> {
-    let listens = sockopt::get_int(socket, libc::SOL_SOCKET, libc::SO_ACCEPTCONN);
-    listens.map(|flag| flag != 0).map_err(|source| SysError::new("ask whether the socket listens", source))
+    match sockopt::get_int(socket, libc::SOL_SOCKET, libc::SO_ACCEPTCONN) {
+        Ok(flag) => Ok(flag != 0),
+        // A FIFO, say.
+        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Ok(false),
+        Err(source) => Err(SysError::new("ask whether the socket listens", source)),
+    }
 }
 
 /// `tcpi_last_data_sent` counts from the handshake where nothing was sent yet (`tcp_create_openreq_child` in
@@ -74,6 +78,19 @@ fn listens(socket: BorrowedFd<'_>) -> Result<bool, SysError> {
 fn age(body: &[u8]) -> Option<Duration> {
     let info = netlink::attribute(body.get(TCP_HEADER..)?, INET_DIAG_INFO)?;
     u32_at(info, LAST_DATA_SENT).map(|millis| Duration::from_millis(millis.into()))
+}
+
+/// How much use there is of a listener: its connections, whoever is on the way to one included, or 1 where something else than a
+/// connection waits there. `None` where the kernel does not tell (vsock).
+///
+/// # Errors
+/// As [`connections`].
+pub fn in_use(listener: BorrowedFd<'_>) -> Result<Option<u32>, SysError> {
+    if !listens(listener)? {
+        return queue::is_readable(listener).map(|waits| Some(waits.into()));
+    }
+    let sum = |found: Connections| found.open.saturating_add(found.waiting).saturating_add(found.half_open);
+    Ok(connections(listener)?.map(sum))
 }
 
 /// States of a TCP connection (net/tcp_states.h); AF_UNIX uses two of them.
@@ -316,5 +333,8 @@ mod tests {
     fn datagrams_are_no_connections() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         assert_eq!(connections(socket.as_fd()).unwrap(), None);
+        assert_eq!(in_use(socket.as_fd()).unwrap(), Some(0));
+        socket.send_to(b"", socket.local_addr().unwrap()).unwrap();
+        until(&Some(1), || in_use(socket.as_fd()).unwrap());
     }
 }

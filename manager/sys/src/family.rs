@@ -76,6 +76,24 @@ impl Family<'_> {
         members
     }
 
+    /// Stops everybody (SIGSTOP), the founder included if it lives. True when nobody runs any more: the kernel takes a moment, so whoever
+    /// gets a false asks again.
+    pub fn stop(&self, founder_lives: bool) -> bool {
+        let everybody = || {
+            let mut everybody = self.members();
+            everybody.extend(self.founder.filter(|_| founder_lives));
+            everybody
+        };
+        let before = everybody();
+        let running: Vec<i32> = before.iter().copied().filter(|pid| !is_stopped(*pid)).collect();
+        for pid in &running {
+            // Whatever is wrong with it shows in that it runs on.
+            let _ = child::kill(*pid, libc::SIGSTOP);
+        }
+        // One that was stopped late may have started others first.
+        running.into_iter().all(is_stopped) && everybody() == before
+    }
+
     /// Signals everybody, the founder included if it lives.
     ///
     /// # Errors
@@ -136,6 +154,16 @@ fn parent_of(pid: i32) -> Option<i32> {
     let lives = !matches!(fields.next()?, "Z" | "X");
     let parent = fields.next()?.parse().ok();
     parent.filter(|_| lives)
+}
+
+/// No thread of it runs: it is stopped, or has ended.
+fn is_stopped(pid: i32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    let state = |thread: io::Result<fs::DirEntry>| {
+        let stat = fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
+        stat.rsplit_once(')')?.1.trim_start().chars().next()
+    };
+    threads.filter_map(state).all(|state| matches!(state, 'T' | 't' | 'Z' | 'X'))
 }
 
 /// The ancestors of a process, the parent first, at most as many as a family is deep.
@@ -208,6 +236,16 @@ mod tests {
         let member = *members.first().unwrap();
         assert!(family.has(member) && family.has(pid) && !family.has(std::process::id().cast_signed()));
         assert!(ancestors(member).any(|ancestor| ancestor == pid));
+        assert!(!is_stopped(member));
+        while !family.stop(true) && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert!(members.iter().chain([&pid]).all(|pid| is_stopped(*pid)));
+        family.kill(libc::SIGCONT, true).unwrap();
+        while is_stopped(member) && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert!(!is_stopped(member));
         family.kill(libc::SIGKILL, true).unwrap();
         founder.wait().unwrap();
         while !family.members().is_empty() && std::time::Instant::now() < deadline {

@@ -6,6 +6,7 @@
 
 pub mod accept;
 mod ancillary;
+pub mod arrivals;
 pub mod child;
 pub mod clock;
 pub mod descriptor;

@@ -40,6 +40,17 @@ pub fn level(fd: BorrowedFd<'_>) -> Result<Option<QueueLevel>, SysError> {
     }
 }
 
+/// Whether anything waits in it, of whatever kind it is.
+///
+/// # Errors
+/// The cause.
+pub fn is_readable(fd: BorrowedFd<'_>) -> Result<bool, SysError> {
+    let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry that outlives the call, which does not wait.
+    let count = check("ask whether anything waits", unsafe { libc::poll(&raw mut asked, 1, 0) })?;
+    Ok(count > 0 && asked.revents & libc::POLLIN != 0)
+}
+
 /// For a listener the kernel tells the accept queue in `tcpi_unacked` and its limit in `tcpi_sacked`
 /// (`tcp_get_info` in net/ipv4/tcp.c). Half-open connections are not in it.
 fn tcp_level(fd: BorrowedFd<'_>) -> io::Result<QueueLevel> {

@@ -99,6 +99,20 @@ pub const SCENES: &[Scene] = &[
         cost: Cost::Time,
     },
     Scene {
+        name: "idle-trickle",
+        units: &[
+            ("web.socket", "[Socket]\nListenStream={host}:8080\nBacklog=4096\nIdleStopSec=100ms\n"),
+            // It knows nothing of it: SIGTERM ends it wherever it is.
+            (
+                "web.service",
+                "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart={witness}\nEnvironment=WITNESS_ANSWER_MS=1\n",
+            ),
+        ],
+        shape: Shape::Trickle,
+        round: |_, _| {},
+        cost: Cost::Time,
+    },
+    Scene {
         name: "hold",
         units: &[("web.socket", GROUP), ("web@.service", WITNESS)],
         shape: Shape::Steady,

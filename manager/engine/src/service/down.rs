@@ -182,6 +182,7 @@ impl Engine {
 
     /// Processes that are still there are left to themselves: `KillMode=none`, or they cannot be killed.
     fn let_go(&mut self, name: &UnitName) {
+        self.thaw(name);
         let service = self.service_mut(name);
         let children = [service.main.take(), service.control.take()];
         let left = if service.run().left.is_empty() {

@@ -38,7 +38,9 @@ impl Engine {
     /// Has the instance serve what it has, then stop.
     pub(super) fn enter_drain(&mut self, name: &UnitName) {
         let limit = self.service_unit(name).service.drain_timeout_sec;
-        if limit < LOOK || self.queues_to_drain(name).is_empty() {
+        // A frozen one could not, and has been seen to have nothing.
+        let is_frozen = self.service(name).run().is_frozen;
+        if is_frozen || limit < LOOK || self.queues_to_drain(name).is_empty() {
             return self.enter_stop(name, ServiceResult::Success);
         }
         let drain = Drain { until: self.now.after(limit), quiet_since: None, asked: 0, queued: 0 };

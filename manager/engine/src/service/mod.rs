@@ -581,6 +581,7 @@ impl Engine {
         if !state.is_watched() {
             self.set_watchdog(name, None);
         }
+        self.thaw(name);
     }
 
     pub(crate) fn service(&self, name: &UnitName) -> &Service {

@@ -41,6 +41,8 @@ pub(crate) struct Run {
     pub(crate) owns_bus_name: bool,
     /// When the reload that is under way began.
     pub(crate) reload_begun: Option<Time>,
+    /// Its processes are stopped for a moment (SIGSTOP), to see whether anybody uses it.
+    pub(crate) is_frozen: bool,
     /// What is known of its readiness, while that is being found out.
     pub(super) check: Option<Check>,
     /// What is known of its queues, before it is told to stop.

@@ -8,11 +8,14 @@
 mod accept;
 mod down;
 mod hang;
+mod idle;
 mod members;
 mod processes;
 mod reload;
 mod trigger;
 mod up;
+
+pub(crate) use idle::LastLook;
 
 use std::collections::BTreeMap;
 
@@ -205,6 +208,9 @@ pub(crate) struct Socket {
     reopening: Option<Box<Reopening>>,
     #[serde(skip)]
     hangs: Option<Box<hang::Hangs>>,
+    /// Whether anybody uses it (`IdleStopSec=`).
+    #[serde(skip)]
+    pub(crate) idle: Option<Box<idle::Idle>>,
 }
 
 impl Socket {
@@ -275,6 +281,7 @@ impl Engine {
     }
 
     pub(crate) fn refresh_watches(&mut self, name: &UnitName) {
+        self.refresh_idle(name);
         for index in 0..self.socket(name).ports.len() {
             let open = &self.socket(name).ports[index];
             let (fd, wanted) = (open.port.fd, self.wants_watch(name, open));

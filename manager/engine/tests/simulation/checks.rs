@@ -164,6 +164,9 @@ impl World {
                 "somebody stays in a parked slot"
             );
         }
+        for process in self.keeper.processes.values().filter(|process| process.is_alive()) {
+            assert!(!process.is_stopped, "a process of {} is frozen for ever", process.unit);
+        }
         for (fd, listener) in self.kernel.listeners.iter().filter(|(_, listener)| listener.in_manager) {
             assert!(
                 listener.queue.is_empty(),

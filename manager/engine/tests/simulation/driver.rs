@@ -10,7 +10,7 @@ use sockmgr_unit::UnitName;
 
 use crate::keeper::{Message, Order};
 use crate::kernel::{Fate, Listener};
-use crate::process::Phase;
+use crate::process::{Phase, Process};
 use crate::support::{name, save};
 use crate::world::World;
 
@@ -148,6 +148,11 @@ impl World {
                 let queued = self.kernel.listeners[&fd].queue.len() as u32;
                 return Some(Event::Measured { fd, queued: Some(queued) });
             }
+            Action::Count { fd } => {
+                let (count, has_visitors) = self.count_use(fd);
+                return Some(Event::Counted { fd, count: Some(count), has_visitors });
+            }
+            Action::Freeze { process } => self.link.push(Message::Freeze(process)),
             Action::Relisten { socket, fd } => {
                 self.unsaved.insert(socket);
                 self.save_now();
@@ -199,6 +204,7 @@ impl World {
                     in_manager: true,
                     in_keeper: false,
                     is_shut: false,
+                    has_visitors: false,
                     in_processes: 0,
                 };
                 self.make_room(port.fd);
@@ -253,6 +259,24 @@ impl World {
             return None;
         }
         Some(answer)
+    }
+
+    /// Who waits at the address of a listener or is served there, and whether anybody came since it was last asked.
+    fn count_use(&mut self, fd: FdId) -> (u32, bool) {
+        let listener = self.kernel.listeners.get_mut(&fd).expect("what is counted is open");
+        let has_visitors = std::mem::take(&mut listener.has_visitors);
+        let waiting = listener.queue.len();
+        let socket = listener.socket.clone();
+        ((waiting + self.served_now(&socket)) as u32, has_visitors)
+    }
+
+    /// Connections of a socket that processes have accepted.
+    fn served_now(&self, socket: &UnitName) -> usize {
+        let accepted = |process: &Process| {
+            let clients = process.accepted.iter().map(|client| &self.kernel.clients[*client]);
+            clients.filter(|client| client.socket == *socket).count()
+        };
+        self.keeper.processes.values().map(accepted).sum()
     }
 
     fn flush_queue(&mut self, fd: FdId) {
@@ -358,6 +382,10 @@ impl World {
             Notice::UnitChanged(unit) | Notice::UnitRemoved(unit) => drop(self.unsaved.insert(unit)),
             Notice::JobNew { id, .. } => assert!(self.jobs.insert(id), "job {id} is announced twice"),
             Notice::JobRemoved { id, .. } => assert!(self.jobs.remove(&id), "job {id} ends twice"),
+            Notice::Log { unit, message, .. } if message.contains("IdleStopSec=") => {
+                let socket = name(&unit.as_str().replace(".service", ".socket"));
+                assert_eq!(self.served_now(&socket), 0, "{unit} is stopped for want of use, and used");
+            }
             Notice::UnitNew(_) | Notice::Log { .. } => {}
         }
     }

@@ -29,6 +29,7 @@ pub(crate) enum Message {
         process: ProcessId,
         signal: i32,
     },
+    Freeze(ProcessId),
     Remember(UnitName, Vec<u8>),
     Erase(UnitName),
     Forget(ProcessId),
@@ -85,6 +86,7 @@ impl Keeper {
             Message::Unstore(fd) => drop(self.stored.remove(&fd)),
             Message::Adopt { process, unit, like } => self.adopt(process, unit, like, rng),
             Message::Kill { process, signal } => self.kill(process, signal, kernel, rng, now),
+            Message::Freeze(process) => self.freeze(process, rng),
             Message::Remember(unit, state) => drop(self.remembered.insert(unit, state)),
             Message::Erase(unit) => drop(self.remembered.remove(&unit)),
             Message::Forget(process) => {
@@ -114,6 +116,7 @@ impl Keeper {
             accepted: Vec::new(),
             temper,
             phase: Phase::Forked,
+            is_stopped: false,
             next: now + rng.millis(10),
         };
         self.processes.insert(process, process_state);
@@ -137,10 +140,21 @@ impl Keeper {
             accepted: Vec::new(),
             temper: if self.faults { Temper::random(rng) } else { Temper::default() },
             phase: Phase::Serving,
+            is_stopped: false,
             next: NEVER,
         };
         self.to_manager.push_back(Event::Spawned { process, pid: daemon.pid });
         self.processes.insert(process, daemon);
+    }
+
+    /// Some take a moment to notice.
+    fn freeze(&mut self, process: ProcessId, rng: &mut Rng) {
+        let target = self.processes.get_mut(&process).filter(|target| target.is_alive());
+        let is_still = target.is_none_or(|target| {
+            target.is_stopped = target.is_stopped || rng.percent(70);
+            target.is_stopped
+        });
+        self.to_manager.push_back(Event::Frozen { process, is_still });
     }
 
     fn kill(&mut self, process: ProcessId, signal: i32, kernel: &mut Kernel, rng: &mut Rng, now: u64) {
@@ -148,6 +162,10 @@ impl Keeper {
             return self.to_manager.push_back(Event::LeftGone { process });
         }
         let Some(target) = self.processes.get_mut(&process) else { return };
+        if signal == 18 && std::mem::take(&mut target.is_stopped) {
+            // It finds out what came meanwhile.
+            target.next = target.next.min(now);
+        }
         if target.signalled(signal, now + rng.millis(200)) {
             self.end(process, ExitStatus::Killed(signal), kernel);
         }
@@ -155,13 +173,14 @@ impl Keeper {
 
     /// When the next process does something by itself.
     pub(crate) fn next_deed(&self) -> u64 {
-        self.processes.values().map(|process| process.next).min().unwrap_or(NEVER)
+        let running = self.processes.values().filter(|process| !process.is_stopped);
+        running.map(|process| process.next).min().unwrap_or(NEVER)
     }
 
     /// Lets every process act whose time has come.
     pub(crate) fn run(&mut self, kernel: &mut Kernel, rng: &mut Rng, now: u64) {
         let due: Vec<ProcessId> =
-            self.processes.iter().filter(|(_, process)| process.next <= now).map(|(id, _)| *id).collect();
+            self.processes.iter().filter(|(_, process)| process.is_due(now)).map(|(id, _)| *id).collect();
         for id in due {
             self.act(id, kernel, rng, now);
         }

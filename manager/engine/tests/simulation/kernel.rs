@@ -41,6 +41,8 @@ pub(crate) struct Listener {
     pub(crate) in_keeper: bool,
     /// Somebody shut it down, and nobody has noticed yet.
     pub(crate) is_shut: bool,
+    /// Somebody came since that was last asked.
+    pub(crate) has_visitors: bool,
     /// How many processes have one.
     pub(crate) in_processes: usize,
 }
@@ -85,7 +87,9 @@ impl Kernel {
         let fd = *fd;
         let client = self.clients.len();
         self.clients.push(Client { socket: socket.clone(), fate: Fate::Queued });
-        self.listeners.get_mut(&fd).expect("it was just found").queue.push_back(client);
+        let listener = self.listeners.get_mut(&fd).expect("it was just found");
+        listener.queue.push_back(client);
+        listener.has_visitors = true;
         Some(fd)
     }
 

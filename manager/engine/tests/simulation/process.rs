@@ -58,6 +58,8 @@ pub(crate) struct Process {
     pub(crate) accepted: Vec<ClientId>,
     pub(crate) temper: Temper,
     pub(crate) phase: Phase,
+    /// SIGSTOP
+    pub(crate) is_stopped: bool,
     /// When it does something by itself.
     pub(crate) next: u64,
 }
@@ -81,6 +83,10 @@ impl Process {
 
     pub(crate) fn is_alive(&self) -> bool {
         !matches!(self.phase, Phase::Ended(_))
+    }
+
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        self.next <= now && !self.is_stopped
     }
 
     fn is_server(&self) -> bool {

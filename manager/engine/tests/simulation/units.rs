@@ -46,6 +46,8 @@ pub(crate) fn text(version: usize) -> String {
         "ListenStream=127.0.0.1:71",
         "ListenStream=127.0.0.1:72\nListenStream=127.0.0.1:71",
     ][version % 3];
+    let idle = |own: usize| if version % 3 == own { "IdleStopSec=300ms\n" } else { "" };
+    let (web_idle, shared_idle, http_idle) = (idle(2), idle(1), idle(0));
     let daemon = ["PIDFile=/run/daemon\n", "", "KillMode=mixed\n"][version % 3];
     let stop = if version % 3 == 2 { "ExecStop=/bin/stop\n" } else { "" };
     format!(
@@ -56,7 +58,7 @@ ListenStream=127.0.0.1:80
 ListenStream=/run/web
 Instances={instances}
 MaxInstances=5
--- web@.service
+{web_idle}-- web@.service
 [Service]
 Type=notify
 ExecStart=/bin/web
@@ -67,7 +69,7 @@ TimeoutStopSec=1s
 [Socket]
 ListenStream=/run/shared
 Instances=2
--- shared@.service
+{shared_idle}-- shared@.service
 [Service]
 ExecStart=/bin/shared
 Restart=on-failure
@@ -76,7 +78,7 @@ TimeoutStopSec=1s
 [Socket]
 ListenStream=127.0.0.1:8080
 ListenStream=127.0.0.1:8081
--- http.service
+{http_idle}-- http.service
 [Service]
 Type=notify
 ExecCondition=/bin/condition

@@ -11,6 +11,7 @@ mod accept;
 mod drain;
 mod groups;
 mod hang;
+mod idle;
 mod jobs;
 mod life;
 mod limits;

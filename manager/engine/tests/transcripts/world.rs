@@ -38,6 +38,8 @@ enum Plan {
     Unkillable,
     /// It leaves others behind when it ends.
     Leaves,
+    /// It does not freeze.
+    Restless,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,11 @@ pub(crate) struct World {
     fds: BTreeMap<FdId, String>,
     queues: BTreeMap<FdId, VecDeque<Peer>>,
     watched: BTreeSet<FdId>,
+    /// Where somebody came since that was last asked.
+    visited: BTreeSet<FdId>,
+    frozen: BTreeSet<ProcessId>,
+    /// Connections that are being served, by listener.
+    serving: BTreeMap<FdId, usize>,
     steered: BTreeMap<UnitName, Vec<u32>>,
     ports: BTreeMap<UnitName, Vec<Port>>,
     children: BTreeMap<ProcessId, Child>,
@@ -95,6 +102,9 @@ impl World {
             fds: BTreeMap::new(),
             queues: BTreeMap::new(),
             watched: BTreeSet::new(),
+            visited: BTreeSet::new(),
+            frozen: BTreeSet::new(),
+            serving: BTreeMap::new(),
             steered: BTreeMap::new(),
             ports: BTreeMap::new(),
             children: BTreeMap::new(),
@@ -158,6 +168,9 @@ impl World {
                 self.connect(listener, Peer::Unix { credentials: None, name: None })
             }
             ["take", unit] => self.take(unit),
+            ["serve", unit] => self.serve(unit),
+            ["rests", unit] => self.main(unit).1.plans.retain(|plan| *plan != Plan::Restless),
+            ["finish", unit] => self.finish(unit),
             ["exec", unit] => self.exec(unit),
             ["exit", unit] => self.end(unit, ExitStatus::Exited(0)),
             ["exit", unit, code] => self.end(unit, ExitStatus::Exited(number(code) as i32)),
@@ -289,6 +302,7 @@ impl World {
     fn connect(&mut self, listener: &str, peer: Peer) {
         let fd = if listener.contains(':') { self.fd_named(listener) } else { self.steered_fd(listener) };
         self.queues.entry(fd).or_default().push_back(peer);
+        self.visited.insert(fd);
     }
 
     fn steered_fd(&self, socket: &str) -> FdId {
@@ -303,6 +317,20 @@ impl World {
         let (_, child) = self.main(unit);
         for fd in child.fds.clone() {
             self.queues.remove(&fd);
+        }
+    }
+
+    /// As `take`, and the connections stay open until `finish`.
+    fn serve(&mut self, unit: &str) {
+        for fd in self.main(unit).1.fds.clone() {
+            let waiting = self.queues.remove(&fd).map_or(0, |queue| queue.len());
+            *self.serving.entry(fd).or_default() += waiting;
+        }
+    }
+
+    fn finish(&mut self, unit: &str) {
+        for fd in self.main(unit).1.fds.clone() {
+            self.serving.remove(&fd);
         }
     }
 
@@ -489,6 +517,18 @@ impl World {
                 let queued = self.queues.get(&fd).map_or(0, VecDeque::len) as u32;
                 self.feed(Event::Measured { fd, queued: Some(queued) });
             }
+            Action::Count { fd } => {
+                let waiting = self.queues.get(&fd).map_or(0, VecDeque::len);
+                let count = (waiting + self.serving.get(&fd).copied().unwrap_or(0)) as u32;
+                let has_visitors = self.visited.remove(&fd);
+                self.feed(Event::Counted { fd, count: Some(count), has_visitors });
+            }
+            Action::Freeze { process } => {
+                self.frozen.insert(process);
+                let is_restless =
+                    self.children.get(&process).is_some_and(|child| child.plans.contains(&Plan::Restless));
+                self.feed(Event::Frozen { process, is_still: !is_restless });
+            }
             Action::CloseConnection { fd } | Action::Discard { fd } | Action::Unstore { fd } => {
                 drop(self.fds.remove(&fd));
             }
@@ -607,6 +647,9 @@ impl World {
     }
 
     fn signal(&mut self, process: ProcessId, signal: i32) {
+        if signal == 18 {
+            self.frozen.remove(&process);
+        }
         let Some(child) = self.children.get(&process) else { return };
         let survives = child.plans.contains(&Plan::Unkillable)
             || child.plans.contains(&Plan::Ignores) && signal != 9
@@ -692,7 +735,10 @@ impl World {
                     detour.as_ref().map(|detour| format!(", slot {} beside {:?}", detour.slot, detour.live));
                 format!("probe {check} {}{}", self.fd_name(*fd), detour.unwrap_or_default())
             }
-            Action::Measure { .. } => return,
+            Action::Measure { .. } | Action::Count { .. } => return,
+            Action::Freeze { process } => {
+                format!("freeze {}", self.children.get(process).map_or("nobody", |child| child.unit.as_str()))
+            }
             Action::Flush { fd } => format!("flush {}", self.fd_name(*fd)),
             Action::Relisten { fd, .. } => format!("relisten {}", self.fd_name(*fd)),
             Action::Migrate { fd } => format!("migrate {}", self.fd_name(*fd)),
@@ -702,7 +748,7 @@ impl World {
                 self.describe_spawn(unit, *list, *index, fds, environment)
             }
             // It follows each signal that is not deadly anyway.
-            Action::Kill { signal: 18, .. } => return,
+            Action::Kill { process, signal: 18, .. } if !self.frozen.contains(process) => return,
             Action::Kill { process, signal, scope } => self.describe_kill(*process, *signal, *scope),
             Action::WatchBusName { name } => format!("watch the name {name}"),
             Action::Store { fd, .. } => format!("store {}", self.fd_name(*fd)),
@@ -831,6 +877,7 @@ fn plan_of(text: &str) -> Plan {
         "ignores-signals" => Plan::Ignores,
         "unkillable" => Plan::Unkillable,
         "leaves" => Plan::Leaves,
+        "restless" => Plan::Restless,
         _ => Plan::Exits(number(text.strip_prefix("exits-").expect("a plan")) as i32),
     }
 }

@@ -156,6 +156,10 @@ section! {
         on_hang: OnHang = OnHang::Steer => ("OnHang" own) {
             "OnHang": "An instance that hangs: steer (default: new connections go to others until it accepts again), restart (it is aborted, too)";
         }
+        /// After which a service that nobody uses is stopped; zero or infinity: never.
+        idle_stop_sec: Span = Span::INFINITY => ("IdleStopUSec" own) {
+            "IdleStopSec": "Stops the service when nobody has been connected to its sockets, or waited there, for so long; the next one starts it again; default: never";
+        }
         /// What a limit does to the socket; `None`: as `DefaultLimitAction=` says.
         limit_action: Option<LimitAction> = None => ("LimitAction" own) {
             "LimitAction": "When a limit is hit: pause the socket for the rest of the window, or fail it for good";
@@ -167,6 +171,11 @@ impl SocketSection {
     /// Number of triggers allowed in the window: 200 with `Accept=yes`, else 20, unless it was set (systemd.socket(5)).
     pub fn effective_trigger_limit_burst(&self) -> u32 {
         self.trigger_limit_burst.unwrap_or(if self.accept { 200 } else { 20 })
+    }
+
+    /// Whether `IdleStopSec=` says that its service stops by itself.
+    pub fn stops_when_idle(&self) -> bool {
+        !self.idle_stop_sec.is_infinite() && self.idle_stop_sec > Span::ZERO
     }
 
     /// How many slots its listeners are made for, as it is written; `None`: no group.
@@ -216,6 +225,9 @@ impl SocketSection {
         if self.accept && self.instances.is_some() {
             return Err(SocketError::AcceptWithInstances);
         }
+        if self.accept && self.stops_when_idle() {
+            return Err(SocketError::AcceptWithIdleStop);
+        }
         if self.instances.is_some() && self.service.as_ref().is_some_and(|service| !service.is_template()) {
             return Err(SocketError::InstancesOfPlainService);
         }
@@ -264,6 +276,10 @@ pub(crate) enum SocketError {
         "Accept=yes and Instances= exclude each other: one starts a service per connection, the other N that share the traffic"
     )]
     AcceptWithInstances,
+    #[error(
+        "Accept=yes and IdleStopSec= exclude each other: an instance that serves one connection ends with it"
+    )]
+    AcceptWithIdleStop,
     #[error("Instances= needs a template: Service= must name one, such as web@.service")]
     InstancesOfPlainService,
     #[error("MaxInstances= says how far a group may grow: it needs Instances= too")]
