@@ -7,7 +7,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Whose manager: the one of the machine or the one of a user.
@@ -59,7 +59,7 @@ pub enum RuntimeDirError {
         uid: u32,
     },
     /// Group or others may write in it.
-    #[error("others may write in the runtime directory {path} (mode {mode:04o}); `chmod 0700` it")]
+    #[error("others may write in the runtime directory {path} (mode {mode:04o}); `chmod 0711` it")]
     Mode {
         /// The directory.
         path: PathBuf,
@@ -104,23 +104,24 @@ pub fn check_runtime_dir(dir: &Path, uid: u32) -> Result<(), RuntimeDirError> {
     Ok(())
 }
 
-/// Makes `dir` with mode 0700 (parents too) if it is not there, then checks it.
+/// Makes `dir` with mode 0711 (parents too) if it is not there, then checks it. Others pass through, because services
+/// that run as somebody else have to reach the notify socket; what is in it has modes of its own.
 ///
 /// # Errors
 /// As [`check_runtime_dir`], and when it cannot be made.
 pub fn create_runtime_dir(dir: &Path, uid: u32) -> Result<(), RuntimeDirError> {
-    let mut builder = DirBuilder::new();
-    builder
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|source| RuntimeDirError::Io { path: dir.to_path_buf(), source })?;
+    if fs::symlink_metadata(dir).is_err() {
+        let io = |source| RuntimeDirError::Io { path: dir.to_path_buf(), source };
+        DirBuilder::new().recursive(true).mode(0o711).create(dir).map_err(io)?;
+        // A umask may have taken something away.
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o711)).map_err(io)?;
+    }
     check_runtime_dir(dir, uid)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -145,7 +146,7 @@ mod tests {
         let me = fs::metadata(temp.path()).unwrap().uid();
         let dir = temp.path().join("a/b");
         create_runtime_dir(&dir, me).unwrap();
-        assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o7777, 0o700);
+        assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o7777, 0o711);
 
         let link = temp.path().join("link");
         symlink(&dir, &link).unwrap();

@@ -47,7 +47,7 @@ impl Site {
         // Others pass through: some services run as other users.
         site.mode("", 0o755);
         site.make("units", 0o755);
-        site.make("run", 0o700);
+        site.make("run", 0o711);
         site
     }
 
