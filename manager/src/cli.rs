@@ -2,7 +2,7 @@
 //!
 //! The way is always the same: words (`args`) → `Session` → calls (`manager` over `bus`) → text or JSON →
 //! `Exit`. Units are loaded, judged and run by the manager, never here; `up` starts a `sockmgrd`
-//! for that, and `verify` asks `sockmgr-unit`.
+//! for that, `verify` asks `sockmgr-unit`, and where no manager runs `crate::install` changes unit files in its stead.
 //!
 //! Invariant: results go to stdout, everything else to stderr, and the exit code is the one systemctl gives.
 
@@ -16,6 +16,7 @@ mod exit;
 mod fds;
 mod format;
 mod groups;
+mod install;
 mod jobs;
 mod list;
 mod logs;
@@ -31,16 +32,20 @@ mod status;
 mod style;
 mod table;
 mod tree;
+mod unit_files;
 mod units;
 mod up;
 mod verify;
 
 use args::{Invocation, Patterns, Verb};
 use exit::{CliError, Exit};
+use install::Change;
 use jobs::JobVerb;
 use manager::GroupVerb;
 use session::{Session, Target};
 use sockmgr_unit::UnitType;
+
+use crate::install::DependencyWord;
 
 /// Runs the command with the arguments of this process.
 pub fn main() -> ExitCode {
@@ -98,6 +103,25 @@ fn run(invocation: Invocation) -> Result<Exit, CliError> {
         Verb::IsActive(units) => state::is_active(&mut open(flags)?, &units.units),
         Verb::IsFailed(units) => state::is_failed(&mut open(flags)?, &units.units),
         Verb::IsSystemRunning => state::is_system_running(&mut open(flags)?),
+        Verb::Enable(files) => install::run(flags, &target, Change::Enable, &files.units),
+        Verb::Disable(files) => install::run(flags, &target, Change::Disable, &files.units),
+        Verb::Reenable(files) => install::run(flags, &target, Change::Reenable, &files.units),
+        Verb::Preset(files) => install::run(flags, &target, Change::Preset, &files.units),
+        Verb::PresetAll => install::run(flags, &target, Change::PresetAll, &[]),
+        Verb::Mask(files) => install::run(flags, &target, Change::Mask, &files.units),
+        Verb::Unmask(files) => install::run(flags, &target, Change::Unmask, &files.units),
+        Verb::Link(files) => install::run(flags, &target, Change::Link, &files.units),
+        Verb::Revert(files) => install::run(flags, &target, Change::Revert, &files.units),
+        Verb::AddWants(what) => {
+            install::add(flags, &target, DependencyWord::Wants, &what.target, &what.files.units)
+        }
+        Verb::AddRequires(what) => {
+            install::add(flags, &target, DependencyWord::Requires, &what.target, &what.files.units)
+        }
+        Verb::SetDefault(what) => install::set_default(flags, &target, &what.target),
+        Verb::GetDefault => unit_files::get_default(flags, &target),
+        Verb::IsEnabled(files) => unit_files::is_enabled(flags, &target, &files.units),
+        Verb::ListUnitFiles(patterns) => unit_files::list(flags, &target, &patterns.units),
         Verb::DaemonReload => state::daemon_reload(&mut open(flags)?),
         Verb::Verify(what) => verify::run(&flags, &target, &what),
         Verb::Up(what) => up::run(flags, &target, &what),

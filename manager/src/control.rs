@@ -9,9 +9,9 @@ mod bus_names;
 mod dispatch;
 mod error;
 mod generation;
-mod glob;
 mod group;
 mod hub;
+mod install;
 mod interface;
 mod introspect;
 mod job;
@@ -41,6 +41,8 @@ use std::time::Duration;
 use sockmgr_engine::{Command, Direction, Engine, JobId, KillWho, Notice, RequestError, Time};
 use sockmgr_unit::UnitName;
 use tokio::sync::Notify;
+
+use crate::install::UnitFiles;
 
 pub use error::StartError;
 pub use hub::Hub;
@@ -166,4 +168,7 @@ pub trait Core {
 
     /// Where unit files are looked for, first wins.
     fn unit_path(&self) -> Vec<PathBuf>;
+
+    /// All unit files as they are on disk now, and those of the operands that are paths.
+    fn unit_files(&self, operands: &[String]) -> UnitFiles;
 }

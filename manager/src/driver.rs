@@ -32,6 +32,7 @@ use sockmgr_unit::{NotifyAccess, UnitName};
 use tokio::sync::Notify;
 
 use crate::control::{Core, QueueView, SteeringView, StoredDescriptor};
+use crate::install::UnitFiles;
 use crate::keeper::{KeeperLink, LinkError};
 use crate::loader::Loader;
 use crate::protocol::{ProcessId, ToKeeper, ToManager};
@@ -349,6 +350,12 @@ impl Core for Driver {
 
     fn unit_path(&self) -> Vec<PathBuf> {
         self.loader.directories().to_vec()
+    }
+
+    fn unit_files(&self, operands: &[String]) -> UnitFiles {
+        let (scope, runtime_dir) = (self.options.scope, &self.options.runtime_dir);
+        let path = self.loader.search_path().clone();
+        UnitFiles::read(path, scope, crate::loader::host(scope, runtime_dir), operands)
     }
 }
 

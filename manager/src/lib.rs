@@ -5,6 +5,7 @@ pub mod cli;
 pub mod control;
 pub mod daemon;
 pub mod driver;
+pub mod install;
 pub mod keeper;
 pub mod loader;
 pub mod log;

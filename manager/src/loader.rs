@@ -6,6 +6,7 @@
 mod file;
 mod glob;
 mod host;
+mod link;
 mod scan;
 mod search_path;
 
@@ -17,7 +18,9 @@ use sockmgr_unit::{Diagnostic, Host, Library, Settings, Source, Syntax, UnitName
 
 pub use self::glob::glob;
 pub use self::host::host;
+pub use self::link::{Leads, Links};
 use self::scan::Scan;
+pub(crate) use self::scan::unit_of;
 pub use self::search_path::SearchPath;
 use crate::paths::Scope;
 
@@ -33,6 +36,11 @@ impl Loader {
         Self { path }
     }
 
+    /// Where it looks.
+    pub fn search_path(&self) -> &SearchPath {
+        &self.path
+    }
+
     /// The directories, first wins.
     pub fn directories(&self) -> &[PathBuf] {
         self.path.directories()
@@ -41,15 +49,20 @@ impl Loader {
     /// Reads every unit file. What cannot be read is reported among the library's diagnostics; the rest is there.
     pub fn load(&self, host: Host, settings: Settings) -> Library {
         let mut library = Library::with_settings(host, Arc::new(settings));
-        Scan::new(&mut library, self.directories()).all();
+        self.load_into(&mut library);
         library
+    }
+
+    /// Reads every unit file whose unit the library does not have yet.
+    pub fn load_into(&self, library: &mut Library) {
+        Scan::new(library, &self.path).all();
     }
 
     /// Looks again for one unit that the library does not have, and for its template: a file may be there since.
     pub fn find(&self, library: &mut Library, unit: &UnitName) {
         let names = std::iter::once(unit.clone()).chain(unit.template());
         let missing: Vec<UnitName> = names.filter(|name| !library.contains(name)).collect();
-        Scan::new(library, self.directories()).again(&missing);
+        Scan::new(library, &self.path).again(&missing);
     }
 }
 

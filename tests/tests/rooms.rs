@@ -23,24 +23,26 @@ const CRATES: [(&str, &[&str]); 7] = [
 ];
 
 /// Each module of `manager/src`, what of the others it may import, and which crates.
-const ROOMS: [(&str, &[&str], &[&str]); 13] = [
+const ROOMS: [(&str, &[&str], &[&str]); 14] = [
     ("paths", &[], &["sys"]),
     ("chown", &[], &["sys"]),
     ("protocol", &[], &["sys"]),
     ("log", &[], &["unit"]),
     ("keeper", &["protocol"], &["sys"]),
     ("loader", &["paths"], &["unit", "sys"]),
-    ("control", &["paths"], &["engine", "unit", "sys"]),
+    ("install", &["loader", "paths"], &["unit"]),
+    ("control", &["install", "paths"], &["engine", "unit", "sys"]),
     (
         "driver",
-        &["chown", "control", "keeper", "loader", "log", "paths", "protocol"],
+        &["chown", "control", "install", "keeper", "loader", "log", "paths", "protocol"],
         &["engine", "unit", "sys"],
     ),
     ("metrics", &["control", "driver"], &["engine", "unit", "sys"]),
     ("manager", &["control", "driver", "keeper", "log", "metrics"], &["unit", "sys"]),
     ("daemon", &["chown", "driver", "keeper", "log", "manager", "paths"], &["unit", "sys"]),
-    // The command: a client like any other; it reads unit files only to verify them, and asks then who is known here.
-    ("cli", &["paths", "loader"], &["unit", "sys"]),
+    // The command: a client like any other; it reads unit files only to verify them, and asks then who is known here; it changes
+    // them where no manager runs.
+    ("cli", &["install", "loader", "paths"], &["unit", "sys"]),
     ("lib", &[], &[]),
 ];
 

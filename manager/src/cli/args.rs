@@ -91,13 +91,12 @@ fn wants_value(command: &clap::Command, word: &str) -> bool {
     let takes = |arg: &clap::Arg| arg.get_action().takes_values() && !arg.is_require_equals_set();
     if let Some(long) = word.strip_prefix("--") {
         // May be cut short; where that is ambiguous clap will say so.
-        let meant = |arg: &&clap::Arg| {
-            arg.get_long()
-                .into_iter()
-                .chain(arg.get_all_aliases().unwrap_or_default())
-                .any(|own| own.starts_with(long))
+        let named = |arg: &clap::Arg, fits: &dyn Fn(&str) -> bool| {
+            arg.get_long().into_iter().chain(arg.get_all_aliases().unwrap_or_default()).any(fits)
         };
-        return command.get_arguments().find(meant).is_some_and(takes);
+        let whole = command.get_arguments().find(|arg| named(arg, &|own| own == long));
+        let cut = || command.get_arguments().find(|arg| named(arg, &|own| own.starts_with(long)));
+        return whole.or_else(cut).is_some_and(takes);
     }
     let mut letters = word[1..].chars();
     letters
@@ -117,6 +116,9 @@ pub(crate) struct Flags {
     /// The manager's runtime directory, instead of that of the scope
     #[arg(long, value_name = "DIR", help_heading = "Manager")]
     pub(crate) runtime_dir: Option<PathBuf>,
+    /// The system below this directory, which is not running: its unit files are changed without a manager
+    #[arg(long, value_name = "DIR", help_heading = "Manager")]
+    pub(crate) root: Option<PathBuf>,
     /// Never ask for authorization
     #[arg(long, help_heading = "Manager")]
     pub(crate) no_ask_password: bool,
@@ -182,6 +184,25 @@ pub(crate) struct Flags {
     #[arg(long, help_heading = "Output")]
     pub(crate) no_pager: bool,
 
+    /// Only until the machine goes down
+    #[arg(long, help_heading = "Unit files")]
+    pub(crate) runtime: bool,
+    /// Replace links that stand in the way; with edit, make a file that is not there
+    #[arg(short, long, help_heading = "Unit files")]
+    pub(crate) force: bool,
+    /// Also start or stop the units
+    #[arg(long, help_heading = "Unit files")]
+    pub(crate) now: bool,
+    /// Do not have the manager read the unit files again
+    #[arg(long, help_heading = "Unit files")]
+    pub(crate) no_reload: bool,
+    /// Say nothing when there is nothing to enable
+    #[arg(long, help_heading = "Unit files")]
+    pub(crate) no_warn: bool,
+    /// Which half of the presets is carried out
+    #[arg(long, value_enum, value_name = "MODE", default_value = "full", help_heading = "Unit files")]
+    pub(crate) preset_mode: PresetMode,
+
     /// Do not wait until the job is done
     #[arg(long, help_heading = "Jobs")]
     pub(crate) no_block: bool,
@@ -211,6 +232,18 @@ pub(crate) struct Flags {
         help_heading = "Jobs"
     )]
     pub(crate) kill_whom: String,
+}
+
+/// The modes of `--preset-mode`.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PresetMode {
+    /// Enable and disable
+    #[default]
+    Full,
+    /// Only enable
+    EnableOnly,
+    /// Only disable
+    DisableOnly,
 }
 
 /// The forms of `--json`.
@@ -274,6 +307,32 @@ pub(crate) struct Patterns {
     /// Unit names (`web` is `web.service`) or globs over loaded units
     #[arg(value_name = "UNIT")]
     pub(crate) units: Vec<String>,
+}
+
+/// Unit files, of which at least one is needed.
+#[derive(Debug, Args)]
+pub(crate) struct Files {
+    /// Unit names (`web` is `web.service`), or paths of unit files
+    #[arg(required = true, value_name = "UNIT")]
+    pub(crate) units: Vec<String>,
+}
+
+/// Units that become dependencies of another one.
+#[derive(Debug, Args)]
+pub(crate) struct AddDependency {
+    /// The unit that is to start them (`web` is `web.target`)
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) files: Files,
+}
+
+/// A target.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The target (`web` is `web.target`)
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: String,
 }
 
 /// How many instances of what.
@@ -425,6 +484,37 @@ pub(crate) enum Verb {
     /// Say whether the manager is up and nothing failed
     IsSystemRunning,
 
+    /// Make units start with their targets, as their [Install] sections say
+    Enable(Files),
+    /// Undo that, and remove all other links to the units
+    Disable(Files),
+    /// Disable, then enable
+    Reenable(Files),
+    /// Enable or disable units as the presets say
+    Preset(Files),
+    /// The same for all units
+    PresetAll,
+    /// Make it impossible to start units
+    Mask(Files),
+    /// Make it possible again
+    Unmask(Files),
+    /// Make unit files known that lie outside of the search path
+    Link(Files),
+    /// Return to the vendor's unit files
+    Revert(Files),
+    /// Let a unit want others
+    AddWants(AddDependency),
+    /// Let a unit require others
+    AddRequires(AddDependency),
+    /// Say whether units are enabled: exit code 0 when one is
+    IsEnabled(Files),
+    /// List unit files, whether loaded or not
+    ListUnitFiles(Patterns),
+    /// Show which target is the default
+    GetDefault,
+    /// Make a target the default
+    SetDefault(Target),
+
     /// Let the manager read all unit files again
     DaemonReload,
     /// Check unit files; needs no manager
@@ -528,6 +618,8 @@ mod tests {
             ("-n 5 status -a", "status -n 5 -a"),
             ("status -t socket", "status -t socket"),
             ("-- status", "-- status"),
+            ("--runtime mask web", "mask --runtime web"),
+            ("--runtime-dir d mask web", "mask --runtime-dir d web"),
         ];
         for (words, expected) in table {
             let words = std::iter::once("sockmgr").chain(words.split_whitespace());

@@ -11,6 +11,7 @@ use zbus::wire::{DynamicType, OwnedObjectPath, OwnedVariant, Signature, Type, Va
 
 use super::bus::{Bus, BusError, Call, Signal};
 use super::names::{type_of, unit_path};
+use crate::install::{Manner, Request};
 
 /// What all interface names begin with.
 const API: &str = "org.freedesktop.systemd1";
@@ -50,6 +51,17 @@ pub(crate) struct JobRemoved {
 
 /// One process of a unit: its control group, pid and command line.
 pub(crate) type UnitProcess = (String, u32, String);
+
+/// What was done to unit files.
+#[derive(Debug)]
+pub(crate) struct UnitFileChanges {
+    /// Whether the units had anything to enable.
+    pub(crate) has_install: bool,
+    pub(crate) rows: Vec<ChangeRow>,
+}
+
+/// What, the file, and what the file is now.
+pub(crate) type ChangeRow = (String, String, String);
 
 /// A connection to a manager.
 #[derive(Debug)]
@@ -174,6 +186,58 @@ impl Manager {
 
     pub(crate) fn reload(&mut self) -> Result<(), BusError> {
         self.call("Reload", ())
+    }
+
+    /// Has unit files changed.
+    pub(crate) fn change_unit_files(
+        &mut self,
+        request: &Request,
+        manner: Manner,
+    ) -> Result<UnitFileChanges, BusError> {
+        let Manner { runtime, force } = manner;
+        let of = |(has_install, rows)| UnitFileChanges { has_install, rows };
+        let only = |(rows,): (Vec<ChangeRow>,)| UnitFileChanges { has_install: true, rows };
+        match request {
+            Request::Enable(units) => self.call("EnableUnitFiles", (units, runtime, force)).map(of),
+            Request::Reenable(units) => self.call("ReenableUnitFiles", (units, runtime, force)).map(of),
+            Request::Preset(units, mode) => {
+                let mode = mode.as_str();
+                self.call("PresetUnitFilesWithMode", (units, mode, runtime, force)).map(of)
+            }
+            Request::PresetAll(mode) => {
+                self.call("PresetAllUnitFiles", (mode.as_str(), runtime, force)).map(only)
+            }
+            Request::Disable(units) => self.call("DisableUnitFiles", (units, runtime)).map(only),
+            Request::Mask(units) => self.call("MaskUnitFiles", (units, runtime, force)).map(only),
+            Request::Unmask(units) => self.call("UnmaskUnitFiles", (units, runtime)).map(only),
+            Request::Link(units) => self.call("LinkUnitFiles", (units, runtime, force)).map(only),
+            Request::Revert(units) => self.call("RevertUnitFiles", (units,)).map(only),
+            Request::AddDependency { units, target, kind } => {
+                let body = (units, target, kind.as_str(), runtime, force);
+                self.call("AddDependencyUnitFiles", body).map(only)
+            }
+            Request::SetDefault(name) => self.call("SetDefaultTarget", (name, true)).map(only),
+        }
+    }
+
+    /// The state of a unit's file.
+    pub(crate) fn unit_file_state(&mut self, unit: &str) -> Result<String, BusError> {
+        self.call("GetUnitFileState", (unit,))
+    }
+
+    /// The links to a unit's file.
+    pub(crate) fn unit_file_links(&mut self, unit: &str) -> Result<Vec<String>, BusError> {
+        self.call("GetUnitFileLinks", (unit, false))
+    }
+
+    /// Path and state of every unit file.
+    pub(crate) fn list_unit_files(&mut self) -> Result<Vec<(String, String)>, BusError> {
+        self.call("ListUnitFiles", ())
+    }
+
+    /// The target that is the default.
+    pub(crate) fn default_target(&mut self) -> Result<String, BusError> {
+        self.call("GetDefaultTarget", ())
     }
 
     /// The processes of a unit.

@@ -97,7 +97,12 @@ impl Session {
     /// Connects to `target`.
     pub(crate) fn open(flags: Flags, target: Target) -> Result<Self, CliError> {
         let manager = target.connect(!flags.no_ask_password)?;
-        Ok(Self { flags, target, manager, style: Style::of_stdout() })
+        Ok(Self::with(flags, target, manager))
+    }
+
+    /// A run over a connection that is there.
+    pub(crate) fn with(flags: Flags, target: Target, manager: Manager) -> Self {
+        Self { flags, target, manager, style: Style::of_stdout() }
     }
 
     /// Prints text as it is.

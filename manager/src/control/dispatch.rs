@@ -37,6 +37,8 @@ pub(super) struct Outcome {
     pub(super) subscription: Option<bool>,
     /// All unit files were read again.
     pub(super) reloaded: bool,
+    /// Links to unit files were made or removed.
+    pub(super) unit_files_changed: bool,
     /// To be told to everybody after the reply, before what the core has.
     pub(super) notices: Vec<Notice>,
 }

@@ -10,6 +10,8 @@ use sockmgr_unit::LoadState;
 use zbus::Message;
 use zbus::message::Header;
 
+use crate::install::Refusal;
+
 /// Why the control interfaces cannot be offered.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -30,6 +32,7 @@ pub(super) struct BusError {
 pub(super) enum ErrorName {
     AccessDenied,
     Failed,
+    FileNotFound,
     InvalidArgs,
     NotSupported,
     PropertyReadOnly,
@@ -47,6 +50,8 @@ pub(super) enum ErrorName {
     NotSubscribed,
     NoUnitForPid,
     TransactionIsDestructive,
+    UnitExists,
+    UnitLinked,
     UnitMasked,
 }
 
@@ -56,6 +61,7 @@ impl ErrorName {
         match self {
             Self::AccessDenied => "org.freedesktop.DBus.Error.AccessDenied",
             Self::Failed => "org.freedesktop.DBus.Error.Failed",
+            Self::FileNotFound => "org.freedesktop.DBus.Error.FileNotFound",
             Self::InvalidArgs => "org.freedesktop.DBus.Error.InvalidArgs",
             Self::NotSupported => "org.freedesktop.DBus.Error.NotSupported",
             Self::PropertyReadOnly => "org.freedesktop.DBus.Error.PropertyReadOnly",
@@ -73,6 +79,8 @@ impl ErrorName {
             Self::NotSubscribed => "org.freedesktop.systemd1.NotSubscribed",
             Self::NoUnitForPid => "org.freedesktop.systemd1.NoUnitForPID",
             Self::TransactionIsDestructive => "org.freedesktop.systemd1.TransactionIsDestructive",
+            Self::UnitExists => "org.freedesktop.systemd1.UnitExists",
+            Self::UnitLinked => "org.freedesktop.systemd1.UnitLinked",
             Self::UnitMasked => "org.freedesktop.systemd1.UnitMasked",
         }
     }
@@ -116,6 +124,26 @@ impl From<RequestError> for BusError {
             RequestError::OutOfBounds { .. } => ErrorName::InvalidArgs,
         };
         Self::new(name, error.to_string())
+    }
+}
+
+impl From<Refusal> for BusError {
+    fn from(refusal: Refusal) -> Self {
+        let name = match &refusal {
+            Refusal::Exists { .. } => ErrorName::UnitExists,
+            Refusal::Masked(_) => ErrorName::UnitMasked,
+            Refusal::NotFound(_) | Refusal::Dangling(_) => ErrorName::NoSuchUnit,
+            Refusal::Linked(_) => ErrorName::UnitLinked,
+            Refusal::BadName(_) | Refusal::NotADefault(_) | Refusal::NoRuntime => ErrorName::InvalidArgs,
+            Refusal::NotATemplate { .. } | Refusal::Alias { .. } | Refusal::Setting(_) => {
+                ErrorName::BadUnitSetting
+            }
+            Refusal::NotAFile { .. } | Refusal::Io { .. } => ErrorName::Failed,
+        };
+        let text = refusal.to_string();
+        let mut letters = text.chars();
+        let first = letters.next().map(|first| first.to_ascii_uppercase());
+        Self::new(name, first.into_iter().chain(letters).collect::<String>())
     }
 }
 

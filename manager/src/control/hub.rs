@@ -157,6 +157,9 @@ impl Hub {
         if outcome.reloaded {
             [true, false].into_iter().filter_map(signal::reloading).for_each(|news| self.send(&news));
         }
+        if outcome.unit_files_changed {
+            signal::unit_files_changed().into_iter().for_each(|news| self.send(&news));
+        }
         let mut notices = outcome.notices;
         notices.extend(core.take_notices());
         self.tell(&*core, &notices);

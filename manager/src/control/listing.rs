@@ -4,13 +4,13 @@
 //! jobs by age.
 
 use sockmgr_engine::{Engine, JobView, UnitView};
-use sockmgr_unit::UnitName;
+use sockmgr_unit::{UnitName, glob};
 use zbus::OwnedObjectPath;
 
 use super::dispatch::{Answer, Call};
 use super::object::resolve;
 use super::subject::UnitSubject;
-use super::{glob, manager, path};
+use super::{manager, path};
 
 /// `(ssssssouso)`: name, description, load, active and sub state, followed unit, object, and its job: number, type, object.
 type UnitRow<'a> =

@@ -13,7 +13,7 @@ use super::error::{BusError, ErrorName};
 use super::interface::{Access, Argument, Field, Interface, Method, Signal};
 use super::object::{find_job, resolve, resolve_known};
 use super::value::Value;
-use super::{Core, listing, path, request, unit};
+use super::{Core, install, listing, path, request, unit};
 
 /// What `systemctl --version`-like clients see: the systemd release whose interfaces these are, and ours.
 const VERSION: &str = concat!("252-sockmgr-", env!("CARGO_PKG_VERSION"));
@@ -69,6 +69,13 @@ const JOB: &[Argument] = &[("job", "o")];
 const UNIT: &[Argument] = &[("unit", "o")];
 const UNITS: &[Argument] = &[("units", "a(ssssssouso)")];
 
+const FILES_RUNTIME: &[Argument] = &[("files", "as"), ("runtime", "b")];
+const FILES_RUNTIME_FORCE: &[Argument] = &[("files", "as"), ("runtime", "b"), ("force", "b")];
+const FILES_FLAGS: &[Argument] = &[("files", "as"), ("flags", "t")];
+const CHANGES: &[Argument] = &[("changes", "a(sss)")];
+const INSTALLED: &[Argument] = &[("carries_install_info", "b"), ("changes", "a(sss)")];
+const UNIT_FILES: &[Argument] = &[("unit_files", "a(ss)")];
+
 const METHODS: &[Method] = &[
     Method::any("GetUnit", Access::Read, UNIT_NAME, UNIT, get_unit),
     Method::any("GetUnitByPID", Access::Read, &[("pid", "u")], UNIT, get_unit_by_pid),
@@ -120,6 +127,80 @@ const METHODS: &[Method] = &[
     ),
     Method::any("ListUnitsByNames", Access::Read, &[("names", "as")], UNITS, listing::units_by_names),
     Method::any("Reload", Access::Change, &[], &[], reload),
+    Method::any("EnableUnitFiles", Access::Change, FILES_RUNTIME_FORCE, INSTALLED, install::enable),
+    Method::any(
+        "EnableUnitFilesWithFlags",
+        Access::Change,
+        FILES_FLAGS,
+        INSTALLED,
+        install::enable_with_flags,
+    ),
+    Method::any("ReenableUnitFiles", Access::Change, FILES_RUNTIME_FORCE, INSTALLED, install::reenable),
+    Method::any("DisableUnitFiles", Access::Change, FILES_RUNTIME, CHANGES, install::disable),
+    Method::any(
+        "DisableUnitFilesWithFlags",
+        Access::Change,
+        FILES_FLAGS,
+        CHANGES,
+        install::disable_with_flags,
+    ),
+    Method::any(
+        "DisableUnitFilesWithFlagsAndInstallInfo",
+        Access::Change,
+        FILES_FLAGS,
+        INSTALLED,
+        install::disable_with_install,
+    ),
+    Method::any("MaskUnitFiles", Access::Change, FILES_RUNTIME_FORCE, CHANGES, install::mask),
+    Method::any("UnmaskUnitFiles", Access::Change, FILES_RUNTIME, CHANGES, install::unmask),
+    Method::any("LinkUnitFiles", Access::Change, FILES_RUNTIME_FORCE, CHANGES, install::link),
+    Method::any("RevertUnitFiles", Access::Change, &[("files", "as")], CHANGES, install::revert),
+    Method::any("PresetUnitFiles", Access::Change, FILES_RUNTIME_FORCE, INSTALLED, install::preset),
+    Method::any(
+        "PresetUnitFilesWithMode",
+        Access::Change,
+        &[("files", "as"), ("mode", "s"), ("runtime", "b"), ("force", "b")],
+        INSTALLED,
+        install::preset_with_mode,
+    ),
+    Method::any(
+        "PresetAllUnitFiles",
+        Access::Change,
+        &[("mode", "s"), ("runtime", "b"), ("force", "b")],
+        CHANGES,
+        install::preset_all,
+    ),
+    Method::any(
+        "AddDependencyUnitFiles",
+        Access::Change,
+        &[("files", "as"), ("target", "s"), ("type", "s"), ("runtime", "b"), ("force", "b")],
+        CHANGES,
+        install::add_dependency,
+    ),
+    Method::any(
+        "SetDefaultTarget",
+        Access::Change,
+        &[("name", "s"), ("force", "b")],
+        CHANGES,
+        install::set_default,
+    ),
+    Method::any("GetDefaultTarget", Access::Read, &[], &[("name", "s")], install::get_default),
+    Method::any("GetUnitFileState", Access::Read, &[("file", "s")], &[("state", "s")], install::state),
+    Method::any(
+        "GetUnitFileLinks",
+        Access::Read,
+        &[("name", "s"), ("runtime", "b")],
+        &[("links", "as")],
+        install::links,
+    ),
+    Method::any("ListUnitFiles", Access::Read, &[], UNIT_FILES, install::list),
+    Method::any(
+        "ListUnitFilesByPatterns",
+        Access::Read,
+        &[("states", "as"), ("patterns", "as")],
+        UNIT_FILES,
+        install::list_by_patterns,
+    ),
     Method::any("Subscribe", Access::Read, &[], &[], |call| subscribe(call, true)),
     Method::any("Unsubscribe", Access::Read, &[], &[], |call| subscribe(call, false)),
 ];
@@ -130,6 +211,7 @@ const SIGNALS: &[Signal] = &[
     Signal { name: "JobNew", arguments: &[("id", "u"), ("job", "o"), ("unit", "s")] },
     Signal { name: "JobRemoved", arguments: &[("id", "u"), ("job", "o"), ("unit", "s"), ("result", "s")] },
     Signal { name: "Reloading", arguments: &[("active", "b")] },
+    Signal { name: "UnitFilesChanged", arguments: &[] },
 ];
 
 /// A checked unit name.

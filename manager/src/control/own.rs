@@ -4,7 +4,7 @@
 //! it, so that a client can wait until it is done.
 
 use sockmgr_engine::{Direction, Engine, JobId, MachineView, RequestError, SlotView};
-use sockmgr_unit::UnitName;
+use sockmgr_unit::{UnitName, glob};
 use zbus::OwnedObjectPath;
 
 use super::dispatch::{Answer, Call};
@@ -12,7 +12,7 @@ use super::error::BusError;
 use super::interface::{Access, Argument, Interface, Method};
 use super::object::resolve;
 use super::value::{Dict, Value};
-use super::{Core, QueueView, glob, manager, path, queues};
+use super::{Core, QueueView, manager, path, queues};
 
 pub(super) static INTERFACE: Interface =
     Interface { name: "org.sockmgr.Manager1", methods: METHODS, ..Interface::EMPTY };

@@ -57,6 +57,11 @@ pub(super) fn reloading(active: bool) -> Option<News> {
     for_subscribers("Reloading", &active)
 }
 
+/// Says that links to unit files were made or removed.
+pub(super) fn unit_files_changed() -> Option<News> {
+    for_subscribers("UnitFilesChanged", &())
+}
+
 fn unit_new(notice: &Notice) -> Option<News> {
     let Notice::UnitNew(unit) = notice else { return None };
     for_subscribers("UnitNew", &(unit.as_str(), path::of_unit(unit)))

@@ -6,11 +6,12 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, FileType};
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use sockmgr_unit::{DependencyKind, Diagnostic, Fragment, Library, Severity, Source, UnitName, UnitType};
 
-use super::{file, syntax_of};
+use super::link::{Leads, Links};
+use super::{SearchPath, file, syntax_of};
 
 /// Directories of drop-ins and dependency links, by the end of their names.
 const LINK_DIRECTORIES: [(&str, DependencyKind); 2] =
@@ -28,14 +29,12 @@ enum Entry<'a> {
 pub(super) struct Scan<'a> {
     library: &'a mut Library,
     directories: &'a [PathBuf],
-    /// The same directories without links in their paths, to recognize where a link leads.
-    real: Vec<PathBuf>,
+    links: Links,
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn new(library: &'a mut Library, directories: &'a [PathBuf]) -> Self {
-        let real = directories.iter().filter_map(|directory| fs::canonicalize(directory).ok()).collect();
-        Self { library, directories, real }
+    pub(super) fn new(library: &'a mut Library, path: &'a SearchPath) -> Self {
+        Self { library, directories: path.directories(), links: Links::of(path) }
     }
 
     /// Everything in all directories.
@@ -122,25 +121,11 @@ impl<'a> Scan<'a> {
 
     /// What a link under a unit's name means: a mask, another name of a unit in the search path, or a file elsewhere.
     fn link(&mut self, unit: &UnitName, path: &Path) -> Option<Fragment> {
-        let target = match fs::read_link(path) {
-            Ok(target) => without_dots(&path.with_file_name(target)),
-            Err(error) => return Some(Fragment::Unreadable(path.into(), error.to_string())),
-        };
-        if target == Path::new("/dev/null") {
-            return Some(Fragment::Masked(path.into()));
-        }
-        let real = fs::canonicalize(path);
-        for target in std::iter::once(&target).chain(real.as_ref().ok()) {
-            if let Some(name) = self.name_in_search_path(target)
-                && name != *unit
-            {
-                return Some(Fragment::Alias(name));
-            }
-        }
-        match real {
-            Ok(real) if real == Path::new("/dev/null") => Some(Fragment::Masked(path.into())),
-            Ok(real) => Some(linked(path, &real)),
-            Err(error) => {
+        match self.links.follow(unit, path) {
+            Ok(Leads::Mask) => Some(Fragment::Masked(path.into())),
+            Ok(Leads::Unit(name)) => Some(Fragment::Alias(name)),
+            Ok(Leads::Elsewhere { real, .. }) => Some(linked(path, &real)),
+            Ok(Leads::Nowhere { target, error }) => {
                 self.report(
                     Severity::Warning,
                     path,
@@ -148,15 +133,8 @@ impl<'a> Scan<'a> {
                 );
                 None
             }
+            Err(error) => Some(Fragment::Unreadable(path.into(), error.to_string())),
         }
-    }
-
-    /// The unit that a path names, if it lies directly in one of the directories.
-    fn name_in_search_path(&self, path: &Path) -> Option<UnitName> {
-        let parent = path.parent()?;
-        let is_searched = |directories: &[PathBuf]| directories.iter().any(|directory| directory == parent);
-        (is_searched(self.directories) || is_searched(&self.real))
-            .then(|| unit_of(path.file_name()?.to_str()?))?
     }
 
     fn drop_ins(&mut self, of: &str, rank: usize, directory: &Path) {
@@ -226,7 +204,7 @@ fn classify(name: &str) -> Entry<'_> {
 }
 
 /// The unit that a file of this name defines: `web.socket` and `web.socket.toml` define the same.
-fn unit_of(name: &str) -> Option<UnitName> {
+pub(crate) fn unit_of(name: &str) -> Option<UnitName> {
     let name = name.strip_suffix(".toml").unwrap_or(name);
     (!name.starts_with('.')).then(|| name.parse().ok())?
 }
@@ -257,21 +235,6 @@ fn linked(path: &Path, real: &Path) -> Fragment {
 fn drop_in_text(path: &Path) -> io::Result<Vec<u8>> {
     let is_mask = fs::canonicalize(path).is_ok_and(|real| real == Path::new("/dev/null"));
     if is_mask { Ok(Vec::new()) } else { file::read(path) }
-}
-
-/// The path without `.` and `..`, which here are those of a link and mean what is written.
-fn without_dots(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                plain.pop();
-            }
-            other => plain.push(other),
-        }
-    }
-    plain
 }
 
 #[cfg(test)]

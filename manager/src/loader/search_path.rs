@@ -11,14 +11,25 @@ use crate::paths::Scope;
 /// The directories of unit files, in the order in which they are searched; the first one that has a name wins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchPath {
+    root: PathBuf,
     directories: Vec<PathBuf>,
+    /// Where `enable` and its like write.
+    configuration: PathBuf,
+    /// Where they write with `--runtime`; it is forgotten when the machine goes down.
+    runtime: Option<PathBuf>,
 }
 
 impl SearchPath {
     /// The usual directories of `scope`, or instead of them `overrides` where there are any (`--unit-path`); then `extra`
     /// (`UnitPath=` of the settings).
     pub fn new<T: AsRef<str>>(scope: Scope, overrides: &[PathBuf], extra: &[T]) -> Self {
-        let usual = if overrides.is_empty() { usual(scope, &environment) } else { overrides.to_vec() };
+        let usual = usual(scope, &environment);
+        let (usual, runtime) = match overrides {
+            [] => (usual, runtime(scope, &environment)),
+            // None of them is known to be forgotten.
+            overrides => (overrides.to_vec(), None),
+        };
+        let configuration = usual.first().cloned().unwrap_or_default();
         let extra = extra.iter().map(|directory| PathBuf::from(directory.as_ref()));
         let mut directories: Vec<PathBuf> = Vec::new();
         for directory in usual.into_iter().chain(extra) {
@@ -26,7 +37,34 @@ impl SearchPath {
                 directories.push(directory);
             }
         }
-        Self { directories }
+        Self { root: PathBuf::from("/"), directories, configuration, runtime }
+    }
+
+    /// The same directories of the system that lies below `root` (a path without links), for one that is not running.
+    #[must_use]
+    pub fn below(self, root: &Path) -> Self {
+        let below = |path: PathBuf| root.join(path.strip_prefix("/").unwrap_or(&path));
+        Self {
+            directories: self.directories.into_iter().map(below).collect(),
+            configuration: below(self.configuration),
+            runtime: self.runtime.map(below),
+            root: root.to_owned(),
+        }
+    }
+
+    /// What absolute links are followed from: `/`, unless [`below`](Self::below) says otherwise.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The directory that `enable` and its like write into.
+    pub fn configuration(&self) -> &Path {
+        &self.configuration
+    }
+
+    /// The directory that they write into with `--runtime`; given directories have none.
+    pub fn runtime(&self) -> Option<&Path> {
+        self.runtime.as_deref()
     }
 
     /// The directories, first wins.
@@ -50,6 +88,14 @@ fn usual(scope: Scope, environment: &dyn Fn(&str) -> Option<OsString>) -> Vec<Pa
             ];
             roots.into_iter().flatten().map(|root| root.join("sockmgr/user")).collect()
         }
+    }
+}
+
+/// The directory of units that do not outlive the machine's uptime.
+fn runtime(scope: Scope, environment: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    match scope {
+        Scope::System => Some(PathBuf::from("/run/sockmgr/system")),
+        Scope::User => absolute(environment, "XDG_RUNTIME_DIR").map(|root| root.join("sockmgr/user")),
     }
 }
 
@@ -109,6 +155,20 @@ mod tests {
         let path = SearchPath::new(Scope::System, &given, &["/c", "/a"]);
         assert_eq!(path.directories(), [Path::new("/a"), Path::new("/b"), Path::new("/c")]);
         let usual = SearchPath::new(Scope::System, &[], &["/c"]);
+        assert_eq!((path.runtime(), usual.runtime()), (None, Some(Path::new("/run/sockmgr/system"))));
         assert_eq!((usual.directories().len(), usual.directories().last()), (5, Some(&PathBuf::from("/c"))));
+        assert_eq!(path.configuration(), Path::new("/a"));
+    }
+
+    #[test]
+    fn a_root_stands_before_everything() {
+        let path = SearchPath::new(Scope::System, &[], &["/c"]).below(Path::new("/r"));
+        assert_eq!(
+            path.directories().first().map(PathBuf::as_path),
+            Some(Path::new("/r/etc/sockmgr/system"))
+        );
+        assert_eq!(path.directories().last().map(PathBuf::as_path), Some(Path::new("/r/c")));
+        assert_eq!(path.configuration(), Path::new("/r/etc/sockmgr/system"));
+        assert_eq!(path.runtime(), Some(Path::new("/r/run/sockmgr/system")));
     }
 }

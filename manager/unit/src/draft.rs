@@ -33,6 +33,7 @@ pub(crate) struct Stop {
 pub(crate) struct Draft<'a> {
     name: &'a UnitName,
     host: &'a Host,
+    wanted: Wanted,
     fragment: Option<&'a Path>,
     unit: UnitSection,
     install: InstallSection,
@@ -41,6 +42,14 @@ pub(crate) struct Draft<'a> {
     instance_dependent: bool,
     diagnostics: Vec<Diagnostic>,
     outcome: Result<(), Stop>,
+}
+
+/// Which sections are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    All,
+    /// What enabling looks at, whatever else is wrong with the unit.
+    Install,
 }
 
 enum Body {
@@ -128,6 +137,7 @@ impl<'a> Draft<'a> {
         Self {
             name,
             host,
+            wanted: Wanted::All,
             fragment: None,
             unit,
             install,
@@ -137,6 +147,16 @@ impl<'a> Draft<'a> {
             diagnostics: Vec::new(),
             outcome: Ok(()),
         }
+    }
+
+    /// The same, but only `[Install]` is read.
+    pub(crate) fn of_install(name: &'a UnitName, host: &'a Host, settings: &Settings) -> Self {
+        Self { wanted: Wanted::Install, ..Self::new(name, host, settings) }
+    }
+
+    /// `[Install]` as it is so far, and what was wrong with it.
+    pub(crate) fn into_install(self) -> (InstallSection, Vec<Diagnostic>) {
+        (self.install, self.diagnostics)
     }
 
     /// Takes what the search path has for the unit; where a line ends it, what stands above that counts.
@@ -192,6 +212,8 @@ impl<'a> Draft<'a> {
                         self.assignment(section, &assignment, source)?;
                     }
                 }
+                Entry::Ignored { .. }
+                    if self.wanted == Wanted::Install && matches!(current, Current::Skipped) => {}
                 Entry::Ignored { place, problem } => {
                     let form = match (&problem, current) {
                         (SyntaxError::BadType { key, .. }, Current::Known(section)) => {
@@ -215,6 +237,9 @@ impl<'a> Draft<'a> {
     }
 
     fn section(&mut self, name: &str, place: Place, source: &Source) -> Current {
+        if self.wanted == Wanted::Install && name != "Install" {
+            return Current::Skipped;
+        }
         match (name, &self.body) {
             ("Unit", _) => Current::Known(Section::Unit),
             ("Install", _) => Current::Known(Section::Install),

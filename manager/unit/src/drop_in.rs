@@ -62,6 +62,19 @@ impl DropIns {
         chosen.into_values().filter(|source| !source.text.is_empty()).collect()
     }
 
+    /// Those of them that lie in a directory of the very name of the unit, or of its template: `[Install]` is read from no
+    /// others.
+    pub(crate) fn of_very(&self, unit: &UnitName) -> Vec<&Source> {
+        let mut chosen = BTreeMap::new();
+        let names = [Some(unit.clone()), unit.template()];
+        let of_name = |(speciality, name): (usize, UnitName)| {
+            let files = self.files(name.as_str());
+            files.map(|ranked| (ranked.rank, speciality, &ranked.source)).collect::<Vec<_>>()
+        };
+        choose(&mut chosen, names.into_iter().flatten().enumerate().flat_map(of_name).collect());
+        chosen.into_values().filter(|source| !source.text.is_empty()).collect()
+    }
+
     /// Every file that any of these units might have, with its directory and rank.
     pub(crate) fn all_of(&self, names: &[UnitName]) -> Vec<(Box<str>, usize, Source)> {
         let mut directories = Vec::new();

@@ -13,6 +13,7 @@ pub mod directive;
 mod draft;
 mod drop_in;
 mod edition;
+pub mod glob;
 mod library;
 pub mod name;
 pub mod section;

@@ -13,7 +13,7 @@ use crate::draft::{Draft, Finished, Pool, Stop};
 use crate::drop_in::DropIns;
 use crate::edition::Edition;
 use crate::name::UnitName;
-use crate::section::UnitSection;
+use crate::section::{InstallSection, UnitSection};
 use crate::settings::Settings;
 use crate::specifier::Host;
 use crate::syntax::Syntax;
@@ -200,6 +200,29 @@ impl Library {
             Found::File { id, file } => self.load_instance(&id, &file),
             Found::BuiltIn => self.load_built_in(name),
             Found::Nothing => Arc::new(Unit::bare(name.clone(), LoadState::NotFound)),
+        }
+    }
+
+    /// Whether this is a target that exists although no file says so.
+    pub fn is_built_in(&self, name: &UnitName) -> bool {
+        BUILT_IN_TARGETS.contains(&name.as_str())
+    }
+
+    /// `[Install]` of a unit, whatever else its files say, and what is wrong with it; that of a template as its default
+    /// instance has it. For a library that no unit has been loaded from: of a loaded one the text is gone.
+    pub fn install(&self, name: &UnitName) -> (InstallSection, Vec<Diagnostic>) {
+        let Found::File { id, file } = self.find(name) else { return Default::default() };
+        let read = |as_unit: &UnitName| {
+            let mut draft = Draft::of_install(as_unit, &self.host, &self.settings);
+            self.fragment(&file).into_iter().for_each(|fragment| draft.fragment(fragment));
+            self.drop_ins.of_very(&id).into_iter().for_each(|drop_in| draft.drop_in(drop_in));
+            draft.into_install()
+        };
+        let own = read(&id);
+        let instance = own.0.default_instance.as_deref().filter(|_| id.is_template());
+        match instance.and_then(|instance| id.with_instance(instance).ok()) {
+            Some(instance) => read(&instance),
+            None => own,
         }
     }
 

@@ -20,6 +20,8 @@ use zbus::wire::{DynamicType, Type};
 use crate::control::dispatch::{Caller, Dispatcher, Outcome};
 use crate::control::signal::{self, News};
 use crate::control::{Core, StoredDescriptor};
+use crate::install::{SearchPath, UnitFiles};
+use crate::paths::Scope;
 
 /// The files of the world; the last two are only seen when somebody looks for them.
 const FILES: [(&str, &str); 9] = [
@@ -45,6 +47,8 @@ pub(super) struct World {
     now: u64,
     pids: BTreeMap<ProcessId, u32>,
     pub(super) reload_error: Option<String>,
+    /// What is on disk; the engine knows nothing of it.
+    pub(super) unit_files: tempfile::TempDir,
 }
 
 pub(super) fn name(text: &str) -> UnitName {
@@ -70,7 +74,15 @@ impl World {
         );
         let engine = Engine::new(library, Settings::default(), 4);
         let (actions, notices, pids) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let mut world = Self { engine, actions, notices, now: 1_000_000, pids, reload_error: None };
+        let mut world = Self {
+            engine,
+            actions,
+            notices,
+            now: 1_000_000,
+            pids,
+            reload_error: None,
+            unit_files: tempfile::tempdir().unwrap(),
+        };
         world.ask(|engine, now, actions| engine.handle_timeout(now, actions));
         // That the units are new is no news.
         world.notices.clear();
@@ -184,6 +196,11 @@ impl Core for World {
 
     fn unit_path(&self) -> Vec<PathBuf> {
         vec![PathBuf::from("/units")]
+    }
+
+    fn unit_files(&self, operands: &[String]) -> UnitFiles {
+        let path = SearchPath::new(Scope::User, &[self.unit_files.path().to_owned()], &[""; 0]);
+        UnitFiles::read(path, Scope::User, Host::default(), operands)
     }
 }
 

@@ -14,6 +14,10 @@ section! {
         required_by: InstallNames = InstallNames::default() => - {
             "RequiredBy": "Units that start this one when it is enabled, and need it";
         }
+        /// Units that uphold this one when it is enabled.
+        upheld_by: InstallNames = InstallNames::default() => - {
+            "UpheldBy": "Units that start this one when it is enabled, and again whenever it is down while they are up";
+        }
         /// Other names of the unit when it is enabled.
         alias: InstallNames = InstallNames::default() => - {
             "Alias": "Other names of the unit while it is enabled";

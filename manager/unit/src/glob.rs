@@ -3,7 +3,7 @@
 //! Never here: names. Invariant: the time is bounded by the product of the two lengths, whatever the pattern.
 
 /// Whether `text` matches `pattern`. A backslash is a character like any other: unit names are full of them.
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
+pub fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
     // Where to go on when the characters after the last star fit no longer: that star takes one more.
