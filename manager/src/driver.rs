@@ -12,6 +12,7 @@ mod notify;
 mod plan;
 mod probe;
 mod queues;
+mod scheduling;
 mod setup;
 mod steering;
 mod streams;
@@ -23,8 +24,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use sockmgr_engine::{
-    Action, Command, Direction, Engine, Event, ExecList, KillScope, KillWho, Level, MainHint, Notice,
-    RequestError, SpawnError, Time,
+    Action, Command, Direction, Engine, Event, ExecList, KillScope, KillWho, Level, MachineView, MainHint,
+    Notice, RequestError, SpawnError, Time,
 };
 use sockmgr_sys::notify::NotifySocket;
 use sockmgr_sys::poll::Poll;
@@ -153,11 +154,17 @@ impl Driver {
         let planned = if list == ExecList::Chown {
             self.plan_chown(&unit)
         } else {
-            let request = plan::Request { owner, list, index, fds: &fds, in_use, environment, notifies };
+            let slot = match view.machine {
+                MachineView::Service(service) => service.seat.map(|(_, slot)| slot),
+                MachineView::Socket(_) | MachineView::Target | MachineView::Group(_) => None,
+            };
+            let request =
+                plan::Request { owner, list, index, fds: &fds, in_use, environment, notifies, slot };
             self.planner.plan(&request, &self.descriptors)
         };
         match planned {
             Ok((plan, owned)) => {
+                let plan = Box::new(plan);
                 let message = ToKeeper::Spawn { process: ProcessId(process.0), tag: unit.to_string(), plan };
                 self.link.push(&message, owned);
                 None

@@ -38,7 +38,7 @@ pub enum ToKeeper {
         /// Unit and role, opaque here; handed back in [`ToManager::Process`].
         tag: String,
         /// The plan.
-        plan: SpawnPlan,
+        plan: Box<SpawnPlan>,
     },
     /// Watch a process that was not started here, as if it had been. Answered as [`ToKeeper::Spawn`].
     Adopt {

@@ -69,3 +69,21 @@ fn scenarios_go_as_under_systemd() {
         }
     });
 }
+
+/// Those of directives that name streams (`enum`) are left to the tests of streams.
+#[test]
+fn values_are_read_as_by_systemd() {
+    let kinds = [
+        "boolean",
+        "cpuset",
+        "integer",
+        "iptos",
+        "mode",
+        "rlimit",
+        "signal",
+        "size",
+        "socket-address",
+        "timespan",
+    ];
+    must_pass("run_values.py", &kinds.map(|kind| format!("{kind}.jsonl")));
+}

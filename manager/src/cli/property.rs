@@ -4,6 +4,7 @@
 //! Invariant: what is not understood prints as `[unprintable]` and never fails.
 
 use serde_json::Value;
+use sockmgr_unit::value::NumberSet;
 use sockmgr_unit::value::base64;
 use zbus::wire::{Array, Variant};
 
@@ -136,6 +137,7 @@ fn array_texts(name: &str, array: &Array<'_>) -> Option<Vec<String>> {
             let bytes: Vec<u8> = array.inner().iter().filter_map(|byte| u8::try_from(byte).ok()).collect();
             vec![base64::encode(&bytes)]
         }
+        "y" if matches!(name, "CPUAffinity" | "NUMAMask") => vec![numbers(array)],
         "y" => vec![array.inner().iter().map(hexadecimal).collect()],
         "ay" => vec![joined(array, byte_string)],
         "b" | "i" | "u" | "x" | "t" => vec![joined(array, plain)],
@@ -155,6 +157,17 @@ fn byte_string(value: &Variant<'_>) -> String {
     let Variant::Array(bytes) = value else { return UNPRINTABLE.into() };
     let bytes: Vec<u8> = bytes.inner().iter().filter_map(|byte| u8::try_from(byte).ok()).collect();
     String::from_utf8(bytes).unwrap_or_else(|_| UNPRINTABLE.into())
+}
+
+/// A mask as the numbers that are in it: `0-3 8`.
+fn numbers(mask: &Array<'_>) -> String {
+    let mut set = NumberSet::default();
+    let bytes = mask.inner().iter().map(|byte| u8::try_from(byte).unwrap_or(0));
+    let bits = bytes
+        .enumerate()
+        .flat_map(|(at, byte)| (0..8).filter(move |bit| byte & (1 << bit) != 0).map(move |bit| at * 8 + bit));
+    bits.for_each(|number| set.insert(number));
+    set.to_string()
 }
 
 fn hexadecimal(byte: &Variant<'_>) -> String {
@@ -201,6 +214,7 @@ fn scalar(name: &str, value: &Variant<'_>) -> String {
     match value {
         Variant::Str(text) if text.contains('\n') => UNPRINTABLE.into(),
         Variant::U64(number) => number_text(name, *number),
+        Variant::I32(number) if name == "NUMAPolicy" => numa_policy(*number).into(),
         Variant::U32(number) if is_mode(name) => format!("{number:04o}"),
         Variant::U32(u32::MAX) if matches!(name, "UID" | "GID") => "[not set]".into(),
         Variant::Structure(fields) => match fields.fields() {
@@ -214,6 +228,12 @@ fn scalar(name: &str, value: &Variant<'_>) -> String {
     }
 }
 
+/// The word for a policy of set_mempolicy(2).
+fn numa_policy(number: i32) -> &'static str {
+    const WORDS: [&str; 5] = ["default", "preferred", "bind", "interleave", "local"];
+    usize::try_from(number).ok().and_then(|at| WORDS.get(at)).unwrap_or(&"n/a")
+}
+
 fn is_mode(name: &str) -> bool {
     name == "UMask" || name.ends_with("Mode")
 }
@@ -225,6 +245,9 @@ fn number_text(name: &str, number: u64) -> String {
     }
     if name.ends_with("USec") {
         return format::span(number, 1);
+    }
+    if name == "CoredumpFilter" {
+        return format!("{number:#x}");
     }
     if number != u64::MAX {
         return number.to_string();

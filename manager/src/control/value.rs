@@ -5,8 +5,10 @@
 
 use serde::Serialize;
 use serde::ser::Serializer;
-use sockmgr_unit::Property;
-use sockmgr_unit::value::ExecCommand;
+use sockmgr_sys::limits;
+use sockmgr_sys::spawn::ResourceLimit;
+use sockmgr_unit::value::{ExecCommand, LimitKind};
+use sockmgr_unit::{Inherited, Property};
 use zbus::wire::Type;
 use zbus::{Signature, Variant};
 
@@ -56,6 +58,27 @@ pub(super) fn from_property(property: Property) -> Value {
         Property::Bytes(value) => value.into(),
         Property::ByteStrings(value) => value.into(),
         Property::ExitStatuses(codes, signals) => (codes, signals).into(),
+        Property::Inherited(inherited) => own(inherited),
+    }
+}
+
+/// What this manager itself has.
+fn own(inherited: Inherited) -> Value {
+    let limit = |kind: LimitKind, of: fn(ResourceLimit) -> u64| {
+        let found = limits::resource(kind.name()).and_then(|resource| limits::limit(resource).ok());
+        found.map_or(u64::MAX, of)
+    };
+    match inherited {
+        Inherited::HardLimit(kind) => limit(kind, |limit| limit.hard).into(),
+        Inherited::SoftLimit(kind) => limit(kind, |limit| limit.soft).into(),
+        Inherited::Nice => limits::nice().into(),
+        Inherited::OomScoreAdjust => limits::oom_score_adjust().into(),
+        Inherited::CpuPolicy => limits::scheduling_policy().into(),
+        Inherited::CpuPriority => limits::scheduling_priority().into(),
+        Inherited::IoClass => limits::io_priority().0.into(),
+        Inherited::IoPriority => limits::io_priority().1.into(),
+        Inherited::TimerSlack => limits::timer_slack().into(),
+        Inherited::CoredumpFilter => limits::coredump_filter().into(),
     }
 }
 

@@ -8,17 +8,17 @@ use std::path::PathBuf;
 
 use sockmgr_engine::{ExecList, FdId, PassedFd, SpawnError, commands, socket_commands};
 use sockmgr_sys::listener::set_nonblocking;
-use sockmgr_sys::spawn::{Credentials, ResourceLimit, SpawnPlan, SpawnStep, Stdio, WorkingDirectory};
+use sockmgr_sys::spawn::{Credentials, SpawnPlan, SpawnStep, Stdio, WorkingDirectory};
 use sockmgr_sys::stdio;
 use sockmgr_sys::user::{self, User};
-use sockmgr_unit::section::{Account, ExecSection, SocketSection, StreamSection};
+use sockmgr_unit::section::{Account, ExecSection, ResourceSection, SocketSection, StreamSection};
 use sockmgr_unit::{
-    EnvironmentFile, ExecCommand, Privilege, Rlimit, ServiceUnit, Settings, SocketUnit, Unit,
-    parse_environment_file,
+    EnvironmentFile, ExecCommand, Privilege, ServiceUnit, Settings, SocketUnit, Unit, parse_environment_file,
 };
 
 use super::descriptors::Descriptors;
 use super::listeners::chain;
+use super::scheduling;
 use super::streams::{self, Streams};
 use crate::chown;
 use crate::keeper::own_program;
@@ -50,6 +50,13 @@ impl<'a> Owner<'a> {
         }
     }
 
+    fn resources(self) -> &'a ResourceSection {
+        match self {
+            Self::Service(service) => &service.resources,
+            Self::Socket(socket) => &socket.resources,
+        }
+    }
+
     fn commands(self, list: ExecList) -> &'a [ExecCommand] {
         match self {
             Self::Service(service) => commands(service, list),
@@ -77,6 +84,8 @@ pub(super) struct Request<'a> {
     pub(super) environment: Vec<(&'static str, String)>,
     /// It may write to the notify socket.
     pub(super) notifies: bool,
+    /// Its place in a group, from 0.
+    pub(super) slot: Option<u32>,
 }
 
 /// Why there is no plan.
@@ -109,12 +118,11 @@ pub(super) struct Planner {
     notify_path: PathBuf,
     /// What every process inherits from the manager.
     inherited: BTreeMap<String, String>,
-    limit_nofile: Option<Rlimit>,
 }
 
 impl Planner {
     pub(super) fn new(scope: Scope, notify_path: PathBuf, settings: &Settings) -> Self {
-        let mut planner = Self { scope, notify_path, inherited: BTreeMap::new(), limit_nofile: None };
+        let mut planner = Self { scope, notify_path, inherited: BTreeMap::new() };
         planner.set_defaults(settings);
         planner
     }
@@ -123,7 +131,6 @@ impl Planner {
     pub(super) fn set_defaults(&mut self, settings: &Settings) {
         self.inherited = inherited_environment(self.scope);
         self.inherited.extend(settings.default_environment.iter().cloned());
-        self.limit_nofile = settings.default_limit_nofile;
     }
 
     /// What plans extend, as the keeper is told it once.
@@ -141,7 +148,7 @@ impl Planner {
         table: &Descriptors,
     ) -> Result<(SpawnPlan, Vec<OwnedFd>), PlanError> {
         let command = command_of(request)?;
-        let exec = request.owner.exec();
+        let (exec, resources) = (request.owner.exec(), request.owner.resources());
         let user = if command.flags.privilege == Privilege::None { find_user(exec)? } else { None };
         let environment = self.environment(request, user.as_ref())?;
         let mut fds = Passing::default();
@@ -165,9 +172,12 @@ impl Planner {
             stderr,
             terminal,
             credentials: credentials(command, exec, user.as_ref())?,
-            rlimits: self.limits(exec),
+            rlimits: scheduling::limits_of(&resources.limits),
+            scheduling: scheduling::scheduling(resources, request.slot)?,
+            keyring: scheduling::keyring(resources),
+            umask: Some(resources.umask.0),
             working_directory: self.working_directory(exec, user.as_ref())?,
-            ignore_sigpipe: true,
+            ignore_sigpipe: resources.ignore_sigpipe,
             watchdog_pid: request.environment.iter().any(|(name, _)| *name == "WATCHDOG_USEC"),
             exec_pid: true,
             ..SpawnPlan::default()
@@ -249,14 +259,6 @@ impl Planner {
         Ok(all)
     }
 
-    fn limits(&self, exec: &ExecSection) -> Vec<ResourceLimit> {
-        let limit = exec.limit_nofile.or(self.limit_nofile);
-        limit
-            .map(|limit| ResourceLimit { resource: stdio::RLIMIT_NOFILE, soft: limit.soft, hard: limit.hard })
-            .into_iter()
-            .collect()
-    }
-
     fn working_directory(
         &self,
         exec: &ExecSection,
@@ -267,7 +269,6 @@ impl Planner {
         let (path, optional) = match &exec.working_directory {
             Some(Wanted::Path { path, optional }) => (path.to_string(), *optional),
             Some(Wanted::Home { optional }) => (home(), *optional),
-            None if self.scope == Scope::User => (home(), true),
             None => return Ok(None),
         };
         Ok(Some(WorkingDirectory { path: text(&path)?, optional }))

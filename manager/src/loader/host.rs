@@ -27,7 +27,8 @@ pub fn host(scope: Scope, runtime_dir: &Path) -> Host {
         kernel_release: first_line("/proc/sys/kernel/osrelease").unwrap_or_default(),
         architecture: architecture().into(),
         os: os(&os_release),
-        user: user(),
+        is_of_user: scope == Scope::User,
+        user: user(scope),
         directories: match scope {
             Scope::System => system_directories(&environment),
             Scope::User => user_directories(runtime_dir, &environment),
@@ -82,14 +83,19 @@ fn architecture() -> &'static str {
     }
 }
 
-/// Who runs this process. `/etc/passwd` is asked, and for users of other databases the environment.
-fn user() -> User {
+/// Who runs this process. `/etc/passwd` is asked, and for users of other databases the environment; a user's own environment comes
+/// first where it says home and shell.
+fn user(scope: Scope) -> User {
     let (uid, gid) = fs::metadata("/proc/self").map_or((0, 0), |metadata| (metadata.uid(), metadata.gid()));
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let entry = entry_with_id(&passwd, uid).unwrap_or_default();
     let field = |index: usize, variable: &str, otherwise: &str| -> Box<str> {
         let known = entry.get(index).filter(|field| !field.is_empty()).map(|field| (*field).to_owned());
         known.or_else(|| std::env::var(variable).ok()).unwrap_or_else(|| otherwise.to_owned()).into()
+    };
+    let own = |variable: &str| -> Option<Box<str>> {
+        let value = std::env::var(variable).ok().filter(|value| value.starts_with('/'));
+        value.filter(|_| scope == Scope::User).map(Into::into)
     };
     let groups = fs::read_to_string("/etc/group").unwrap_or_default();
     let group = entry_with_id(&groups, gid).and_then(|entry| entry.first().map(|name| Box::from(*name)));
@@ -98,8 +104,8 @@ fn user() -> User {
         uid,
         group: group.unwrap_or_else(|| gid.to_string().into()),
         gid,
-        home: field(5, "HOME", "/"),
-        shell: field(6, "SHELL", "/bin/sh"),
+        home: own("HOME").unwrap_or_else(|| field(5, "HOME", "/")),
+        shell: own("SHELL").unwrap_or_else(|| field(6, "SHELL", "/bin/sh")),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod child_side;
 mod own_pid;
+mod scheduling;
 mod signals;
 mod stack;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use crate::child;
 use crate::error::SysError;
 use child_side::Job;
 use own_pid::OwnPidVariables;
+pub use scheduling::{CpuScheduling, Keyring, MemoryPolicy, Scheduling};
 use stack::ChildStack;
 
 /// Everything about a process to be, as plain values; descriptors are indexes into the list that goes with it.
@@ -61,6 +63,10 @@ pub struct SpawnPlan {
     pub credentials: Option<Credentials>,
     /// Limits to set; one that is not named is as it was when the [`Spawner`] was made.
     pub rlimits: Vec<ResourceLimit>,
+    /// How the kernel is to schedule and judge it, where that is not as with the keeper.
+    pub scheduling: Option<Box<Scheduling>>,
+    /// Its session keyring.
+    pub keyring: Keyring,
     /// Directory to change to, as the user to become; `None` is `/`.
     pub working_directory: Option<WorkingDirectory>,
     /// File mode creation mask; `None` is systemd's 0022.
@@ -167,8 +173,12 @@ pub enum SpawnStep {
     Fds,
     /// `execve`, or no such program.
     Exec,
+    /// The nice value.
+    Nice,
     /// A resource limit.
     Limits,
+    /// How gladly the kernel kills it.
+    OomAdjust,
     /// The signal mask or an action.
     SignalMask,
     /// Standard input.
@@ -177,6 +187,14 @@ pub enum SpawnStep {
     Stdout,
     /// Standard error.
     Stderr,
+    /// Class and priority of disk access.
+    IoPriority,
+    /// How late timers may be.
+    TimerSlack,
+    /// The scheduling policy.
+    SetScheduler,
+    /// The processors to run on.
+    CpuAffinity,
     /// The group or the supplementary groups.
     Group,
     /// The user.
@@ -185,6 +203,12 @@ pub enum SpawnStep {
     Setsid,
     /// `PR_SET_NO_NEW_PRIVS`.
     NoNewPrivileges,
+    /// The architecture that uname(2) reports.
+    Personality,
+    /// The session keyring.
+    Keyring,
+    /// The nodes that memory comes from.
+    NumaPolicy,
 }
 
 impl SpawnStep {
@@ -195,17 +219,26 @@ impl SpawnStep {
         Some(match self {
             Self::Clone | Self::Adopt => return None,
             Self::Chdir => 200,
+            Self::Nice => 201,
             Self::Fds => 202,
             Self::Exec => 203,
             Self::Limits => 205,
+            Self::OomAdjust => 206,
             Self::SignalMask => 207,
             Self::Stdin => 208,
             Self::Stdout => 209,
+            Self::IoPriority => 211,
+            Self::TimerSlack => 212,
+            Self::SetScheduler => 214,
+            Self::CpuAffinity => 215,
             Self::Group => 216,
             Self::User => 217,
             Self::Setsid => 220,
             Self::Stderr => 222,
             Self::NoNewPrivileges => 227,
+            Self::Personality => 230,
+            Self::Keyring => 237,
+            Self::NumaPolicy => 242,
         })
     }
 
@@ -216,17 +249,26 @@ impl SpawnStep {
             Self::Clone => "CLONE",
             Self::Adopt => "ADOPT",
             Self::Chdir => "CHDIR",
+            Self::Nice => "NICE",
             Self::Fds => "FDS",
             Self::Exec => "EXEC",
             Self::Limits => "LIMITS",
+            Self::OomAdjust => "OOM_ADJUST",
             Self::SignalMask => "SIGNAL_MASK",
             Self::Stdin => "STDIN",
             Self::Stdout => "STDOUT",
             Self::Stderr => "STDERR",
+            Self::IoPriority => "IOPRIO",
+            Self::TimerSlack => "TIMERSLACK",
+            Self::SetScheduler => "SETSCHEDULER",
+            Self::CpuAffinity => "CPUAFFINITY",
             Self::Group => "GROUP",
             Self::User => "USER",
             Self::Setsid => "SETSID",
             Self::NoNewPrivileges => "NO_NEW_PRIVILEGES",
+            Self::Personality => "PERSONALITY",
+            Self::Keyring => "KEYRING",
+            Self::NumaPolicy => "NUMA_POLICY",
         }
     }
 }

@@ -14,9 +14,6 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
 use crate::listener::set_nonblocking;
 use crate::{SysError, memfd};
 
-/// `RLIMIT_NOFILE` of setrlimit(2).
-pub const RLIMIT_NOFILE: u32 = libc::RLIMIT_NOFILE;
-
 /// The largest file that is read as configuration.
 const FILE_MAX: u64 = 4 << 20;
 

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::name::UnitName;
 use crate::specifier::{Host, Scope, Subject};
-use crate::value::{ExecCommand, ValueError};
+use crate::value::{ExecCommand, LimitKind, ValueError};
 
 /// What one assignment may look at beside its text, and where it puts what is worth a warning.
 ///
@@ -183,10 +183,51 @@ pub enum Property {
     EnvironmentFiles(Vec<(String, bool)>),
     /// `(aiai)`: exit codes and signals
     ExitStatuses(Vec<i32>, Vec<i32>),
-    /// `ay`
+    /// `ay`: bytes, or a mask, lowest number in the lowest bit of the first byte
     Bytes(Vec<u8>),
     /// `aay`
     ByteStrings(Vec<Vec<u8>>),
+    /// `i` or `t`: nothing is said, so processes have what the manager itself has
+    Inherited(Inherited),
+}
+
+/// What processes inherit from the manager where no file says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inherited {
+    /// The hard limit of a resource.
+    HardLimit(LimitKind),
+    /// The soft limit of a resource.
+    SoftLimit(LimitKind),
+    /// The nice value.
+    Nice,
+    /// The adjustment of how gladly the kernel kills it.
+    OomScoreAdjust,
+    /// How the processor is shared.
+    CpuPolicy,
+    /// The real-time priority.
+    CpuPriority,
+    /// How the disk is shared.
+    IoClass,
+    /// The priority there.
+    IoPriority,
+    /// How late timers may be.
+    TimerSlack,
+    /// What core dumps have.
+    CoredumpFilter,
+}
+
+impl Inherited {
+    fn signature(self) -> &'static str {
+        match self {
+            Self::HardLimit(_) | Self::SoftLimit(_) | Self::TimerSlack | Self::CoredumpFilter => "t",
+            Self::Nice
+            | Self::OomScoreAdjust
+            | Self::CpuPolicy
+            | Self::CpuPriority
+            | Self::IoClass
+            | Self::IoPriority => "i",
+        }
+    }
 }
 
 impl Property {
@@ -207,6 +248,7 @@ impl Property {
             Self::ExitStatuses(..) => "(aiai)",
             Self::Bytes(_) => "ay",
             Self::ByteStrings(_) => "aay",
+            Self::Inherited(inherited) => inherited.signature(),
         }
     }
 
@@ -408,7 +450,7 @@ mod tests {
 
     use super::*;
     use crate::section::{
-        ExecSection, KillSection, ServiceSection, SocketSection, StreamSection, UnitSection,
+        ExecSection, KillSection, ResourceSection, ServiceSection, SocketSection, StreamSection, UnitSection,
     };
     use crate::settings::Settings;
 
@@ -448,6 +490,7 @@ mod tests {
             (ServiceSection::TABLE, ServiceSection::default().properties()),
             (ExecSection::TABLE, ExecSection::default().properties()),
             (StreamSection::TABLE, StreamSection::default().properties()),
+            (ResourceSection::TABLE, ResourceSection::default().properties()),
             (KillSection::TABLE, KillSection::default().properties()),
             (Settings::TABLE, Settings::default().properties()),
         ];

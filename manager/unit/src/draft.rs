@@ -10,13 +10,15 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::directive::{Context, Scalar, Section};
 use crate::library::{DependencyKind, Fragment, Source};
 use crate::name::{UnitName, UnitType};
-use crate::section::{ExecSection, InstallSection, OptionSection, StreamSection, UnitSection};
+use crate::section::{
+    ExecSection, InstallSection, OptionSection, ResourceSection, StreamSection, UnitSection, WorkingDirectory,
+};
 use crate::settings::Settings;
 use crate::specifier::Host;
 use crate::suggest;
 use crate::syntax::{self, Assignment, Entry, Place, SyntaxError};
 use crate::unit::{LoadState, ServiceUnit, SocketUnit, UnitKind};
-use crate::value::{ListenAddress, Mode, ServiceType, Span, ValueError, path};
+use crate::value::{KeyringMode, ListenAddress, Mode, ServiceType, Span, ValueError, path};
 
 /// Directives of `[Unit]` that systemd also takes, for old files, in `[Service]`.
 const UNIT_KEYS_IN_SERVICE: [&str; 2] = ["StartLimitInterval", "StartLimitBurst"];
@@ -87,6 +89,7 @@ pub(crate) struct Pool {
     service_exec: Arc<ExecSection>,
     socket_streams: Arc<StreamSection>,
     service_streams: Arc<StreamSection>,
+    resources: Arc<ResourceSection>,
 }
 
 impl Pool {
@@ -98,12 +101,14 @@ impl Pool {
                 let body = Arc::make_mut(body);
                 share(&mut self.socket_exec, &mut body.exec);
                 share(&mut self.socket_streams, &mut body.streams);
+                share(&mut self.resources, &mut body.resources);
                 share(&mut self.options, &mut body.options);
             }
             UnitKind::Service(body) => {
                 let body = Arc::make_mut(body);
                 share(&mut self.service_exec, &mut body.exec);
                 share(&mut self.service_streams, &mut body.streams);
+                share(&mut self.resources, &mut body.resources);
             }
             UnitKind::Target | UnitKind::Other => {}
         }
@@ -287,8 +292,10 @@ impl<'a> Draft<'a> {
             Some(Err(error)) => {
                 self.report(section, key, *place, source, &error);
                 if error.is_fatal() {
+                    let unreadable = matches!(error, ValueError::Unreadable(_));
+                    let state = if unreadable { LoadState::Error } else { LoadState::BadSetting };
                     let error = format!("{key}=: {error}");
-                    return Err(Stop { state: LoadState::BadSetting, error: Some(error) });
+                    return Err(Stop { state, error: Some(error) });
                 }
             }
         }
@@ -300,25 +307,28 @@ impl<'a> Draft<'a> {
             (Section::Unit, _) => self.unit.assign(text, cx),
             (Section::Install, _) => self.install.assign(text, cx),
             (Section::Socket, Body::Socket(body)) => {
-                let SocketUnit { socket, options, exec, streams, kill } = &mut **body;
+                let SocketUnit { socket, options, exec, streams, resources, kill } = &mut **body;
                 let (options, exec) = (Arc::make_mut(options), Arc::make_mut(exec));
+                let resources = Arc::make_mut(resources);
                 socket
                     .assign(text, cx)
                     .or_else(|| options.assign(text, cx))
                     .or_else(|| exec.assign(text, cx))
                     .or_else(|| Arc::make_mut(streams).assign(text, cx))
+                    .or_else(|| resources.assign(text, cx))
                     .or_else(|| kill.assign(text, cx))
             }
             (Section::Service, Body::Service(_)) if UNIT_KEYS_IN_SERVICE.contains(&cx.key()) => {
                 self.unit.assign(text, cx)
             }
             (Section::Service, Body::Service(body)) => {
-                let ServiceUnit { service, exec, streams, kill } = &mut **body;
-                let exec = Arc::make_mut(exec);
+                let ServiceUnit { service, exec, streams, resources, kill } = &mut **body;
+                let (exec, resources) = (Arc::make_mut(exec), Arc::make_mut(resources));
                 service
                     .assign(text, cx)
                     .or_else(|| exec.assign(text, cx))
                     .or_else(|| Arc::make_mut(streams).assign(text, cx))
+                    .or_else(|| resources.assign(text, cx))
                     .or_else(|| kill.assign(text, cx))
             }
             (Section::Socket | Section::Service | Section::Manager, _) => None,
@@ -351,8 +361,10 @@ impl<'a> Draft<'a> {
     pub(crate) fn finish(mut self, settings: &Settings) -> Finished {
         if let Body::Service(body) = &mut self.body {
             resolve_service(body, self.type_given, settings);
+            resolve_surroundings(&mut body.exec, &mut body.resources, self.host);
         }
         if let Body::Socket(body) = &mut self.body {
+            resolve_surroundings(&mut body.exec, &mut body.resources, self.host);
             let socket = &mut body.socket;
             socket.limit_action.get_or_insert(settings.default_limit_action);
             socket.timeout_sec = Some(timeout(socket.timeout_sec, settings.default_timeout_start_sec));
@@ -416,12 +428,14 @@ impl<'a> Draft<'a> {
                 Arc::make_mut(&mut body.options).shrink();
                 Arc::make_mut(&mut body.exec).shrink();
                 Arc::make_mut(&mut body.streams).shrink();
+                Arc::make_mut(&mut body.resources).shrink();
                 body.kill.shrink();
             }
             Body::Service(body) => {
                 body.service.shrink();
                 Arc::make_mut(&mut body.exec).shrink();
                 Arc::make_mut(&mut body.streams).shrink();
+                Arc::make_mut(&mut body.resources).shrink();
                 body.kill.shrink();
             }
             Body::Target | Body::Other => {}
@@ -474,7 +488,7 @@ fn add_missing(names: &mut Vec<UnitName>, more: impl IntoIterator<Item = UnitNam
 
 fn socket_defaults(settings: &Settings) -> SocketUnit {
     let mut body = SocketUnit::default();
-    Arc::make_mut(&mut body.exec).limit_nofile = settings.default_limit_nofile;
+    Arc::make_mut(&mut body.resources).limits = settings.default_limits.clone();
     let streams = Arc::make_mut(&mut body.streams);
     streams.standard_output = settings.default_standard_output.clone();
     streams.standard_error = settings.default_standard_error.clone();
@@ -484,7 +498,7 @@ fn socket_defaults(settings: &Settings) -> SocketUnit {
 fn service_defaults(settings: &Settings) -> ServiceUnit {
     let mut body = ServiceUnit::default();
     body.service.restart_sec = settings.default_restart_sec;
-    Arc::make_mut(&mut body.exec).limit_nofile = settings.default_limit_nofile;
+    Arc::make_mut(&mut body.resources).limits = settings.default_limits.clone();
     body
 }
 
@@ -502,6 +516,21 @@ fn resolve_service(body: &mut ServiceUnit, type_given: bool, settings: &Settings
     let start_default = if oneshot { Span::INFINITY } else { settings.default_timeout_start_sec };
     service.timeout_start_sec = Some(timeout(service.timeout_start_sec, start_default));
     service.timeout_stop_sec = Some(timeout(service.timeout_stop_sec, settings.default_timeout_stop_sec));
+}
+
+/// Fills in what differs between the manager of the system and that of a user: a user's processes start at home, with the session
+/// keyring of the user.
+fn resolve_surroundings(exec: &mut Arc<ExecSection>, resources: &mut Arc<ResourceSection>, host: &Host) {
+    let mode = if host.is_of_user { KeyringMode::Inherit } else { KeyringMode::Private };
+    Arc::make_mut(resources).keyring_mode.get_or_insert(mode);
+    if host.is_of_user {
+        let directory = &mut Arc::make_mut(exec).working_directory;
+        *directory = Some(match directory.take() {
+            None => WorkingDirectory::Path { path: host.user.home.clone(), optional: true },
+            Some(WorkingDirectory::Home { optional: _ }) => WorkingDirectory::Home { optional: true },
+            Some(path @ WorkingDirectory::Path { .. }) => path,
+        });
+    }
 }
 
 /// A timeout of zero is none (systemd.service(5)).

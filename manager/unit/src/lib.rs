@@ -26,7 +26,7 @@ pub mod value;
 
 pub use convert::convert;
 pub use diagnostic::{Diagnostic, Severity};
-pub use directive::{Directive, Property, directives};
+pub use directive::{Directive, Inherited, Property, directives};
 pub use edition::Edition;
 pub use library::{DependencyKind, Fragment, Library, Source};
 pub use name::{

@@ -13,7 +13,7 @@ use crate::specifier::Host;
 use crate::suggest;
 use crate::syntax::{self, Assignment, Entry, Place};
 use crate::value::{
-    LimitAction, ListenAddress, LogTarget, Rlimit, Span, StandardOutput, SteeringMake, ValueError,
+    LimitAction, Limits, ListenAddress, LogTarget, Span, StandardOutput, SteeringMake, ValueError,
 };
 
 section! {
@@ -40,9 +40,24 @@ section! {
         default_start_limit_burst: u32 = 5 => "DefaultStartLimitBurst" {
             "DefaultStartLimitBurst": "Starts allowed in that window where the unit does not say; default 5";
         }
-        /// For services without `LimitNOFILE=`; `None`: what the manager itself has.
-        default_limit_nofile: Option<Rlimit> = None => "DefaultLimitNOFILE" {
-            "DefaultLimitNOFILE": "Open files allowed where the service does not say; default: the manager's own limit";
+        /// For services without `Limit…=` of the kind; what is not here either is as the manager has it.
+        default_limits: Limits = Limits::default() => - {
+            "DefaultLimitCPU": "LimitCPU= where the service does not say; default: the manager's own limit";
+            "DefaultLimitFSIZE": "LimitFSIZE= where the service does not say; default: the manager's own limit";
+            "DefaultLimitDATA": "LimitDATA= where the service does not say; default: the manager's own limit";
+            "DefaultLimitSTACK": "LimitSTACK= where the service does not say; default: the manager's own limit";
+            "DefaultLimitCORE": "LimitCORE= where the service does not say; default: the manager's own limit";
+            "DefaultLimitRSS": "LimitRSS= where the service does not say; default: the manager's own limit";
+            "DefaultLimitNOFILE": "LimitNOFILE= where the service does not say; default: the manager's own limit";
+            "DefaultLimitAS": "LimitAS= where the service does not say; default: the manager's own limit";
+            "DefaultLimitNPROC": "LimitNPROC= where the service does not say; default: the manager's own limit";
+            "DefaultLimitMEMLOCK": "LimitMEMLOCK= where the service does not say; default: the manager's own limit";
+            "DefaultLimitLOCKS": "LimitLOCKS= where the service does not say; default: the manager's own limit";
+            "DefaultLimitSIGPENDING": "LimitSIGPENDING= where the service does not say; default: the manager's own limit";
+            "DefaultLimitMSGQUEUE": "LimitMSGQUEUE= where the service does not say; default: the manager's own limit";
+            "DefaultLimitNICE": "LimitNICE= where the service does not say; default: the manager's own limit";
+            "DefaultLimitRTPRIO": "LimitRTPRIO= where the service does not say; default: the manager's own limit";
+            "DefaultLimitRTTIME": "LimitRTTIME= where the service does not say; default: the manager's own limit";
         }
         /// Variables for all services, before those of `Environment=`.
         default_environment: Vec<(String, String)> = Vec::new() => "DefaultEnvironment" {
@@ -251,6 +266,7 @@ mod tests {
 
     use super::*;
     use crate::syntax::Syntax;
+    use crate::value::{LimitKind, Rlimit};
 
     fn read(text: &str) -> (Settings, Vec<String>) {
         let source =
@@ -270,7 +286,8 @@ mod tests {
         assert_eq!(settings.default_timeout_start_sec, Span::from_secs(90));
         assert_eq!(settings.default_restart_sec, Span::from_millis(500));
         assert_eq!(settings.default_limit_action, LimitAction::Fail);
-        assert_eq!(settings.default_limit_nofile, Some(Rlimit { soft: 1024, hard: 4096 }));
+        let limit = settings.default_limits.get(LimitKind::Nofile);
+        assert_eq!(limit, Some(Rlimit { soft: 1024, hard: 4096 }));
         assert_eq!(settings.log_level, LogLevel::Debug);
         assert_eq!(settings.unit_path.iter().map(|path| &**path).collect::<Vec<_>>(), ["/a", "/b", "/c"]);
         assert_eq!(settings.default_environment.len(), 3);

@@ -27,6 +27,8 @@ pub struct Host {
     pub architecture: Box<str>,
     /// From os-release(5).
     pub os: OsRelease,
+    /// The manager is that of a user, not that of the system.
+    pub is_of_user: bool,
     /// Who runs the manager, whatever `User=` says.
     pub user: User,
     /// Where things are.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use crate::directive::Property;
 use crate::name::{UnitName, UnitType};
 use crate::section::{
-    ExecSection, InstallSection, KillSection, OptionSection, ServiceSection, SocketSection, StreamSection,
-    UnitSection,
+    ExecSection, InstallSection, KillSection, OptionSection, ResourceSection, ServiceSection, SocketSection,
+    StreamSection, UnitSection,
 };
 
 /// What became of loading a unit (systemd's `LoadState`).
@@ -96,6 +96,8 @@ pub struct SocketUnit {
     pub exec: Arc<ExecSection>,
     /// Where their standard streams lead; shared likewise.
     pub streams: Arc<StreamSection>,
+    /// What those may use, and how they are scheduled; shared likewise.
+    pub resources: Arc<ResourceSection>,
     /// How they are ended.
     pub kill: KillSection,
 }
@@ -109,6 +111,8 @@ pub struct ServiceUnit {
     pub exec: Arc<ExecSection>,
     /// Where their standard streams lead; shared likewise.
     pub streams: Arc<StreamSection>,
+    /// What those may use, and how they are scheduled; shared likewise.
+    pub resources: Arc<ResourceSection>,
     /// How they are ended.
     pub kill: KillSection,
 }
@@ -206,10 +210,10 @@ impl Unit {
     }
 
     fn socket_properties(&self) -> Vec<(&'static str, Property)> {
-        let Some(SocketUnit { socket, options, exec, streams, kill }) = self.socket_unit() else {
+        let Some(SocketUnit { socket, options, exec, streams, resources, kill }) = self.socket_unit() else {
             return Vec::new();
         };
-        let mut properties = process_properties(exec, streams, kill);
+        let mut properties = process_properties(exec, streams, resources, kill);
         properties.extend(socket.properties());
         properties.extend(options.properties());
         if socket.file_descriptor_name.is_empty() {
@@ -219,11 +223,11 @@ impl Unit {
     }
 
     fn service_properties(&self) -> Vec<(&'static str, Property)> {
-        let Some(ServiceUnit { service, exec, streams, kill }) = self.service() else {
+        let Some(ServiceUnit { service, exec, streams, resources, kill }) = self.service() else {
             return Vec::new();
         };
         let mut properties = service.properties();
-        properties.extend(process_properties(exec, streams, kill));
+        properties.extend(process_properties(exec, streams, resources, kill));
         properties
     }
 }
@@ -232,15 +236,15 @@ impl Unit {
 fn process_properties(
     exec: &ExecSection,
     streams: &StreamSection,
+    resources: &ResourceSection,
     kill: &KillSection,
 ) -> Vec<(&'static str, Property)> {
     let mut properties = exec.properties();
     properties.extend(streams.properties());
     properties.extend(streams.more_properties());
+    properties.extend(resources.properties());
+    properties.extend(resources.more_properties());
     properties.extend(kill.properties());
-    if let Some(limit) = &exec.limit_nofile {
-        properties.push(("LimitNOFILESoft", Property::U64(limit.soft)));
-    }
     properties
 }
 

@@ -37,7 +37,8 @@ fn to_keeper() -> impl Strategy<Value = ToKeeper> {
     prop_oneof![
         vec("[a-z]{1,9}", 0..600).prop_map(|names| ToKeeper::Hold { names }),
         vec("[a-z]{1,9}", 0..9).prop_map(|names| ToKeeper::Release { names }),
-        (id(), ".{0,20}", plan()).prop_map(|(process, tag, plan)| ToKeeper::Spawn { process, tag, plan }),
+        (id(), ".{0,20}", plan())
+            .prop_map(|(process, tag, plan)| { ToKeeper::Spawn { process, tag, plan: Box::new(plan) } }),
         (id(), any::<i32>(), scope).prop_map(|(process, signal, scope)| ToKeeper::Kill {
             process,
             signal,

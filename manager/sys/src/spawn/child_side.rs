@@ -44,7 +44,7 @@ struct Shared<'a> {
 }
 
 #[derive(Clone, Copy)]
-struct Failure {
+pub(super) struct Failure {
     step: SpawnStep,
     errno: i32,
 }
@@ -53,6 +53,15 @@ impl Failure {
     /// The calling thread's errno, at `step`.
     fn at(step: SpawnStep) -> Self {
         Self { step, errno: io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL) }
+    }
+
+    pub(super) fn errno(self) -> i32 {
+        self.errno
+    }
+
+    /// Somebody more privileged could have done it.
+    pub(super) fn is_about_privilege(self) -> bool {
+        matches!(self.errno, libc::EPERM | libc::EACCES)
     }
 }
 
@@ -100,7 +109,7 @@ extern "C" fn child_main(shared: *mut c_void) -> c_int {
 
 impl Job<'_> {
     /// The child's whole life. The order matters: descriptors before limits (a low `LimitNOFILE=` must not hinder
-    /// placing them), limits before the user (raising needs privilege), the user before the directory (which may be
+    /// placing them), scheduling and limits before the user (raising needs privilege), the user before the directory (which may be
     /// on a network file system that root cannot read).
     fn run(&mut self) -> Result<Infallible, Failure> {
         // SAFETY: no arguments. The child is no group leader, so only a seccomp filter can refuse.
@@ -112,10 +121,12 @@ impl Job<'_> {
         self.place_listen_fds()?;
         self.place_stdio()?;
         self.take_terminal()?;
+        self.plan.scheduling.as_ref().map_or(Ok(()), |scheduling| scheduling.apply())?;
         self.set_limits()?;
         // SAFETY: a plain number; cannot fail.
         unsafe { libc::umask(self.plan.umask.unwrap_or(DEFAULT_UMASK)) };
         self.become_user()?;
+        self.plan.keyring.join()?;
         self.change_directory()?;
         self.forbid_new_privileges()?;
         // SAFETY: no arguments, no failure. Not libc's getpid, which some libcs answer from memory.
@@ -202,21 +213,7 @@ impl Job<'_> {
     }
 
     fn set_limits(&self) -> Result<(), Failure> {
-        for limit in self.rlimits {
-            let value = libc::rlimit64 { rlim_cur: limit.soft, rlim_max: limit.hard };
-            // SAFETY: `value` outlives the call; the old value is not asked for.
-            let result = unsafe {
-                libc::syscall(
-                    libc::SYS_prlimit64,
-                    0,
-                    limit.resource,
-                    &raw const value,
-                    ptr::null_mut::<libc::rlimit64>(),
-                )
-            };
-            ensure(SpawnStep::Limits, result >= 0)?;
-        }
-        Ok(())
+        self.rlimits.iter().try_for_each(|limit| set_limit_closest(*limit))
     }
 
     fn become_user(&self) -> Result<(), Failure> {
@@ -276,6 +273,35 @@ impl Job<'_> {
     }
 }
 
+/// Sets a limit, or where that needs privilege, the closest that the hard limit allows (systemd's `setrlimit_closest`).
+fn set_limit_closest(limit: ResourceLimit) -> Result<(), Failure> {
+    let Err(failure) = set_limit(limit) else { return Ok(()) };
+    let Ok(highest) = crate::limits::limit(limit.resource) else { return Err(failure) };
+    if failure.errno != libc::EPERM || highest.hard == u64::MAX {
+        return Err(failure);
+    }
+    set_limit(ResourceLimit {
+        soft: limit.soft.min(highest.hard),
+        hard: limit.hard.min(highest.hard),
+        ..limit
+    })
+}
+
+fn set_limit(limit: ResourceLimit) -> Result<(), Failure> {
+    let value = libc::rlimit64 { rlim_cur: limit.soft, rlim_max: limit.hard };
+    // SAFETY: `value` outlives the call; the old value is not asked for.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            0,
+            limit.resource,
+            &raw const value,
+            ptr::null_mut::<libc::rlimit64>(),
+        )
+    };
+    ensure(SpawnStep::Limits, result >= 0)
+}
+
 /// Nothing the keeper was started with leaks into the child. A kernel before 5.11 refuses; then only what we did not
 /// open ourselves could.
 fn mark_close_on_exec() {
@@ -297,6 +323,6 @@ fn set_nonblocking(fd: RawFd, nonblocking: bool) -> bool {
     flags >= 0 && (flags == wanted || unsafe { libc::fcntl(fd, libc::F_SETFL, wanted) } >= 0)
 }
 
-fn ensure(step: SpawnStep, done: bool) -> Result<(), Failure> {
+pub(super) fn ensure(step: SpawnStep, done: bool) -> Result<(), Failure> {
     if done { Ok(()) } else { Err(Failure::at(step)) }
 }

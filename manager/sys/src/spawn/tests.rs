@@ -279,3 +279,28 @@ fn descriptors_that_are_kept_stay_open_here_and_out_of_the_child() {
         assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFD) }, libc::FD_CLOEXEC);
     }
 }
+
+#[test]
+fn a_process_is_scheduled_as_its_plan_says() {
+    let scheduling = Scheduling {
+        oom_score_adjust: Some(321),
+        nice: Some(7),
+        policy: Some(CpuScheduling { policy: libc::SCHED_BATCH, priority: 0, reset_on_fork: false }),
+        timer_slack: Some(70_000),
+        ..Scheduling::default()
+    };
+    let plan = SpawnPlan {
+        scheduling: Some(Box::new(scheduling)),
+        keyring: Keyring::Private,
+        ..SpawnPlan::default()
+    };
+    let script = "cat /proc/self/oom_score_adj /proc/self/timerslack_ns; nice; set -- $(sed 's/.*) //' /proc/self/stat); echo ${39}";
+    assert_eq!(run(plan, &[], script), "321\n70000\n7\n3\n");
+}
+
+#[test]
+fn a_processor_that_is_not_there_fails_the_start() {
+    let scheduling = Scheduling { processors: Some(vec![0; 8]), ..Scheduling::default() };
+    let plan = SpawnPlan { scheduling: Some(Box::new(scheduling)), ..true_plan() };
+    assert_eq!(failure(plan), (SpawnStep::CpuAffinity, libc::EINVAL));
+}

@@ -2,7 +2,7 @@
 
 use super::Account;
 use crate::directive::{Context, Property, Scalar, section};
-use crate::value::{EnvironmentFile, Rlimit, ValueError, path};
+use crate::value::{EnvironmentFile, ValueError, path};
 
 section! {
     /// What surrounds the processes of a service, and those that a socket runs.
@@ -27,14 +27,11 @@ section! {
         working_directory: Option<WorkingDirectory> = None => "WorkingDirectory" {
             "WorkingDirectory": "Directory to start in; ~: the user's home; -/path: may be missing";
         }
-        /// Limit of open files; `None`: the manager's own.
-        limit_nofile: Option<Rlimit> = None => "LimitNOFILE" {
-            "LimitNOFILE": "Open files allowed: a number, soft:hard, or infinity";
-        }
     }
 }
 
-/// The directory in which processes start. `optional`: where it is missing, they start in `/`.
+/// The directory in which processes start. `optional`: where it is missing, they start in `/`; that goes for a user's home
+/// always, as in systemd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WorkingDirectory {
     /// `~`: the home of the user they run as.

@@ -8,6 +8,7 @@ mod kill;
 mod names;
 mod option;
 mod process;
+mod resource;
 mod service;
 mod socket;
 mod streams;
@@ -20,6 +21,7 @@ pub use kill::KillSection;
 pub use names::{InstallNames, SocketNames};
 pub use option::{OptionSection, Symlinks};
 pub use process::{BusName, PidFile};
+pub use resource::ResourceSection;
 pub use service::ServiceSection;
 pub use socket::{FdNames, SocketSection};
 pub use streams::StreamSection;
@@ -36,6 +38,7 @@ pub(crate) const TABLES: &[&[Directive]] = &[
     ServiceSection::TABLE,
     ExecSection::TABLE,
     StreamSection::TABLE,
+    ResourceSection::TABLE,
     KillSection::TABLE,
     InstallSection::TABLE,
 ];

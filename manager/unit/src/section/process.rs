@@ -29,7 +29,7 @@ impl Scalar for PidFile {
         }
         // systemd.service(5): /var/run is the old name of /run.
         let text = text.strip_prefix("/var/run/").map_or(text.clone(), |rest| format!("/run/{rest}"));
-        path::absolute(&text).map(Self)
+        path::absolute(&text).map(Self).map_err(|error| ValueError::Unreadable(Box::new(error)))
     }
 
     fn property(&self) -> Property {

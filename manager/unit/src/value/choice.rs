@@ -304,9 +304,22 @@ choice! {
     }
 }
 
+choice! {
+    /// Which session keyring the processes have (systemd.exec(5), `KeyringMode=`).
+    pub enum KeyringMode = "one of inherit, private, shared" {
+        /// The manager's.
+        Inherit = "inherit",
+        /// A new one.
+        Private = "private",
+        /// A new one, with a link to that of the user.
+        Shared = "shared",
+    }
+}
+
 plain_scalar! {
     ServiceType EmergencyAction FailureMode Restart RestartMode NotifyAccess Distribute Steering SteeringMake OnHang LimitAction
     LogTarget TerminalMode
+    KeyringMode
 }
 
 impl Scalar for KillMode {

@@ -86,6 +86,9 @@ pub enum ValueError {
     /// The same, in a directive without which the unit makes no sense: it is not loaded at all.
     #[error("{0}")]
     Fatal(Box<ValueError>),
+    /// The same, where systemd takes it for a file that cannot be read (`error` instead of `bad-setting`).
+    #[error("{0}")]
+    Unreadable(Box<ValueError>),
 }
 
 impl ValueError {
@@ -112,7 +115,7 @@ impl ValueError {
 
     /// Whether the unit must not be loaded, instead of only this assignment being ignored.
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Fatal(_))
+        matches!(self, Self::Fatal(_) | Self::Unreadable(_))
     }
 
     /// Whether the value was accepted nevertheless.
@@ -123,7 +126,7 @@ impl ValueError {
     /// What would be right, where the error knows it better than the value's general form.
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::Fatal(inner) => inner.help(),
+            Self::Fatal(inner) | Self::Unreadable(inner) => inner.help(),
             Self::Range { limit, .. } => Some((*limit).to_owned()),
             Self::Address { instead, .. } => instead.map(str::to_owned),
             Self::Family(_) => Some("use ListenStream= or ListenDatagram= for it".to_owned()),

@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::span::Span;
 use super::{Size, ValueError, parse_u64};
-use crate::directive::{Context, Property, Scalar};
+use crate::directive::{Context, Inherited, Property, Value};
 
 /// A soft and a hard limit; [`Rlimit::INFINITY`] in either is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +32,6 @@ pub enum Resource {
     /// Nice values: `+n` and `-n` as nice(1) counts, else 0 (nice 20) to 40 (nice -20): NICE.
     Nice,
 }
-
-const EXPECTED: &str = "a limit: a number, soft:hard, or infinity";
 
 impl Rlimit {
     /// No limit; the kernel's RLIM_INFINITY.
@@ -101,16 +99,108 @@ impl fmt::Display for Rlimit {
     }
 }
 
-/// The limits that unit files have so far count things; the D-Bus property is the hard limit, as systemd's is.
-impl Scalar for Rlimit {
-    const FORM: &'static str = EXPECTED;
+/// A resource with a limit: `Limit…=` of systemd.exec(5), `RLIMIT_…` of setrlimit(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the names are those of setrlimit(2)")]
+pub enum LimitKind {
+    Cpu,
+    Fsize,
+    Data,
+    Stack,
+    Core,
+    Rss,
+    Nofile,
+    As,
+    Nproc,
+    Memlock,
+    Locks,
+    Sigpending,
+    Msgqueue,
+    Nice,
+    Rtprio,
+    Rttime,
+}
+
+impl LimitKind {
+    /// Directive and name of the property of the hard limit, the property of the soft one, and what is counted; in systemd's order.
+    const ALL: [(Self, &str, &str, Resource); 16] = [
+        (Self::Cpu, "LimitCPU", "LimitCPUSoft", Resource::Seconds),
+        (Self::Fsize, "LimitFSIZE", "LimitFSIZESoft", Resource::Bytes),
+        (Self::Data, "LimitDATA", "LimitDATASoft", Resource::Bytes),
+        (Self::Stack, "LimitSTACK", "LimitSTACKSoft", Resource::Bytes),
+        (Self::Core, "LimitCORE", "LimitCORESoft", Resource::Bytes),
+        (Self::Rss, "LimitRSS", "LimitRSSSoft", Resource::Bytes),
+        (Self::Nofile, "LimitNOFILE", "LimitNOFILESoft", Resource::Count),
+        (Self::As, "LimitAS", "LimitASSoft", Resource::Bytes),
+        (Self::Nproc, "LimitNPROC", "LimitNPROCSoft", Resource::Count),
+        (Self::Memlock, "LimitMEMLOCK", "LimitMEMLOCKSoft", Resource::Bytes),
+        (Self::Locks, "LimitLOCKS", "LimitLOCKSSoft", Resource::Count),
+        (Self::Sigpending, "LimitSIGPENDING", "LimitSIGPENDINGSoft", Resource::Count),
+        (Self::Msgqueue, "LimitMSGQUEUE", "LimitMSGQUEUESoft", Resource::Bytes),
+        (Self::Nice, "LimitNICE", "LimitNICESoft", Resource::Nice),
+        (Self::Rtprio, "LimitRTPRIO", "LimitRTPRIOSoft", Resource::Count),
+        (Self::Rttime, "LimitRTTIME", "LimitRTTIMESoft", Resource::Microseconds),
+    ];
+
+    /// What follows `RLIMIT_` and `Limit`: `NOFILE`.
+    pub fn name(self) -> &'static str {
+        let known = Self::ALL.iter().find(|(kind, ..)| *kind == self);
+        known.map_or("", |(_, directive, ..)| directive.trim_start_matches("Limit"))
+    }
+}
+
+/// The limits that were set, one of a kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits(Vec<(LimitKind, Rlimit)>);
+
+impl Limits {
+    /// The limit of a kind, if it was set.
+    pub fn get(&self, kind: LimitKind) -> Option<Rlimit> {
+        self.0.iter().find(|(known, _)| *known == kind).map(|(_, limit)| *limit)
+    }
+
+    /// All that were set.
+    pub fn iter(&self) -> impl Iterator<Item = (LimitKind, Rlimit)> {
+        self.0.iter().copied()
+    }
+
+    fn set(&mut self, kind: LimitKind, limit: Rlimit) {
+        self.0.retain(|(known, _)| *known != kind);
+        self.0.push((kind, limit));
+        self.0.sort_by_key(|(kind, _)| *kind);
+    }
+
+    /// Two properties for each kind: the hard limit, and with `Soft` the soft one; where none was set, the manager's own.
+    pub fn properties(&self) -> impl Iterator<Item = (&'static str, Property)> {
+        LimitKind::ALL.iter().flat_map(|(kind, hard, soft, _)| {
+            let [of_hard, of_soft] = match self.get(*kind) {
+                Some(limit) => [Property::U64(limit.hard), Property::U64(limit.soft)],
+                None => [Inherited::HardLimit(*kind), Inherited::SoftLimit(*kind)].map(Property::Inherited),
+            };
+            [(*hard, of_hard), (*soft, of_soft)]
+        })
+    }
+}
+
+/// One field for all: the key says which. The settings have the same keys after `Default`.
+impl Value for Limits {
+    const FORM: &'static str =
+        "a limit, or soft:hard, each a number (of bytes with K, M, G; of time with its unit) or infinity";
     const SIGNATURE: &'static str = "t";
 
-    fn parse(text: &str, _: &Context<'_>) -> Result<Self, ValueError> {
-        Self::parse(text, Resource::Count)
+    fn assign(&mut self, text: &str, cx: &Context<'_>) -> Result<(), ValueError> {
+        let key = cx.key().strip_prefix("Default").unwrap_or(cx.key());
+        let known = LimitKind::ALL.iter().find(|(_, name, _, _)| *name == key);
+        let (kind, _, _, resource) = known.ok_or_else(|| ValueError::invalid(key, "a limit"))?;
+        self.set(*kind, Rlimit::parse(text, *resource)?);
+        Ok(())
     }
 
     fn property(&self) -> Property {
-        Property::U64(self.hard)
+        Property::U64(u64::try_from(self.0.len()).unwrap_or(u64::MAX))
+    }
+
+    fn shrink(&mut self) {
+        self.0.shrink_to_fit();
     }
 }

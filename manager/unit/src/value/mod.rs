@@ -6,6 +6,7 @@
 mod address;
 pub mod base64;
 mod choice;
+mod cpus;
 mod environment;
 mod error;
 mod exec;
@@ -15,6 +16,7 @@ mod limit;
 mod number;
 pub mod path;
 mod ready_check;
+mod scheduling;
 mod signal;
 mod size;
 mod socket_option;
@@ -27,18 +29,23 @@ pub mod word;
 
 pub use address::{Listen, ListenAddress, ListenKind, NetlinkAddress, ScopedAddress};
 pub use choice::{
-    BindIpv6Only, Distribute, EmergencyAction, FailureMode, FdStorePreserve, Instances, KillMode,
-    LimitAction, LogTarget, NotifyAccess, OnHang, Restart, RestartMode, ServiceType, Steering, SteeringMake,
-    TerminalMode,
+    BindIpv6Only, Distribute, EmergencyAction, FailureMode, FdStorePreserve, Instances, KeyringMode,
+    KillMode, LimitAction, LogTarget, NotifyAccess, OnHang, Restart, RestartMode, ServiceType, Steering,
+    SteeringMake, TerminalMode,
 };
+pub use cpus::{CpuAffinity, NumberSet};
 pub use environment::{EnvironmentFile, EnvironmentFileError, is_variable_name, parse_environment_file};
 pub use error::ValueError;
 pub use exec::{ExecCommand, ExecFlags, Privilege};
 pub use exit_status::{ExitStatuses, exit_status_name};
-pub use limit::{Resource, Rlimit};
+pub use limit::{LimitKind, Limits, Resource, Rlimit};
 pub use number::{Mode, Weight, parse_bool, parse_i32, parse_i64, parse_u32, parse_u64};
 pub use path::AbsolutePath;
 pub use ready_check::ReadyCheck;
+pub use scheduling::{
+    CoredumpFilter, CpuPolicy, CpuPriority, IoClass, IoPriority, Niceness, NumaPolicy, OomScoreAdjust,
+    Personality, TimerSlack,
+};
 pub use signal::Signal;
 pub use size::Size;
 pub use socket_option::{BindDevice, FastOpen, IpTos, SocketOption, SocketProtocol, Timestamping};

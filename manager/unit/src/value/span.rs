@@ -116,22 +116,39 @@ impl Span {
 
     /// [`Self::parse`] where a number without unit counts `unit` microseconds.
     pub(super) fn parse_in(text: &str, unit: u64) -> Result<Self, ValueError> {
-        let text = text.trim_matches(BLANKS);
-        if text == "infinity" {
-            return Ok(Self::INFINITY);
-        }
-        if text.is_empty() {
-            return Err(ValueError::Empty);
-        }
-        let mut sum = 0;
-        let mut rest = text;
-        while !rest.is_empty() {
-            let term = Term::read(rest, unit).ok_or_else(|| ValueError::invalid(text, "a time span"))?;
-            sum = term.add_to(sum).ok_or_else(|| ValueError::range(text, LIMIT))?;
-            rest = term.rest;
-        }
-        Ok(Self(sum))
+        sum_of_terms(text, &UNITS, unit).map(Self)
     }
+}
+
+/// Nanoseconds, as [`Span`] reads microseconds, with `ns` and `nsec` beside; without a unit, nanoseconds.
+///
+/// # Errors
+/// As [`Span::parse`].
+pub(super) fn parse_nanoseconds(text: &str) -> Result<u64, ValueError> {
+    let nanoseconds = [("nsec", 1), ("ns", 1)];
+    let others = UNITS.iter().map(|(name, unit)| (*name, unit * 1000));
+    let units: Vec<(&str, u64)> = nanoseconds.into_iter().chain(others).collect();
+    sum_of_terms(text, &units, 1)
+}
+
+/// `u64::MAX` is infinity. A number without unit counts `default`.
+fn sum_of_terms(text: &str, units: &[(&str, u64)], default: u64) -> Result<u64, ValueError> {
+    let text = text.trim_matches(BLANKS);
+    if text == "infinity" {
+        return Ok(u64::MAX);
+    }
+    if text.is_empty() {
+        return Err(ValueError::Empty);
+    }
+    let mut sum = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let term =
+            Term::read(rest, units, default).ok_or_else(|| ValueError::invalid(text, "a time span"))?;
+        sum = term.add_to(sum).ok_or_else(|| ValueError::range(text, LIMIT))?;
+        rest = term.rest;
+    }
+    Ok(sum)
 }
 
 /// One number with its unit.
@@ -145,7 +162,7 @@ struct Term<'a> {
 }
 
 impl<'a> Term<'a> {
-    fn read(text: &'a str, default_unit: u64) -> Option<Self> {
+    fn read(text: &'a str, units: &[(&str, u64)], default_unit: u64) -> Option<Self> {
         let (negative, unsigned) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -158,7 +175,7 @@ impl<'a> Term<'a> {
             None if whole.is_empty() => return None,
             None => ("", rest),
         };
-        let (unit, rest) = split_unit(rest, default_unit)?;
+        let (unit, rest) = split_unit(rest, units, default_unit)?;
         Some(Self { negative, whole, fraction, unit, rest })
     }
 
@@ -178,9 +195,9 @@ impl<'a> Term<'a> {
 }
 
 /// The unit that `text` begins with, and what follows it. Without a unit there must be a blank or the end.
-fn split_unit(text: &str, default: u64) -> Option<(u64, &str)> {
+fn split_unit<'a>(text: &'a str, units: &[(&str, u64)], default: u64) -> Option<(u64, &'a str)> {
     let trimmed = text.trim_start_matches(BLANKS);
-    let (name, unit) = UNITS.iter().find(|(name, _)| trimmed.starts_with(name))?;
+    let (name, unit) = units.iter().find(|(name, _)| trimmed.starts_with(name))?;
     if name.is_empty() && trimmed.len() == text.len() && !text.is_empty() {
         return None;
     }

@@ -58,8 +58,13 @@ pub fn fill(text: &str) -> String {
 
 /// Loads a unit whose file is `text`, and what was said about it.
 pub fn load(name: &str, text: &str) -> (Arc<Unit>, Vec<Diagnostic>) {
+    load_on(host(), name, text)
+}
+
+/// [`load`] on another machine.
+pub fn load_on(host: Host, name: &str, text: &str) -> (Arc<Unit>, Vec<Diagnostic>) {
     let name: UnitName = name.parse().expect("tests use valid names");
-    let mut library = Library::new(host());
+    let mut library = Library::new(host);
     let path: Box<Path> = Path::new("/units").join(name.as_str()).into();
     let source = Source { path, text: text.as_bytes().into(), syntax: Syntax::Systemd };
     library.add_fragment(name.clone(), Fragment::Source(source));
