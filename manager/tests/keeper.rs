@@ -246,7 +246,7 @@ impl Manager {
     fn spawn(&mut self, id: u64, script: &str) -> i32 {
         let process = ProcessId(id);
         let tag = format!("tag {id}");
-        self.send(&ToKeeper::Spawn { process, tag, plan: shell(script) }, Vec::new());
+        self.send(&ToKeeper::Spawn { process, tag, plan: Box::new(shell(script)) }, Vec::new());
         match self.next() {
             (ToManager::Spawned { process: answered, pid }, _) if answered == process => pid,
             other => panic!("{other:?} instead of Spawned"),
@@ -303,7 +303,10 @@ impl Manager {
         self.spawn(2, "exit 7");
         self.expect_exit(2, ExitStatus::Exited(7));
         let plan = SpawnPlan { path: c"/no/such/program".into(), ..shell("") };
-        self.link.push(&ToKeeper::Spawn { process: ProcessId(3), tag: String::new(), plan }, Vec::new());
+        self.link.push(
+            &ToKeeper::Spawn { process: ProcessId(3), tag: String::new(), plan: Box::new(plan) },
+            Vec::new(),
+        );
         self.send(&ToKeeper::Remember { key: "state".into(), value: vec![9; 200_000] }, Vec::new());
         self.die();
     }
@@ -379,7 +382,8 @@ impl Manager {
         let plan = SpawnPlan { path: c"/no/such/program".into(), ..shell("") };
         for id in 0..count {
             let (process, plan) = (ProcessId(id), plan.clone());
-            self.link.push(&ToKeeper::Spawn { process, tag: "x".repeat(50), plan }, Vec::new());
+            self.link
+                .push(&ToKeeper::Spawn { process, tag: "x".repeat(50), plan: Box::new(plan) }, Vec::new());
         }
         while !self.link.flush().unwrap() {
             thread::sleep(Duration::from_millis(1));
@@ -418,7 +422,10 @@ impl Manager {
         let process = ProcessId(1);
         File::from(input.try_clone().unwrap()).write_at(b"F", 0).unwrap();
         rewind(&input);
-        self.send(&ToKeeper::Spawn { process, tag: String::new(), plan }, vec![input, writer.into()]);
+        self.send(
+            &ToKeeper::Spawn { process, tag: String::new(), plan: Box::new(plan) },
+            vec![input, writer.into()],
+        );
         let mut text = String::new();
         File::from(OwnedFd::from(output)).read_to_string(&mut text).unwrap();
         assert_eq!(text, "From the manager!\n");
@@ -428,7 +435,10 @@ impl Manager {
 
     fn same_name_twice(&mut self) {
         let process = ProcessId(1);
-        self.send(&ToKeeper::Spawn { process, tag: String::new(), plan: shell("exit") }, Vec::new());
+        self.send(
+            &ToKeeper::Spawn { process, tag: String::new(), plan: Box::new(shell("exit")) },
+            Vec::new(),
+        );
         let (step, errno) = (SpawnStep::Clone, libc::EEXIST);
         assert_eq!(self.next().0, ToManager::SpawnFailed { process, step, errno });
     }
@@ -457,7 +467,7 @@ impl Manager {
         let mut plan = shell("setsid sleep 1000 & exit 0");
         plan.envp.push(c"INVOCATION_ID=keeper-test".into());
         let (forked, main) = (ProcessId(40), ProcessId(41));
-        self.send(&ToKeeper::Spawn { process: forked, tag: String::new(), plan }, Vec::new());
+        self.send(&ToKeeper::Spawn { process: forked, tag: String::new(), plan: Box::new(plan) }, Vec::new());
         assert!(matches!(self.next().0, ToManager::Spawned { .. }));
         self.expect_end(40, ExitStatus::Exited(0), true);
         let adopt = ToKeeper::Adopt { process: main, tag: String::new(), like: forked, pid: None };
@@ -494,7 +504,7 @@ impl Manager {
         let envp = (0..20_000).map(|number| CString::new(format!("V{number}=x")).unwrap()).collect();
         let process = ProcessId(30);
         let plan = SpawnPlan { envp, ..shell("test $V19999 = x") };
-        self.send(&ToKeeper::Spawn { process, tag: String::new(), plan }, Vec::new());
+        self.send(&ToKeeper::Spawn { process, tag: String::new(), plan: Box::new(plan) }, Vec::new());
         assert!(matches!(self.next().0, ToManager::Spawned { .. }));
         self.expect_exit(30, ExitStatus::Exited(0));
     }
