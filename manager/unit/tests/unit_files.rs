@@ -107,7 +107,6 @@ fn shown(property: Property) -> Value {
         Property::Bytes(bytes) => json!(bytes),
         Property::ByteStrings(list) => json!(list),
         Property::ExitStatuses(codes, signals) => json!([codes, signals]),
-        Property::Bytes(values) => json!(values),
         Property::Inherited(inherited) => json!(format!("{inherited:?}")),
         Property::Exec(commands) => {
             commands.iter().map(|command| json!([command.path, command.argv])).collect()
