@@ -4,6 +4,7 @@
 //! action has been performed, in order, and every fallible one was answered.
 
 mod boot;
+mod confine;
 mod descriptors;
 mod limits;
 mod links;
@@ -151,6 +152,9 @@ impl Driver {
         let notifies = view.unit.service().is_some() && notifies(self.engine.notify_access(&unit), list);
         let in_use = fds.iter().map(|passed| passed.fd).filter(|fd| self.engine.is_in_use(*fd, process));
         let in_use = in_use.collect();
+        if list == ExecList::Start && index == 0 && confine::lacks_filters(owner.sandbox()) {
+            tracing::warn!(unit = %unit, "this kernel has no filters of system calls: the unit runs without");
+        }
         let planned = if list == ExecList::Chown {
             self.plan_chown(&unit)
         } else {

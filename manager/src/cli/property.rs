@@ -4,8 +4,7 @@
 //! Invariant: what is not understood prints as `[unprintable]` and never fails.
 
 use serde_json::Value;
-use sockmgr_unit::value::NumberSet;
-use sockmgr_unit::value::base64;
+use sockmgr_unit::value::{NumberSet, base64, capability_names, namespaces_text};
 use zbus::wire::{Array, Variant};
 
 use super::format;
@@ -222,6 +221,9 @@ fn scalar(name: &str, value: &Variant<'_>) -> String {
             [Variant::U32(id), Variant::ObjectPath(_)] => id.to_string(),
             [Variant::Str(name), Variant::Str(text)] if name.is_empty() && text.is_empty() => String::new(),
             [Variant::Str(name), Variant::Str(text)] => format!("{name} \"{text}\""),
+            [Variant::Bool(is_allow_list), Variant::Array(names)] => {
+                format!("{}{}", if *is_allow_list { "" } else { "~" }, joined(names, plain))
+            }
             _ => UNPRINTABLE.into(),
         },
         other => plain(other),
@@ -242,6 +244,13 @@ fn is_mode(name: &str) -> bool {
 fn number_text(name: &str, number: u64) -> String {
     if name.ends_with("Timestamp") {
         return format::timestamp(number).unwrap_or_default();
+    }
+    match name {
+        "CapabilityBoundingSet" | "AmbientCapabilities" => {
+            return capability_names(number).collect::<Vec<_>>().join(" ");
+        }
+        "RestrictNamespaces" => return namespaces_text(number),
+        _ => {}
     }
     if name.ends_with("USec") {
         return format::span(number, 1);
@@ -360,6 +369,11 @@ mod tests {
             ("IPIngressBytes", u64::MAX, "[no data]"),
             ("CPUWeight", u64::MAX, "[not set]"),
             ("IOReadBytes", u64::MAX, "18446744073709551615"),
+            ("CapabilityBoundingSet", 0b10_0001, "cap_chown cap_kill"),
+            ("AmbientCapabilities", 0, ""),
+            ("RestrictNamespaces", u64::MAX, "no"),
+            ("RestrictNamespaces", 0, "yes"),
+            ("RestrictNamespaces", 0x4802_0000, "ipc net mnt"),
         ];
         for (name, number, expected) in table {
             assert_eq!(show(name, number), expected, "{name}={number}");

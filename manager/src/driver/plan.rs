@@ -11,11 +11,14 @@ use sockmgr_sys::listener::set_nonblocking;
 use sockmgr_sys::spawn::{Credentials, SpawnPlan, SpawnStep, Stdio, WorkingDirectory};
 use sockmgr_sys::stdio;
 use sockmgr_sys::user::{self, User};
-use sockmgr_unit::section::{Account, ExecSection, ResourceSection, SocketSection, StreamSection};
+use sockmgr_unit::section::{
+    Account, ExecSection, ResourceSection, SandboxSection, SocketSection, StreamSection,
+};
 use sockmgr_unit::{
     EnvironmentFile, ExecCommand, Privilege, ServiceUnit, Settings, SocketUnit, Unit, parse_environment_file,
 };
 
+use super::confine;
 use super::descriptors::Descriptors;
 use super::listeners::chain;
 use super::scheduling;
@@ -34,6 +37,13 @@ pub(super) enum Owner<'a> {
 impl<'a> Owner<'a> {
     pub(super) fn of(unit: &'a Unit) -> Option<Self> {
         unit.service().map(Self::Service).or_else(|| unit.socket_unit().map(Self::Socket))
+    }
+
+    pub(super) fn sandbox(self) -> &'a SandboxSection {
+        match self {
+            Self::Service(service) => &service.sandbox,
+            Self::Socket(socket) => &socket.sandbox,
+        }
     }
 
     fn exec(self) -> &'a ExecSection {
@@ -149,11 +159,15 @@ impl Planner {
     ) -> Result<(SpawnPlan, Vec<OwnedFd>), PlanError> {
         let command = command_of(request)?;
         let (exec, resources) = (request.owner.exec(), request.owner.resources());
+        let sandbox = request.owner.sandbox();
+        // systemd.service(5): `+` is the whole of the manager's privileges.
+        let is_confined = command.flags.privilege != Privilege::Full;
         let user = if command.flags.privilege == Privilege::None { find_user(exec)? } else { None };
         let environment = self.environment(request, user.as_ref())?;
         let mut fds = Passing::default();
         self.place_descriptors(request, table, &mut fds)?;
         let Streams { stdin, stdout, stderr, terminal } = streams::open(request, self.scope, &mut fds)?;
+        let limits = scheduling::limits_of(&resources.limits);
         let lookup = |name: &str| environment.get(name).or_else(|| self.inherited.get(name)).cloned();
         let plan = SpawnPlan {
             path: text(&command.path)?,
@@ -172,12 +186,14 @@ impl Planner {
             stderr,
             terminal,
             credentials: credentials(command, exec, user.as_ref())?,
-            rlimits: scheduling::limits_of(&resources.limits),
+            rlimits: if is_confined { confine::limits(sandbox, limits) } else { limits },
             scheduling: scheduling::scheduling(resources, request.slot)?,
             keyring: scheduling::keyring(resources),
             umask: Some(resources.umask.0),
             working_directory: self.working_directory(exec, user.as_ref())?,
             ignore_sigpipe: resources.ignore_sigpipe,
+            no_new_privileges: is_confined && sandbox.no_new_privileges,
+            confinement: if is_confined { confine::confinement(sandbox)? } else { None },
             watchdog_pid: request.environment.iter().any(|(name, _)| *name == "WATCHDOG_USEC"),
             exec_pid: true,
             ..SpawnPlan::default()

@@ -24,6 +24,7 @@ pub mod options;
 pub mod poll;
 pub mod probe;
 pub mod queue;
+pub mod seccomp;
 pub mod seqpacket;
 mod sockopt;
 pub mod spawn;

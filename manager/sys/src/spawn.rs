@@ -4,6 +4,7 @@
 //! between clone and exec the child makes raw system calls only; it neither allocates nor takes a lock.
 
 mod child_side;
+mod confine;
 mod own_pid;
 mod scheduling;
 mod signals;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::child;
 use crate::error::SysError;
 use child_side::Job;
+pub use confine::Confinement;
 use own_pid::OwnPidVariables;
 pub use scheduling::{CpuScheduling, Keyring, MemoryPolicy, Scheduling};
 use stack::ChildStack;
@@ -75,6 +77,8 @@ pub struct SpawnPlan {
     pub ignore_sigpipe: bool,
     /// Sets `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privileges: bool,
+    /// Capabilities and filters of system calls, where they are to be others than the keeper's.
+    pub confinement: Option<Box<Confinement>>,
     /// The child adds `WATCHDOG_PID=<its own pid>`.
     pub watchdog_pid: bool,
     /// The child adds `SYSTEMD_EXEC_PID=<its own pid>`.
@@ -195,10 +199,14 @@ pub enum SpawnStep {
     SetScheduler,
     /// The processors to run on.
     CpuAffinity,
+    /// The secure bits.
+    SecureBits,
     /// The group or the supplementary groups.
     Group,
     /// The user.
     User,
+    /// The capabilities.
+    Capabilities,
     /// The new session.
     Setsid,
     /// `PR_SET_NO_NEW_PRIVS`.
@@ -209,6 +217,10 @@ pub enum SpawnStep {
     Keyring,
     /// The nodes that memory comes from.
     NumaPolicy,
+    /// A filter of system calls.
+    Seccomp,
+    /// The filter for address families.
+    AddressFamilies,
 }
 
 impl SpawnStep {
@@ -231,14 +243,18 @@ impl SpawnStep {
             Self::TimerSlack => 212,
             Self::SetScheduler => 214,
             Self::CpuAffinity => 215,
+            Self::SecureBits => 213,
             Self::Group => 216,
             Self::User => 217,
+            Self::Capabilities => 218,
             Self::Setsid => 220,
             Self::Stderr => 222,
             Self::NoNewPrivileges => 227,
             Self::Personality => 230,
             Self::Keyring => 237,
             Self::NumaPolicy => 242,
+            Self::Seccomp => 228,
+            Self::AddressFamilies => 232,
         })
     }
 
@@ -269,6 +285,10 @@ impl SpawnStep {
             Self::Personality => "PERSONALITY",
             Self::Keyring => "KEYRING",
             Self::NumaPolicy => "NUMA_POLICY",
+            Self::SecureBits => "SECUREBITS",
+            Self::Capabilities => "CAPABILITIES",
+            Self::Seccomp => "SECCOMP",
+            Self::AddressFamilies => "ADDRESS_FAMILIES",
         }
     }
 }

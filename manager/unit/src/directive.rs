@@ -187,6 +187,8 @@ pub enum Property {
     Bytes(Vec<u8>),
     /// `aay`
     ByteStrings(Vec<Vec<u8>>),
+    /// `(bas)`: whether what is listed is allowed, or forbidden; and the list
+    AllowList(bool, Vec<String>),
     /// `i` or `t`: nothing is said, so processes have what the manager itself has
     Inherited(Inherited),
 }
@@ -249,6 +251,7 @@ impl Property {
             Self::Bytes(_) => "ay",
             Self::ByteStrings(_) => "aay",
             Self::Inherited(inherited) => inherited.signature(),
+            Self::AllowList(..) => "(bas)",
         }
     }
 
@@ -269,6 +272,7 @@ impl Property {
             "a(ss)" => Self::Listen(Vec::new()),
             "a(sasbttttuii)" => Self::Exec(Vec::new()),
             "a(sb)" => Self::EnvironmentFiles(Vec::new()),
+            "(bas)" => Self::AllowList(false, Vec::new()),
             "(aiai)" => Self::ExitStatuses(Vec::new(), Vec::new()),
             "ay" => Self::Bytes(Vec::new()),
             "aay" => Self::ByteStrings(Vec::new()),
@@ -450,7 +454,8 @@ mod tests {
 
     use super::*;
     use crate::section::{
-        ExecSection, KillSection, ResourceSection, ServiceSection, SocketSection, StreamSection, UnitSection,
+        ExecSection, KillSection, ResourceSection, SandboxSection, ServiceSection, SocketSection,
+        StreamSection, UnitSection,
     };
     use crate::settings::Settings;
 
@@ -491,6 +496,7 @@ mod tests {
             (ExecSection::TABLE, ExecSection::default().properties()),
             (StreamSection::TABLE, StreamSection::default().properties()),
             (ResourceSection::TABLE, ResourceSection::default().properties()),
+            (SandboxSection::TABLE, SandboxSection::default().properties()),
             (KillSection::TABLE, KillSection::default().properties()),
             (Settings::TABLE, Settings::default().properties()),
         ];

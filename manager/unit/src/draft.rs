@@ -11,7 +11,8 @@ use crate::directive::{Context, Scalar, Section};
 use crate::library::{DependencyKind, Fragment, Source};
 use crate::name::{UnitName, UnitType};
 use crate::section::{
-    ExecSection, InstallSection, OptionSection, ResourceSection, StreamSection, UnitSection, WorkingDirectory,
+    ExecSection, InstallSection, OptionSection, ResourceSection, SandboxSection, StreamSection, UnitSection,
+    WorkingDirectory,
 };
 use crate::settings::Settings;
 use crate::specifier::Host;
@@ -90,6 +91,7 @@ pub(crate) struct Pool {
     socket_streams: Arc<StreamSection>,
     service_streams: Arc<StreamSection>,
     resources: Arc<ResourceSection>,
+    sandbox: Arc<SandboxSection>,
 }
 
 impl Pool {
@@ -102,6 +104,7 @@ impl Pool {
                 share(&mut self.socket_exec, &mut body.exec);
                 share(&mut self.socket_streams, &mut body.streams);
                 share(&mut self.resources, &mut body.resources);
+                share(&mut self.sandbox, &mut body.sandbox);
                 share(&mut self.options, &mut body.options);
             }
             UnitKind::Service(body) => {
@@ -109,6 +112,7 @@ impl Pool {
                 share(&mut self.service_exec, &mut body.exec);
                 share(&mut self.service_streams, &mut body.streams);
                 share(&mut self.resources, &mut body.resources);
+                share(&mut self.sandbox, &mut body.sandbox);
             }
             UnitKind::Target | UnitKind::Other => {}
         }
@@ -307,7 +311,7 @@ impl<'a> Draft<'a> {
             (Section::Unit, _) => self.unit.assign(text, cx),
             (Section::Install, _) => self.install.assign(text, cx),
             (Section::Socket, Body::Socket(body)) => {
-                let SocketUnit { socket, options, exec, streams, resources, kill } = &mut **body;
+                let SocketUnit { socket, options, exec, streams, resources, sandbox, kill } = &mut **body;
                 let (options, exec) = (Arc::make_mut(options), Arc::make_mut(exec));
                 let resources = Arc::make_mut(resources);
                 socket
@@ -316,19 +320,21 @@ impl<'a> Draft<'a> {
                     .or_else(|| exec.assign(text, cx))
                     .or_else(|| Arc::make_mut(streams).assign(text, cx))
                     .or_else(|| resources.assign(text, cx))
+                    .or_else(|| Arc::make_mut(sandbox).assign(text, cx))
                     .or_else(|| kill.assign(text, cx))
             }
             (Section::Service, Body::Service(_)) if UNIT_KEYS_IN_SERVICE.contains(&cx.key()) => {
                 self.unit.assign(text, cx)
             }
             (Section::Service, Body::Service(body)) => {
-                let ServiceUnit { service, exec, streams, resources, kill } = &mut **body;
+                let ServiceUnit { service, exec, streams, resources, sandbox, kill } = &mut **body;
                 let (exec, resources) = (Arc::make_mut(exec), Arc::make_mut(resources));
                 service
                     .assign(text, cx)
                     .or_else(|| exec.assign(text, cx))
                     .or_else(|| Arc::make_mut(streams).assign(text, cx))
                     .or_else(|| resources.assign(text, cx))
+                    .or_else(|| Arc::make_mut(sandbox).assign(text, cx))
                     .or_else(|| kill.assign(text, cx))
             }
             (Section::Socket | Section::Service | Section::Manager, _) => None,
@@ -365,6 +371,7 @@ impl<'a> Draft<'a> {
         }
         if let Body::Socket(body) = &mut self.body {
             resolve_surroundings(&mut body.exec, &mut body.resources, self.host);
+            Arc::make_mut(&mut body.sandbox).resolve();
             let socket = &mut body.socket;
             socket.limit_action.get_or_insert(settings.default_limit_action);
             socket.timeout_sec = Some(timeout(socket.timeout_sec, settings.default_timeout_start_sec));
@@ -429,6 +436,7 @@ impl<'a> Draft<'a> {
                 Arc::make_mut(&mut body.exec).shrink();
                 Arc::make_mut(&mut body.streams).shrink();
                 Arc::make_mut(&mut body.resources).shrink();
+                Arc::make_mut(&mut body.sandbox).shrink();
                 body.kill.shrink();
             }
             Body::Service(body) => {
@@ -436,6 +444,7 @@ impl<'a> Draft<'a> {
                 Arc::make_mut(&mut body.exec).shrink();
                 Arc::make_mut(&mut body.streams).shrink();
                 Arc::make_mut(&mut body.resources).shrink();
+                Arc::make_mut(&mut body.sandbox).shrink();
                 body.kill.shrink();
             }
             Body::Target | Body::Other => {}
@@ -504,6 +513,7 @@ fn service_defaults(settings: &Settings) -> ServiceUnit {
 
 /// Fills in what depends on other directives and on the settings.
 fn resolve_service(body: &mut ServiceUnit, type_given: bool, settings: &Settings) {
+    Arc::make_mut(&mut body.sandbox).resolve();
     let service = &mut body.service;
     if !type_given && service.bus_name.is_some() {
         service.type_ = ServiceType::Dbus;

@@ -179,11 +179,7 @@ mod tests {
     const CASES: &[(Section, &str, &str)] = &[
         (Section::Socket, "ListenFIFO", "ListenFIFO= is not supported by sockmgr yet; it has no effect"),
         (Section::Unit, "User", "User= belongs in [Service] or [Socket]"),
-        (
-            Section::Service,
-            "NoNewPrivileges",
-            "NoNewPrivileges= is not supported by sockmgr yet; it has no effect",
-        ),
+        (Section::Service, "PAMName", "PAMName= is not supported by sockmgr yet; it has no effect"),
         (Section::Unit, "ListenStream", "ListenStream= belongs in [Socket]"),
         (Section::Socket, "ExecStart", "ExecStart= belongs in [Service]"),
         (Section::Socket, "listenstream", "did you mean ListenStream=?"),

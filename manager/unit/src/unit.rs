@@ -10,8 +10,8 @@ use std::sync::Arc;
 use crate::directive::Property;
 use crate::name::{UnitName, UnitType};
 use crate::section::{
-    ExecSection, InstallSection, KillSection, OptionSection, ResourceSection, ServiceSection, SocketSection,
-    StreamSection, UnitSection,
+    ExecSection, InstallSection, KillSection, OptionSection, ResourceSection, SandboxSection, ServiceSection,
+    SocketSection, StreamSection, UnitSection,
 };
 
 /// What became of loading a unit (systemd's `LoadState`).
@@ -98,6 +98,8 @@ pub struct SocketUnit {
     pub streams: Arc<StreamSection>,
     /// What those may use, and how they are scheduled; shared likewise.
     pub resources: Arc<ResourceSection>,
+    /// What they are kept from; shared likewise.
+    pub sandbox: Arc<SandboxSection>,
     /// How they are ended.
     pub kill: KillSection,
 }
@@ -113,6 +115,8 @@ pub struct ServiceUnit {
     pub streams: Arc<StreamSection>,
     /// What those may use, and how they are scheduled; shared likewise.
     pub resources: Arc<ResourceSection>,
+    /// What they are kept from; shared likewise.
+    pub sandbox: Arc<SandboxSection>,
     /// How they are ended.
     pub kill: KillSection,
 }
@@ -210,10 +214,12 @@ impl Unit {
     }
 
     fn socket_properties(&self) -> Vec<(&'static str, Property)> {
-        let Some(SocketUnit { socket, options, exec, streams, resources, kill }) = self.socket_unit() else {
+        let Some(SocketUnit { socket, options, exec, streams, resources, sandbox, kill }) =
+            self.socket_unit()
+        else {
             return Vec::new();
         };
-        let mut properties = process_properties(exec, streams, resources, kill);
+        let mut properties = process_properties(exec, streams, resources, sandbox, kill);
         properties.extend(socket.properties());
         properties.extend(options.properties());
         if socket.file_descriptor_name.is_empty() {
@@ -223,11 +229,11 @@ impl Unit {
     }
 
     fn service_properties(&self) -> Vec<(&'static str, Property)> {
-        let Some(ServiceUnit { service, exec, streams, resources, kill }) = self.service() else {
+        let Some(ServiceUnit { service, exec, streams, resources, sandbox, kill }) = self.service() else {
             return Vec::new();
         };
         let mut properties = service.properties();
-        properties.extend(process_properties(exec, streams, resources, kill));
+        properties.extend(process_properties(exec, streams, resources, sandbox, kill));
         properties
     }
 }
@@ -237,6 +243,7 @@ fn process_properties(
     exec: &ExecSection,
     streams: &StreamSection,
     resources: &ResourceSection,
+    sandbox: &SandboxSection,
     kill: &KillSection,
 ) -> Vec<(&'static str, Property)> {
     let mut properties = exec.properties();
@@ -244,6 +251,7 @@ fn process_properties(
     properties.extend(streams.more_properties());
     properties.extend(resources.properties());
     properties.extend(resources.more_properties());
+    properties.extend(sandbox.properties());
     properties.extend(kill.properties());
     properties
 }

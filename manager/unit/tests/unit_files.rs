@@ -108,6 +108,7 @@ fn shown(property: Property) -> Value {
         Property::ByteStrings(list) => json!(list),
         Property::ExitStatuses(codes, signals) => json!([codes, signals]),
         Property::Inherited(inherited) => json!(format!("{inherited:?}")),
+        Property::AllowList(is_allow_list, names) => json!([is_allow_list, names]),
         Property::Exec(commands) => {
             commands.iter().map(|command| json!([command.path, command.argv])).collect()
         }

@@ -14,7 +14,7 @@ use std::ptr;
 use super::own_pid::OwnPidVariables;
 use super::signals::{self, AllBlocked};
 use super::stack::ChildStack;
-use super::{Credentials, ResourceLimit, SpawnError, SpawnPlan, SpawnStep, Terminal};
+use super::{Confinement, Credentials, ResourceLimit, SpawnError, SpawnPlan, SpawnStep, Terminal};
 
 /// systemd's default `UMask=`.
 const DEFAULT_UMASK: u32 = 0o022;
@@ -51,7 +51,7 @@ pub(super) struct Failure {
 
 impl Failure {
     /// The calling thread's errno, at `step`.
-    fn at(step: SpawnStep) -> Self {
+    pub(super) fn at(step: SpawnStep) -> Self {
         Self { step, errno: io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL) }
     }
 
@@ -125,14 +125,22 @@ impl Job<'_> {
         self.set_limits()?;
         // SAFETY: a plain number; cannot fail.
         unsafe { libc::umask(self.plan.umask.unwrap_or(DEFAULT_UMASK)) };
+        self.confine(Confinement::bound)?;
         self.become_user()?;
         self.plan.keyring.join()?;
         self.change_directory()?;
+        self.confine(Confinement::secure)?;
         self.forbid_new_privileges()?;
         // SAFETY: no arguments, no failure. Not libc's getpid, which some libcs answer from memory.
         self.own_pid.fill_in(unsafe { libc::syscall(libc::SYS_getpid) } as u32);
         ensure(SpawnStep::SignalMask, signals::unblock_all())?;
+        self.confine(Confinement::filter)?;
         Err(self.exec())
+    }
+
+    /// A step that takes privileges away, for the few who have that.
+    fn confine(&self, step: impl FnOnce(&Confinement) -> Result<(), Failure>) -> Result<(), Failure> {
+        self.plan.confinement.as_deref().map_or(Ok(()), step)
     }
 
     fn reset_signal_actions(&self) -> Result<(), Failure> {
@@ -218,7 +226,8 @@ impl Job<'_> {
 
     fn become_user(&self) -> Result<(), Failure> {
         let Some(Credentials { uid, gid, groups }) = &self.plan.credentials else {
-            return Ok(());
+            self.confine(|confinement| confinement.prepare_user(true))?;
+            return self.confine(Confinement::raise_ambient);
         };
         let gid = c_long::from(*gid);
         if let Some(groups) = groups {
@@ -228,9 +237,11 @@ impl Job<'_> {
         }
         // SAFETY: plain numbers.
         ensure(SpawnStep::Group, unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) } >= 0)?;
+        self.confine(|confinement| confinement.prepare_user(uid.is_none_or(|uid| uid == 0)))?;
         let uid = uid.map_or(UNCHANGED, c_long::from);
         // SAFETY: plain numbers.
-        ensure(SpawnStep::User, unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) } >= 0)
+        ensure(SpawnStep::User, unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) } >= 0)?;
+        self.confine(Confinement::raise_ambient)
     }
 
     fn change_directory(&self) -> Result<(), Failure> {
@@ -246,7 +257,8 @@ impl Job<'_> {
     }
 
     fn forbid_new_privileges(&self) -> Result<(), Failure> {
-        if !self.plan.no_new_privileges {
+        let implied = self.plan.confinement.as_ref().is_some_and(|it| it.implies_no_new_privileges());
+        if !self.plan.no_new_privileges && !implied {
             return Ok(());
         }
         let zero: c_ulong = 0;

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
 use super::*;
+use crate::seccomp::{Filter, Program, Rule, Verdict, compile};
 
 /// Runs `sh -c script` by this plan and answers what it wrote to its standard output.
 fn run(mut plan: SpawnPlan, fds: &[BorrowedFd<'_>], script: &str) -> String {
@@ -303,4 +304,105 @@ fn a_processor_that_is_not_there_fails_the_start() {
     let scheduling = Scheduling { processors: Some(vec![0; 8]), ..Scheduling::default() };
     let plan = SpawnPlan { scheduling: Some(Box::new(scheduling)), ..true_plan() };
     assert_eq!(failure(plan), (SpawnStep::CpuAffinity, libc::EINVAL));
+}
+
+/// A plan with a filter of these rules.
+fn filtered(rules: Vec<Rule>) -> SpawnPlan {
+    let program = compile(&Filter::denying(rules)).unwrap();
+    let filters = vec![(SpawnStep::Seccomp, program)];
+    SpawnPlan {
+        confinement: Some(Box::new(Confinement { filters, ..Confinement::default() })),
+        ..SpawnPlan::default()
+    }
+}
+
+/// The value of a line of `/proc/self/status`, as `sh` has it.
+fn status(plan: SpawnPlan, name: &str) -> String {
+    run(plan, &[], &format!("sed -n 's/^{name}:[[:space:]]*//p' /proc/self/status")).trim().to_owned()
+}
+
+#[test]
+fn a_filter_refuses_kills_and_is_inherited() {
+    let refused = Verdict::Errno(libc::EPERM as u16);
+    let plan = filtered(vec![Rule::always("mkdir", refused), Rule::always("mkdirat", refused)]);
+    let directory = tempfile::tempdir().unwrap();
+    let script = format!("mkdir {}/a", directory.path().display());
+    assert!(run(plan, &[], &script).contains("Operation not permitted"));
+    assert_eq!(status(filtered(Vec::new()), "Seccomp"), "2");
+
+    let mut plan = filtered(vec![Rule::always("execve", Verdict::Kill)]);
+    plan.path = c"/bin/true".into();
+    plan.argv = vec![c"true".into()];
+    // The child dies in its last step, without a word: there was a process, and its end tells.
+    let pid = Spawner::new().unwrap().spawn(&plan, &[]).unwrap();
+    assert_eq!(wait(pid) & 0x7f, libc::SIGSYS);
+}
+
+#[test]
+fn a_filter_that_the_kernel_refuses_fails_at_its_step() {
+    let program = Program(Vec::new());
+    let filters = vec![(SpawnStep::AddressFamilies, program)];
+    let confinement = Some(Box::new(Confinement { filters, ..Confinement::default() }));
+    assert_eq!(failure(SpawnPlan { confinement, ..true_plan() }), (SpawnStep::AddressFamilies, libc::EINVAL));
+}
+
+/// The rest needs root, as CI has it.
+fn as_root() -> bool {
+    // SAFETY: no arguments.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    if !is_root {
+        eprintln!("not root: nothing to take away");
+    }
+    is_root
+}
+
+fn confined(confinement: Confinement, uid: Option<u32>) -> SpawnPlan {
+    let credentials = uid.map(|uid| Credentials { uid: Some(uid), gid: uid, groups: Some(Vec::new()) });
+    SpawnPlan { confinement: Some(Box::new(confinement)), credentials, ..SpawnPlan::default() }
+}
+
+#[test]
+fn capabilities_are_bounded_and_kept_across_a_change_of_user() {
+    if !as_root() {
+        return;
+    }
+    let set = |bounding: u64, ambient: u64| Confinement {
+        bounding_set: Some(bounding),
+        ambient_set: ambient,
+        ..Confinement::default()
+    };
+    let (chown_kill, kill) = (0b10_0001, 0b10_0000);
+    let table = [
+        (set(chown_kill, 0), None, [chown_kill, chown_kill, 0]),
+        (set(chown_kill, 0), Some(65534), [chown_kill, 0, 0]),
+        (set(chown_kill, kill), Some(65534), [chown_kill, kill, kill]),
+        (set(chown_kill, kill), None, [chown_kill, chown_kill, kill]),
+        (set(0, 0), None, [0, 0, 0]),
+    ];
+    for (confinement, uid, expected) in table {
+        let plan = confined(confinement.clone(), uid);
+        let found = ["CapBnd", "CapEff", "CapAmb"]
+            .map(|name| u64::from_str_radix(&status(plan.clone(), name), 16).unwrap());
+        assert_eq!(found, expected, "{confinement:?} {uid:?}");
+    }
+    let beyond = confined(set(chown_kill, 1 << 2), Some(65534));
+    assert_eq!(failure(SpawnPlan { path: c"true".into(), ..beyond }).0, SpawnStep::Capabilities);
+}
+
+#[test]
+fn whoever_is_not_root_gives_up_gaining_privileges_for_a_filter() {
+    if !as_root() {
+        return;
+    }
+    for (uid, expected) in [(None, "0"), (Some(65534), "1")] {
+        let plan = SpawnPlan {
+            credentials: confined(Confinement::default(), uid).credentials,
+            ..filtered(Vec::new())
+        };
+        assert_eq!(status(plan, "NoNewPrivs"), expected);
+    }
+    let plan = confined(Confinement { secure_bits: 3, ..Confinement::default() }, Some(65534));
+    assert_eq!(status(plan, "CapEff"), "0000000000000000");
+    let noroot = confined(Confinement { secure_bits: 3, ..Confinement::default() }, None);
+    assert_eq!(status(noroot, "CapEff"), "0000000000000000", "root is nobody with noroot");
 }

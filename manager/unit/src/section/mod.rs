@@ -9,6 +9,7 @@ mod names;
 mod option;
 mod process;
 mod resource;
+mod sandbox;
 mod service;
 mod socket;
 mod streams;
@@ -22,6 +23,7 @@ pub use names::{InstallNames, SocketNames};
 pub use option::{OptionSection, Symlinks};
 pub use process::{BusName, PidFile};
 pub use resource::ResourceSection;
+pub use sandbox::SandboxSection;
 pub use service::ServiceSection;
 pub use socket::{FdNames, SocketSection};
 pub use streams::StreamSection;
@@ -39,6 +41,7 @@ pub(crate) const TABLES: &[&[Directive]] = &[
     ExecSection::TABLE,
     StreamSection::TABLE,
     ResourceSection::TABLE,
+    SandboxSection::TABLE,
     KillSection::TABLE,
     InstallSection::TABLE,
 ];

@@ -5,9 +5,11 @@
 
 mod address;
 pub mod base64;
+mod capability;
 mod choice;
 mod cpus;
 mod environment;
+mod errno;
 mod error;
 mod exec;
 mod exit_status;
@@ -16,6 +18,7 @@ mod limit;
 mod number;
 pub mod path;
 mod ready_check;
+mod restriction;
 mod scheduling;
 mod signal;
 mod size;
@@ -23,11 +26,16 @@ mod socket_option;
 mod span;
 mod stdio;
 mod syslog;
+mod system_call;
 mod terminal;
 mod text;
 pub mod word;
 
 pub use address::{Listen, ListenAddress, ListenKind, NetlinkAddress, ScopedAddress};
+pub use capability::{
+    AmbientSet, BoundingSet, CAP_MKNOD, CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_SYS_TIME, CAP_SYSLOG,
+    CAP_WAKE_ALARM, Capabilities, SecureBits, capability_names,
+};
 pub use choice::{
     BindIpv6Only, Distribute, EmergencyAction, FailureMode, FdStorePreserve, Instances, KeyringMode,
     KillMode, LimitAction, LogTarget, NotifyAccess, OnHang, Restart, RestartMode, ServiceType, Steering,
@@ -35,6 +43,7 @@ pub use choice::{
 };
 pub use cpus::{CpuAffinity, NumberSet};
 pub use environment::{EnvironmentFile, EnvironmentFileError, is_variable_name, parse_environment_file};
+pub use errno::Refusal;
 pub use error::ValueError;
 pub use exec::{ExecCommand, ExecFlags, Privilege};
 pub use exit_status::{ExitStatuses, exit_status_name};
@@ -42,6 +51,7 @@ pub use limit::{LimitKind, Limits, Resource, Rlimit};
 pub use number::{Mode, Weight, parse_bool, parse_i32, parse_i64, parse_u32, parse_u64};
 pub use path::AbsolutePath;
 pub use ready_check::ReadyCheck;
+pub use restriction::{AddressFamilies, Architectures, FamilyList, Namespaces, namespaces_text};
 pub use scheduling::{
     CoredumpFilter, CpuPolicy, CpuPriority, IoClass, IoPriority, Niceness, NumaPolicy, OomScoreAdjust,
     Personality, TimerSlack,
@@ -52,5 +62,6 @@ pub use socket_option::{BindDevice, FastOpen, IpTos, SocketOption, SocketProtoco
 pub use span::Span;
 pub use stdio::{InputData, StandardInput, StandardOutput};
 pub use syslog::{ExtraFields, SyslogFacility, SyslogLevel};
+pub use system_call::{Filter, LoggedCalls, SystemCall, SystemCallFilter, SystemCallLog, system_call_group};
 pub use terminal::TerminalSize;
 pub use text::{FdName, is_unicode_text};
