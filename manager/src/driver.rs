@@ -9,6 +9,7 @@ mod descriptors;
 mod limits;
 mod links;
 mod listeners;
+mod migration;
 mod notify;
 mod plan;
 mod probe;
@@ -120,7 +121,7 @@ impl Driver {
             Action::Unwatch { fd } => self.unwatch(fd),
             Action::Relisten { socket, fd } => return self.relisten(socket, fd),
             Action::Flush { fd } => self.flush_queue(fd),
-            Action::Migrate { fd } => return self.migrate(fd),
+            Action::Migrate { .. } => return self.migrate(action),
             Action::CloseConnection { fd } => self.descriptors.drop_fd(fd),
             Action::Discard { fd } => self.release(&[fd], false),
             Action::Kill { process, signal, scope } => {

@@ -1,13 +1,17 @@
 //! Steering in both its makes, as the manager uses them: who gets new connections, what happens to what waits, and what a second
 //! manager makes of what the first has left in the kernel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sockmgr_tests::command::tool;
+use sockmgr_tests::load::{End, Plan, Server};
 use sockmgr_tests::manager::{Manager, Setup};
 use sockmgr_tests::namespace::{Namespace, is_root};
 use sockmgr_tests::site::Site;
@@ -202,6 +206,100 @@ fn flows_of_datagrams_stay_where_they_are() {
             }
         }
     }
+}
+
+#[test]
+fn the_kernels_setting_moves_what_waits_too() {
+    let site = Site::new();
+    site.unit("web.socket", "[Socket]\nListenStream={host}:80\nInstances=3\nMaxInstances=6\n");
+    site.unit("web@.service", "[Service]\nType=notify\nExecStart={witness}\nRestart=on-failure\n");
+    site.unit(
+        "web@2.service.d/slow.conf",
+        "[Service]\nExecStartPre=/bin/sh -c 'test ! -e {dir}/slow || exec sleep 1000'\n",
+    );
+    let config =
+        site.file("sockmgr.toml", "[Manager]\nSteeringMake = \"classic\"\nMigrateRequests = \"yes\"\n");
+    let setup = Setup::new(&site).argument("--config").argument(config.to_str().unwrap());
+    let manager = setup.within(Namespace::Network).start();
+    start(&manager, 3);
+    assert_eq!(manager.property("web.socket", "SteeringMake"), "classic");
+    assert_eq!(manager.property("web.socket", "Migration"), "sysctl");
+    let inside: Arc<OwnedFd> =
+        Arc::new(std::fs::File::open(format!("/proc/{}/ns/net", manager.keeper().0)).unwrap().into());
+    let load = |total| {
+        Plan::new(Server::Tcp(site.address(80)), 500).total(total).within(Arc::clone(&inside)).start()
+    };
+    let second = manager.main_process("web@2.service");
+    kill(Pid::from_raw(second.0), Signal::SIGSTOP).unwrap();
+    let waiting = load(60);
+    until("somebody waits for it", || queue_of(&manager, 2) > 5);
+    site.file("slow", "");
+    second.kill();
+    let report = waiting.finish();
+    report.nothing_lost();
+    assert!(report.shares().keys().all(|who| !who.starts_with("web@2")), "{report}");
+    manager.until_logged("waiting connections moved to other instances");
+    // The order of the members is another one now: those in rotation get all that is new, and the others nothing.
+    let report = load(200).finish();
+    report.nothing_lost();
+    let units: BTreeSet<&str> = report.shares().keys().map(|who| who.split(' ').next().unwrap()).collect();
+    assert!(units.iter().eq(&["web@1.service", "web@3.service"]), "{report}");
+    for slot in [2, 4, 5, 6] {
+        assert_eq!(queue_of(&manager, slot), 0);
+    }
+    let brain = manager.brain();
+    brain.kill();
+    until("there is another manager", || !brain.is_alive() && manager.brain() != brain);
+    load(100).finish().nothing_lost();
+}
+
+/// How many wait in a slot.
+fn queue_of(manager: &Manager, slot: u32) -> u32 {
+    let queues = manager.property("web.socket", "Queues");
+    let start = format!("slot {slot} line 1 (length=");
+    let rest = queues.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_default();
+    rest.split(' ').next().unwrap_or_default().parse().unwrap_or_default()
+}
+
+/// Takes the steering program away, as whoever has a listener can.
+const DETACH: &str = "
+import ctypes, os, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+pidfd = os.pidfd_open(int(sys.argv[1]))
+fd = libc.syscall(438, pidfd, 3, 0)
+assert fd >= 0, os.strerror(ctypes.get_errno())
+SO_DETACH_REUSEPORT_BPF = 68
+socket.socket(fileno=fd).setsockopt(socket.SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, 0)
+";
+
+#[test]
+fn what_comes_to_an_instance_on_its_way_up_its_siblings_serve() {
+    let site = site(2, "");
+    site.unit("web@.service", "[Service]\nType=notify\nExecStart={witness}\nRestart=on-failure\n");
+    // Its second generation is there for a long time before it accepts anybody.
+    site.unit(
+        "web@2.service.d/slow.conf",
+        "[Service]\nExecStart=\nExecStart=/bin/sh -c 'test ! -e {dir}/slow || export WITNESS_READY_MS=1000000; exec {witness}'\n",
+    );
+    let manager = with_make(&site, "auto", "");
+    start(&manager, 2);
+    site.file("slow", "");
+    let second = manager.main_process("web@2.service");
+    second.kill();
+    until("another is on its way up", || {
+        manager.property("web@2.service", "SubState") == "start"
+            && manager.main_process("web@2.service") != second
+    });
+    let first = manager.main_process("web@1.service");
+    let detach =
+        std::process::Command::new(tool("python3")).args(["-c", DETACH, &first.0.to_string()]).status();
+    assert!(detach.unwrap().success());
+    // Without a program the kernel gives half of them to the one that accepts nobody.
+    for _ in 0..40 {
+        let End::Answered(who) = Server::Tcp(site.address(80)).ask() else { panic!("not answered") };
+        assert!(who.starts_with("web@1.service "), "{who}");
+    }
+    manager.until_logged("waiting connections moved to other instances");
 }
 
 /// Which instance answers a flow: its unit and process.

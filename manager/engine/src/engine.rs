@@ -117,6 +117,7 @@ impl Engine {
             Event::Unwatchable { fd, why } => self.socket_unwatchable(fd, why),
             Event::HungUp { fd } => self.listener_hung_up(fd),
             Event::Relistened { fd, result } => self.listener_relistened(fd, result),
+            Event::Migrated { socket, line, outcome } => self.migrated(&socket, line, outcome),
             Event::Accepted { fd, connections, failure } => self.socket_accepted(fd, connections, failure),
             Event::Spawned { process, pid } => self.process_spawned(process, pid),
             Event::SpawnFailed { process, error } => self.process_spawn_failed(process, error),

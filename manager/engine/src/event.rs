@@ -110,6 +110,15 @@ pub enum Event {
         /// Success, or what failed, for the log.
         result: Result<(), String>,
     },
+    /// Answers [`Action::Migrate`].
+    Migrated {
+        /// The socket unit.
+        socket: UnitName,
+        /// Which `Listen*=` line of it.
+        line: usize,
+        /// What became of it.
+        outcome: Migrated,
+    },
     /// A message on the notify socket (sd_notify(3)).
     Notified {
         /// The sender.
@@ -166,6 +175,22 @@ pub enum Peer {
         /// What the client is bound to, if it is: a path, or `@` and an abstract name.
         name: Option<Box<str>>,
     },
+}
+
+/// What became of connections that were to be moved to other slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Migrated {
+    /// These listeners were shut down one after the other, and then asked to listen again in this order: success, or what failed.
+    Moved {
+        /// In the order in which they left the group.
+        left: Vec<FdId>,
+        /// In the order in which they came back.
+        back: Vec<(FdId, Result<(), String>)>,
+    },
+    /// Nothing waits, so nothing was done.
+    Nothing,
+    /// The kernel would not move them, so nothing was done.
+    Impossible,
 }
 
 /// Why a process could not be started.
@@ -476,11 +501,20 @@ pub enum Action {
         /// Slots in rotation, ascending.
         live: Vec<u32>,
     },
-    /// Hand over what waits on this listener to its siblings, where the kernel does that; else leave it for the next instance.
-    /// Nobody accepts on it, and others are in rotation. Answer: [`Event::Relistened`] if there was something to hand over.
+    /// Move what waits on these listeners to their siblings, where the kernel does that. Nobody accepts on them, and others are in
+    /// rotation. What the engine knows by now must be remembered before. To be shut down in the opposite order, and then to listen again
+    /// in this one. Answer: [`Event::Migrated`].
     Migrate {
-        /// The listener of a slot.
-        fd: FdId,
+        /// The socket unit, whose state is to be remembered first.
+        socket: UnitName,
+        /// Which `Listen*=` line of it.
+        line: usize,
+        /// Listeners of slots, ascending.
+        fds: Vec<FdId>,
+        /// The slots in rotation.
+        live: Vec<u32>,
+        /// An earlier manager has begun: to be done whether something waits or not.
+        again: bool,
     },
     /// Tell those who listen.
     Notice(Notice),

@@ -26,7 +26,7 @@ mod view;
 pub use command::{Command, Direction, JobMode, KillWho, RequestError, Verb};
 pub use engine::Engine;
 pub use event::{
-    Action, Connection, Detour, Event, ExecList, ExitStatus, KillScope, Level, MainHint, Notice,
+    Action, Connection, Detour, Event, ExecList, ExitStatus, KillScope, Level, MainHint, Migrated, Notice,
     Notification, PassedFd, Peer, Port, SpawnError, StoreRequest, WatchdogWord,
 };
 pub use ids::{FdId, JobId, ProcessId, Time};

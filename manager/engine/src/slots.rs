@@ -319,28 +319,6 @@ impl Engine {
         self.steer_socket(socket);
     }
 
-    /// What waits in a slot whose process is gone, others can serve at once. Not while one is there still: it serves its queue itself, and
-    /// would be told that its listener is shut down.
-    fn rescue(&mut self, socket: &UnitName, before: &[u32], live: &[u32]) {
-        let instance = |slot: &u32| self.slot_instance(socket, *slot);
-        if !live.iter().filter_map(instance).any(|instance| self.is_in_rotation(&instance)) {
-            return;
-        }
-        let is_gone = |slot: &u32| instance(slot).is_some_and(|instance| self.is_without_process(&instance));
-        let gone: Vec<u32> =
-            before.iter().copied().filter(|slot| !live.contains(slot) && is_gone(slot)).collect();
-        let ports = self.open_ports(socket).filter(|port| port.slot.is_some_and(|slot| gone.contains(&slot)));
-        let rescues: Vec<Action> = ports.map(|port| Action::Migrate { fd: port.fd }).collect();
-        self.out.extend(rescues);
-    }
-
-    /// Nobody is there who could accept: the main process has ended, and none of another generation is there.
-    fn is_without_process(&self, instance: &UnitName) -> bool {
-        let service = self.nodes.get(instance).and_then(|node| node.service());
-        let main = service.and_then(|service| service.main);
-        main.is_none_or(|main| main.pid.is_none()) && self.other_generation(instance).is_none()
-    }
-
     pub(crate) fn forget_steering(&mut self, socket: &UnitName) {
         if let Some(Machine::Socket(state)) = self.nodes.get_mut(socket).map(|node| &mut node.machine) {
             state.steered.clear();

@@ -9,15 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
-use sockmgr_engine::{Event, FdId, Port};
+use sockmgr_engine::{FdId, Port};
 use sockmgr_sys::steering::{self, Buckets, Extended, ExtendedFds, Program, Share, Steering, Wheel};
-use sockmgr_sys::{SysError, listener, migration, queue};
+use sockmgr_sys::{SysError, listener, migration};
 use sockmgr_unit::section::SocketSection;
 use sockmgr_unit::value::SteeringMake;
 use sockmgr_unit::{ListenKind, UnitName};
 
 use super::Driver;
 use super::listeners::chain;
+use super::migration::Migration;
 use crate::control::SteeringView;
 use crate::protocol::ToKeeper;
 
@@ -78,6 +79,11 @@ impl Steerings {
         Self(states.collect())
     }
 
+    /// Whether an eBPF program says where the connections of this line migrate to.
+    pub(super) fn migrates(&self, socket: &UnitName, line: usize) -> bool {
+        self.0.get(&(socket.clone(), line)).is_some_and(State::migrates)
+    }
+
     fn of(&self, socket: &UnitName) -> impl Iterator<Item = (&Group, &State)> {
         self.0.range((socket.clone(), 0)..=(socket.clone(), usize::MAX))
     }
@@ -110,6 +116,10 @@ impl State {
     fn new(reason: String, steering: sockmgr_unit::Steering) -> Self {
         let saved = Saved { reason, steering, migrates: false, buckets: Buckets::default() };
         Self { make: Make::Classic, saved }
+    }
+
+    fn migrates(&self) -> bool {
+        matches!(&self.make, Make::Extended(extended) if extended.migrates())
     }
 
     /// Has the kernel give new connections to `live` only. `order` has the slots by their number in the kernel, and `member` is any
@@ -245,7 +255,7 @@ impl Driver {
             return;
         }
         let Some(listener) = own(ports, line).find_map(|port| self.descriptors.get(port.fd)) else { return };
-        if self.migration(&(socket.clone(), line), listener) == "no"
+        if self.migration(socket, line, listener) == Migration::No
             && let Err(error) = migration::let_requests_migrate(listener)
         {
             tracing::warn!(unit = %socket, "MigrateRequests= has no effect: {}", chain(&error));
@@ -296,29 +306,12 @@ impl Driver {
         Ok(())
     }
 
-    fn share(&self, socket: &UnitName, section: &SocketSection, slot: u32) -> Option<Share> {
+    pub(super) fn share(&self, socket: &UnitName, section: &SocketSection, slot: u32) -> Option<Share> {
         let weight = match section.steering {
             sockmgr_unit::Steering::Weighted => self.engine.weight(socket, slot),
             sockmgr_unit::Steering::Hash | sockmgr_unit::Steering::Random | sockmgr_unit::Steering::Cpu => 1,
         };
         Some(Share { slot: u16::try_from(slot).ok()?, weight })
-    }
-
-    /// Moves what waits on a listener to its siblings, where an eBPF program says where to. With the kernel's setting alone it would be
-    /// spread over all members, those that nobody serves included; there it waits for the next instance.
-    pub(super) fn migrate(&self, id: FdId) -> Option<Event> {
-        let (socket, port, extended) = self.extended_at(id)?;
-        let listener = self.descriptors.get(id).filter(|_| extended.migrates())?;
-        let waiting = queue::level(listener).ok().flatten().map_or(0, |level| level.used);
-        let unit = self.engine.unit(socket)?.unit;
-        // For datagrams there is no such thing.
-        let section = unit.socket().filter(|section| waiting > 0 && !is_datagram(section, port.line))?;
-        let result = migration::migrate(listener, section.backlog).map_err(|error| chain(&error));
-        if result.is_ok() {
-            tracing::info!(unit = %socket, "{waiting} waiting connections moved to other instances");
-            self.reseat(id);
-        }
-        Some(Event::Relistened { fd: id, result })
     }
 
     /// A listener that was shut down listens again: an eBPF program has lost sight of it.
@@ -383,29 +376,8 @@ impl Driver {
         Some(SteeringView {
             make,
             reason: state.saved.reason.clone(),
-            migration: self.migration(group, listener),
+            migration: self.migration(socket, group.1, listener).as_str(),
         })
-    }
-
-    /// What lets waiting connections of a group migrate.
-    fn migration(&self, group: &Group, listener: BorrowedFd<'_>) -> &'static str {
-        let unit = self.engine.unit(&group.0).map(|view| view.unit.clone());
-        let is_datagram =
-            unit.as_ref().and_then(|unit| unit.socket()).is_none_or(|section| is_datagram(section, group.1));
-        if is_datagram {
-            return "no";
-        }
-        match self.steerings.0.get(group).map(|state| &state.make) {
-            Some(Make::Extended(extended)) if extended.migrates() => "program",
-            Some(Make::Extended(_) | Make::Classic) | None => match migration::migrates_requests(listener) {
-                Ok(true) => "sysctl",
-                Ok(false) => "no",
-                Err(error) => {
-                    tracing::debug!("cannot tell whether connections migrate: {}", chain(&error));
-                    "no"
-                }
-            },
-        }
     }
 }
 
@@ -428,11 +400,11 @@ fn slot_of(port: &Port) -> Option<u16> {
     u16::try_from(port.slot?).ok()
 }
 
-fn is_datagram(section: &SocketSection, line: usize) -> bool {
+pub(super) fn is_datagram(section: &SocketSection, line: usize) -> bool {
     section.listen.get(line).is_some_and(|listen| listen.kind == ListenKind::Datagram)
 }
 
-fn by(steering: sockmgr_unit::Steering) -> Steering {
+pub(super) fn by(steering: sockmgr_unit::Steering) -> Steering {
     match steering {
         sockmgr_unit::Steering::Hash => Steering::Hash,
         sockmgr_unit::Steering::Random => Steering::Random,

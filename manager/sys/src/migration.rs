@@ -9,24 +9,28 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use crate::error::{SysError, check};
-use crate::{listener, netns};
+use crate::netns;
 
 /// The setting (networking/ip-sysctl.rst of the kernel's documentation): half-open and waiting connections survive the end of
 /// their listener.
 const MIGRATE_REQUESTS: &str = "/proc/sys/net/ipv4/tcp_migrate_req";
 
-/// Hands over what waits in the queue of `listener`, half-open connections included, and has it listen again with an empty one.
+/// Takes `listener` out of its group, and hands over what waits in its queue, half-open connections included: it is shut down, and has to
+/// be made to listen again ([`listener::listen_again`]). One that is shut down already is left alone.
 ///
-/// The socket leaves its group for a moment and comes back as its last member: kernel indexes change as by `Vec::swap_remove`
-/// and `push`. Without migration, or without another member, every waiting client gets a reset instead. A process that waits
-/// in accept(2) on it gets `EINVAL`. The port must have been asked for by its number: one that the kernel chose is given up.
+/// The last member of the group takes its place; when it listens again it comes last: kernel indexes change as by `Vec::swap_remove` and
+/// `push`. Without migration, or without another member, every waiting client gets a reset instead. A process that waits in accept(2) on
+/// it gets `EINVAL`. The port must have been asked for by its number: one that the kernel chose is given up.
 ///
 /// # Errors
-/// The cause. It may be shut down and not listen again.
-pub fn migrate(listener: BorrowedFd<'_>, backlog: u32) -> Result<(), SysError> {
+/// The cause.
+pub fn hand_over(listener: BorrowedFd<'_>) -> Result<(), SysError> {
     // SAFETY: plain numbers.
-    check("shut the listener down", unsafe { libc::shutdown(listener.as_raw_fd(), libc::SHUT_RD) })?;
-    listener::listen_again(listener, backlog)
+    let result = unsafe { libc::shutdown(listener.as_raw_fd(), libc::SHUT_RD) };
+    match check("shut the listener down", result) {
+        Err(error) if error.errno() != libc::ENOTCONN => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Whether the network namespace of `listener` lets connections migrate. A kernel that does not know the setting does not.
@@ -59,7 +63,7 @@ mod tests {
     use std::os::fd::{AsFd, OwnedFd};
 
     use super::*;
-    use crate::listener::{ListenAddress, ListenerSpec, SocketKind};
+    use crate::listener::{self, ListenAddress, ListenerSpec, SocketKind};
     use crate::netns::tests::in_new_namespace;
     use crate::queue;
     use crate::steering::{self, Program, Share, Steering};
@@ -72,6 +76,13 @@ mod tests {
         spec.reuse_port = true;
         let open = || listener::open(&spec).unwrap().fd;
         (open(), open(), address)
+    }
+
+    fn migrate(listener: &OwnedFd) {
+        hand_over(listener.as_fd()).unwrap();
+        // Once more changes nothing.
+        hand_over(listener.as_fd()).unwrap();
+        listener::listen_again(listener.as_fd(), 128).unwrap();
     }
 
     fn waiting(fd: &OwnedFd) -> u32 {
@@ -93,7 +104,7 @@ mod tests {
             steer(&second, 0);
             let mut clients: Vec<_> = (0..20).map(|_| TcpStream::connect(address).unwrap()).collect();
             until(&(20, 0), || (waiting(&first), waiting(&second)));
-            migrate(first.as_fd(), 128).unwrap();
+            migrate(&first);
             until(&(0, 20), || (waiting(&first), waiting(&second)));
             let server = TcpListener::from(second);
             for client in &mut clients {
@@ -110,7 +121,7 @@ mod tests {
     fn the_listener_comes_back_as_the_last_member() {
         in_new_namespace(|| {
             let (first, second, address) = pair();
-            migrate(first.as_fd(), 128).unwrap();
+            migrate(&first);
             for (index, member) in [(0, &second), (1, &first)] {
                 steer(&second, index);
                 let before = waiting(member);
@@ -127,7 +138,7 @@ mod tests {
             steer(&second, 0);
             let mut client = TcpStream::connect(address).unwrap();
             until(&1, || waiting(&first));
-            migrate(first.as_fd(), 128).unwrap();
+            migrate(&first);
             assert_eq!(client.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
             assert_eq!(waiting(&second), 0);
         });

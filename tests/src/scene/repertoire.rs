@@ -28,7 +28,7 @@ macro_rules! witness {
             "[Unit]\nStartLimitIntervalSec=0\n",
             "[Service]\nType=notify\nExecStart={witness}\nEnvironment=WITNESS_GRACE=1 WITNESS_ANSWER_MS=1\n",
             "Environment=WITNESS_READY_MS=100\n",
-            $($more)*
+            $($more),*
         )
     };
 }
@@ -36,8 +36,18 @@ macro_rules! witness {
 /// The server of most scenes.
 const WITNESS: &str = witness!();
 
+/// The same where new files are rolled out: watched for a shorter time than people would, so that there are many rollouts.
+macro_rules! rolled_out {
+    ($($more:literal)*) => {
+        witness!("RolloutGateSec=300ms\nRolloutBatch=2\n" $($more)*)
+    };
+}
+
+/// What is rolled out, and returned to.
+const GOOD: &str = rolled_out!();
+
 /// What it is after a bad build: it is ready, and dies at once.
-const BROKEN: &str = witness!("Environment=WITNESS_CRASH_MS=1\n");
+const BROKEN: &str = rolled_out!("Environment=WITNESS_CRASH_MS=1\n");
 
 /// All of them.
 pub const SCENES: &[Scene] = &[
@@ -78,14 +88,14 @@ pub const SCENES: &[Scene] = &[
     },
     Scene {
         name: "rollout",
-        units: &[("web.socket", GROUP), ("web@.service", WITNESS)],
+        units: &[("web.socket", GROUP), ("web@.service", rolled_out!())],
         shape: Shape::Steady,
         round: |play, _| play.sockmgr(&["rollout", "start", "web"]),
         cost: Cost::Nothing,
     },
     Scene {
         name: "bad-rollout",
-        units: &[("web.socket", GROUP), ("web@.service", WITNESS)],
+        units: &[("web.socket", GROUP), ("web@.service", GOOD)],
         shape: Shape::Steady,
         round: bad_rollout,
         // A bad build takes out its canary, and whom that had accepted.
@@ -219,7 +229,7 @@ fn bad_rollout(play: &Play<'_>, _: u32) {
     play.site.unit("web@.service", BROKEN);
     let ran = play.manager.sockmgr(&["rollout", "start", "web"]);
     assert_ne!(ran.code, 0, "a bad build is no success: {ran}");
-    play.site.unit("web@.service", WITNESS);
+    play.site.unit("web@.service", GOOD);
     play.sockmgr(&["daemon-reload"]);
     for number in 1..=4 {
         play.manager.until_sub_state(&format!("web@{number}.service"), "running");

@@ -19,22 +19,25 @@ use crate::ids::FdId;
 pub(crate) struct Members {
     line: usize,
     slots: Vec<u32>,
+    /// Those that are about to be shut down, last first, and to listen again, first first, for what waits there to go elsewhere. A manager
+    /// that dies in the middle leaves this to the next one.
+    pub(super) moving: Vec<u32>,
 }
 
 impl Members {
     /// As they were opened: in the order of the slots.
     fn opened(line: usize, ports: &[OpenPort]) -> Self {
         let own = ports.iter().filter(|open| open.port.line == line);
-        Self { line, slots: own.filter_map(|open| open.port.slot).collect() }
+        Self { line, slots: own.filter_map(|open| open.port.slot).collect(), moving: Vec::new() }
     }
 
-    fn leave(&mut self, slot: u32) {
+    pub(super) fn leave(&mut self, slot: u32) {
         if let Some(place) = self.slots.iter().position(|member| *member == slot) {
             self.slots.swap_remove(place);
         }
     }
 
-    fn join(&mut self, slot: u32) {
+    pub(super) fn join(&mut self, slot: u32) {
         if !self.slots.contains(&slot) {
             self.slots.push(slot);
         }
@@ -74,8 +77,6 @@ impl Engine {
             (Ok(()), None) => {}
             (Ok(()), Some(slot)) => {
                 let members = self.members_mut(&name, open.port.line);
-                // One that was shut down only for its queue's sake has not left before.
-                members.leave(slot);
                 members.join(slot);
                 self.stir(&name);
                 // What is attached names the members by the numbers that they had.
@@ -84,8 +85,15 @@ impl Engine {
         }
     }
 
+    /// The slots that are being moved, by line.
+    pub(super) fn moving(&self, socket: &UnitName) -> Vec<(usize, Vec<u32>)> {
+        let members = self.socket(socket).members.iter().filter(|members| !members.moving.is_empty());
+        members.map(|members| (members.line, members.moving.clone())).collect()
+    }
+
     /// An earlier manager may have died between the end of a listener and its new beginning.
     pub(crate) fn relisten_missing(&mut self, socket: &UnitName) {
+        self.migrate_again(socket);
         let ports = self.socket(socket).ports.clone();
         for open in ports {
             let is_missing =
@@ -102,7 +110,7 @@ impl Engine {
         Some((name.clone(), open.clone()))
     }
 
-    fn members_mut(&mut self, name: &UnitName, line: usize) -> &mut Members {
+    pub(super) fn members_mut(&mut self, name: &UnitName, line: usize) -> &mut Members {
         let socket = self.socket_mut(name);
         let place = socket.members.iter().position(|members| members.line == line);
         let place = place.unwrap_or_else(|| {
@@ -119,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_last_one_takes_the_place_of_one_that_leaves() {
-        let mut members = Members { line: 0, slots: vec![0, 1, 2, 3] };
+        let mut members = Members { line: 0, slots: vec![0, 1, 2, 3], moving: Vec::new() };
         members.leave(1);
         assert_eq!(members.slots, [0, 3, 2]);
         members.join(1);

@@ -10,6 +10,7 @@ mod down;
 mod hang;
 mod idle;
 mod members;
+mod migration;
 mod processes;
 mod reload;
 mod trigger;
@@ -196,6 +197,8 @@ pub(crate) struct Socket {
     pub(crate) steered: Vec<u32>,
     /// Where the kernel's order of members is not that of the slots.
     members: Vec<members::Members>,
+    #[serde(skip)]
+    movable: migration::Movable,
     /// Whatever its state: it starts nothing until it is released.
     pub(crate) is_held: bool,
     trigger_limit: RateLimit,
@@ -258,6 +261,7 @@ impl Engine {
                 let instance = self.slot_instance(name, slot);
                 instance.is_some_and(|instance| self.wants_slot_watch(name, &instance))
                     || self.watches_for_hang(name, open.port)
+                    || self.watches_for_rescue(name, open)
             }
             (SocketState::Running, None)
             | (

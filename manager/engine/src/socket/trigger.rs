@@ -5,7 +5,7 @@ use sockmgr_unit::value::{LimitAction, Span};
 
 use super::{SocketResult, SocketState};
 use crate::engine::Engine;
-use crate::event::Action;
+use crate::event::{Action, Port};
 use crate::ids::{FdId, Time};
 use crate::limit::RateLimit;
 use crate::service::Activity;
@@ -33,7 +33,9 @@ impl Engine {
             {
                 self.begin_looks(&name, fd, slot);
             }
-            (SocketState::Running, Some(slot)) => self.trigger_slot(&name, slot),
+            (SocketState::Running, Some(slot)) => {
+                self.trigger_slot(&name, self.socket(&name).ports[index].port, slot);
+            }
             // Unwatched when the state was entered; a wakeup already under way may still arrive.
             (SocketState::Running, None)
             | (
@@ -106,11 +108,14 @@ impl Engine {
         self.set_socket_state(name, SocketState::Running);
     }
 
-    /// Traffic in the queue of a slot whose instance is down while its siblings serve: start that instance.
-    fn trigger_slot(&mut self, name: &UnitName, slot: u32) {
+    /// Traffic in the queue of a slot whose instance is down while its siblings serve: they get it, or that instance is started.
+    fn trigger_slot(&mut self, name: &UnitName, port: Port, slot: u32) {
         let Some(instance) = self.slot_instance(name, slot) else { return };
         // Nothing is steered to a slot whose instance is down, so what is there came late, or there is no steering any more.
         self.steer_anew(name);
+        if self.rescues(name, port) {
+            return;
+        }
         if self.admit_trigger(name)
             && self.wants_slot_watch(name, &instance)
             && let Err(error) = self.start_for_traffic(&instance)

@@ -55,7 +55,9 @@ impl World {
                 socket.n_connections < section.max_connections
             }
             ("listening", _) => true,
-            ("running", Some(slot)) => self.is_parked(engine, view, slot),
+            ("running", Some(slot)) if self.is_parked(engine, view, slot) => true,
+            // What comes there may be moved to those in rotation, as long as nobody accepts it.
+            ("running", Some(slot)) if !self.kernel.steering[name].contains(&slot) => return,
             _ => false,
         };
         let watched = self.kernel.watched.contains(&port.fd);

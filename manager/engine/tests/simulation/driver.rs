@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use sockmgr_engine::{
-    Action, Connection, Engine, Event, ExecList, FdId, Notice, PassedFd, Peer, Port, ProcessId, SpawnError,
-    Time,
+    Action, Connection, Engine, Event, ExecList, FdId, Migrated, Notice, PassedFd, Peer, Port, ProcessId,
+    SpawnError, Time,
 };
 use sockmgr_unit::UnitName;
 
@@ -12,7 +12,7 @@ use crate::keeper::{Message, Order};
 use crate::kernel::{Fate, Listener};
 use crate::process::{Phase, Process};
 use crate::support::{name, save};
-use crate::world::World;
+use crate::world::{Moves, World};
 
 impl World {
     /// Asks the engine and performs what it decides; `None` when there is no manager.
@@ -49,6 +49,10 @@ impl World {
             }
             self.note(&action);
             let answer = self.act(action);
+            if self.engine.is_none() {
+                // It died in the middle of it.
+                return;
+            }
             let Some(event) = answer else { continue };
             self.note(&event);
             let mut more = Vec::new();
@@ -143,7 +147,9 @@ impl World {
             Action::Accept { fd, max } => return self.accept(fd, max),
             Action::Flush { fd } => self.flush_queue(fd),
             Action::Probe { process, fd, .. } => self.probe(process, fd),
-            Action::Migrate { fd } => self.migrate(fd),
+            Action::Migrate { socket, line, fds, live, again } => {
+                return self.migrate(socket, line, &fds, &live, again);
+            }
             Action::Measure { fd } => {
                 let queued = self.kernel.listeners[&fd].queue.len() as u32;
                 return Some(Event::Measured { fd, queued: Some(queued) });
@@ -285,14 +291,55 @@ impl World {
         self.kernel.flush(fd);
     }
 
-    fn migrate(&mut self, fd: FdId) {
-        let listener = &self.kernel.listeners[&fd];
-        let (live, slot) = (&self.kernel.steering[&listener.socket], listener.port.slot);
-        assert!(slot.is_some_and(|slot| !live.contains(&slot)), "what waits in rotation is not to be moved");
-        if let Some(sibling) = self.kernel.migrate(fd) {
-            // The kernel wakes whoever sleeps there, as for new connections.
-            self.keeper.wake(sibling, self.now);
+    /// As the real one does it with either make of steering: what waits goes to a slot in rotation, or to any, and all that may be spared
+    /// leave together. It may die between any two steps.
+    fn migrate(
+        &mut self,
+        socket: UnitName,
+        line: usize,
+        fds: &[FdId],
+        live: &[u32],
+        again: bool,
+    ) -> Option<Event> {
+        let spare =
+            |fd: &&FdId| self.kernel.listeners[*fd].port.slot.is_some_and(|slot| !live.contains(&slot));
+        assert!(again || fds.iter().all(|fd| spare(&fd)), "what waits in rotation is not to be moved");
+        let moves = self.moves;
+        let answer = |outcome| Some(Event::Migrated { socket: socket.clone(), line, outcome });
+        if moves == Moves::Never && !again {
+            return answer(Migrated::Impossible);
         }
+        if !again && !fds.iter().any(|fd| self.kernel.is_readable(*fd)) {
+            return answer(Migrated::Nothing);
+        }
+        self.unsaved.insert(socket.clone());
+        self.save_now();
+        let chosen: Vec<FdId> = match moves {
+            Moves::WhereSteered if !again => {
+                fds.iter().copied().filter(|fd| self.kernel.is_readable(*fd)).collect()
+            }
+            Moves::WhereSteered | Moves::Anywhere | Moves::Never => fds.to_vec(),
+        };
+        for fd in chosen.iter().rev() {
+            let luck = (moves == Moves::Anywhere).then(|| self.rng.below(1000));
+            if let Some(sibling) = self.kernel.leave(*fd, live, luck) {
+                // The kernel wakes whoever sleeps there, as for new connections.
+                self.keeper.wake(sibling, self.now);
+            }
+            if self.strikes() {
+                self.die();
+                return None;
+            }
+        }
+        for fd in &chosen {
+            self.kernel.relisten(*fd);
+            if self.strikes() {
+                self.die();
+                return None;
+            }
+        }
+        let left = chosen.iter().rev().copied().collect();
+        answer(Migrated::Moved { left, back: chosen.into_iter().map(|fd| (fd, Ok(()))).collect() })
     }
 
     fn close_connection(&mut self, fd: FdId) {

@@ -159,19 +159,29 @@ impl Kernel {
         }
     }
 
-    /// What waits goes over to a slot that the program lists; answers its listener, if anybody waited.
-    pub(crate) fn migrate(&mut self, fd: FdId) -> Option<FdId> {
-        let (socket, line) = (self.listeners[&fd].socket.clone(), self.listeners[&fd].port.line);
-        let live = self.steering[&socket][0];
-        let waiting = std::mem::take(&mut self.listeners.get_mut(&fd).expect("it is open").queue);
-        let is_live = |other: &Listener| {
-            other.socket == socket && other.port.line == line && other.port.slot == Some(live)
+    /// A listener is shut down so that what waits there goes over to another member: to the first one of `live`, or wherever `luck` has it.
+    /// Answers whose listener that is, if anybody waited.
+    pub(crate) fn leave(&mut self, fd: FdId, live: &[u32], luck: Option<usize>) -> Option<FdId> {
+        let listener = self.listeners.get_mut(&fd).expect("it is open");
+        if std::mem::replace(&mut listener.is_shut, true) {
+            return None;
+        }
+        let (socket, line) = (listener.socket.clone(), listener.port.line);
+        let (own, waiting) = (listener.port.slot, std::mem::take(&mut listener.queue));
+        let order = self.orders.get_mut(&(socket.clone(), line)).expect("the group is there");
+        let place = order.iter().position(|slot| Some(*slot) == own).expect("it is a member");
+        order.swap_remove(place);
+        if waiting.is_empty() {
+            return None;
+        }
+        let goal = luck.map_or_else(|| live[0], |luck| order[luck % order.len()]);
+        let is_goal = |other: &Listener| {
+            other.socket == socket && other.port.line == line && other.port.slot == Some(goal)
         };
-        let mut siblings = self.listeners.iter_mut().filter(|(_, other)| is_live(other));
-        let (sibling, listener) = siblings.next().expect("a slot in rotation has a listener");
-        let anybody = !waiting.is_empty();
+        let mut siblings = self.listeners.iter_mut().filter(|(_, other)| is_goal(other));
+        let (sibling, listener) = siblings.next().expect("a member has a listener");
         listener.queue.extend(waiting);
-        anybody.then_some(*sibling)
+        Some(*sibling)
     }
 
     /// The manager is gone, with its descriptors; programs stay where they are.

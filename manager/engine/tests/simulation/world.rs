@@ -47,12 +47,25 @@ pub(crate) struct World {
     pub(crate) jobs: BTreeSet<JobId>,
     /// Processes that the manager has asked for and that have not ended as far as it knows: unit, and whether main.
     pub(crate) mains: BTreeMap<ProcessId, (UnitName, bool)>,
+    /// Where the kernel moves connections of a listener that goes away.
+    pub(crate) moves: Moves,
     /// The manager dies after so many more actions.
     pub(crate) doom: Option<usize>,
     /// Everything is being stopped: listeners may be closed.
     pub(crate) is_ending: bool,
     has_booted: bool,
     history: VecDeque<String>,
+}
+
+/// Where connections of a listener that goes away are moved to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moves {
+    /// They are reset.
+    Never,
+    /// Where the program says (eBPF).
+    WhereSteered,
+    /// To any other member (`net.ipv4.tcp_migrate_req`).
+    Anywhere,
 }
 
 impl World {
@@ -74,6 +87,7 @@ impl World {
             late: VecDeque::new(),
             jobs: BTreeSet::new(),
             mains: BTreeMap::new(),
+            moves: [Moves::Never, Moves::WhereSteered, Moves::Anywhere][seed as usize % 3],
             doom: None,
             is_ending: false,
             has_booted: false,

@@ -118,6 +118,8 @@ fn a_queue_that_is_never_empty_holds_the_stop_up_for_so_long() {
               watch web.socket:1@1
               web@2.service: stop-sigterm -> dead
               steer web.socket to [0]
+              migrate web.socket:0@1
+              steer web.socket to [0]
               job 6: start web@2.service
               unwatch web.socket:0@1
               unwatch web.socket:1@1
@@ -152,12 +154,14 @@ fn a_restart_drains_slot_by_slot() {
               SIGTERM to web@1.service ExecStart (Session)
               web@1.service: drain -> stop-sigterm
               run web@1.service ExecStart web.socket=web.socket:0@0 web.socket=web.socket:1@0 web.socket=web.socket:2 $INSTANCE=1 $INSTANCES=2
+              watch web.socket:0@0
               web@1.service: stop-sigterm -> start
             > ready web@1.service
               job 6: done (web@1.service)
               job 7: restart web@2.service
               Info: web@1.service: running (pid 103)
               steer web.socket to [0]
+              unwatch web.socket:0@0
               web@1.service: start -> running
               web@2.service: running -> drain
             > wait 60ms
@@ -174,11 +178,13 @@ fn a_restart_drains_slot_by_slot() {
               SIGTERM to web@2.service ExecStart (Session)
               web@2.service: drain -> stop-sigterm
               run web@2.service ExecStart web.socket=web.socket:0@1 web.socket=web.socket:1@1 web.socket=web.socket:2 $INSTANCE=2 $INSTANCES=2
+              watch web.socket:0@1
               web@2.service: stop-sigterm -> start
             > ready web@2.service
               job 7: done (web@2.service)
               job 5: done (web.service)
               Info: web@2.service: running (pid 104)
+              unwatch web.socket:0@1
               steer web.socket to [0, 1]
               web.service: degraded -> running
               web@2.service: start -> running
@@ -400,12 +406,13 @@ fn an_instance_that_ran_well_comes_back_at_once_and_waits_when_it_crashes_again(
             > dies web@1.service SIGSEGV
               steer web.socket to [1]
               migrate web.socket:0@0
-              migrate web.socket:1@0
               Warning: web@1.service: killed by SIGSEGV
               Error: web@1.service: failed: signal
               Info: web@1.service: restarting at once
+              watch web.socket:0@0
               web.service: running -> degraded
               web@1.service: running -> auto-restart
+              unwatch web.socket:0@0
             > wait 0
               at 1s
               job 5: start web@1.service
@@ -420,7 +427,6 @@ fn an_instance_that_ran_well_comes_back_at_once_and_waits_when_it_crashes_again(
             > dies web@1.service SIGSEGV
               steer web.socket to [1]
               migrate web.socket:0@0
-              migrate web.socket:1@0
               Warning: web@1.service: killed by SIGSEGV
               Error: web@1.service: failed: signal
               Info: web@1.service: restarting in 100ms

@@ -80,8 +80,11 @@ fn traffic_starts_all_instances_and_each_enters_rotation_when_ready() {
               job 4: done (web@2.service)
               Info: web@2.service: running (pid 102)
               steer web.socket to [1]
+              migrate web.socket:0@0
+              watch web.socket:0@0
               web.service: start -> degraded
               web@2.service: start -> running
+              unwatch web.socket:0@0
             > ready web@1.service
               job 3: done (web@1.service)
               job 2: done (web.service)
@@ -105,8 +108,10 @@ fn a_crash_steers_away_first_and_restarts_on_the_same_listeners() {
               Warning: web@1.service: killed by SIGSEGV
               Error: web@1.service: failed: signal
               Info: web@1.service: restarting in 100ms
+              watch web.socket:0@0
               web.service: running -> degraded
               web@1.service: running -> auto-restart
+              unwatch web.socket:0@0
             > wait 100ms
               at 100ms
               job 5: start web@1.service
@@ -139,6 +144,8 @@ fn a_stopping_instance_leaves_the_rotation_before_its_signal() {
               web@2.service: stop-sigterm -> dead
             > connect web.socket:0@1
               steer web.socket to [0]
+              migrate web.socket:0@1
+              steer web.socket to [0]
               job 6: start web@2.service
               unwatch web.socket:0@1
               run web@2.service ExecStart web.socket=web.socket:0@1 web.socket=web.socket:1 $INSTANCE=2 $INSTANCES=2
@@ -165,6 +172,7 @@ fn stopping_1_takes_an_instance_out_of_rotation() {
               web@2.service: running -> stop-sigterm
             > exit web@2.service
               Info: web@2.service: restarting in 100ms
+              watch web.socket:0@1
               web@2.service: stop-sigterm -> auto-restart
         "#]],
     );
@@ -184,6 +192,7 @@ fn a_restart_goes_slot_by_slot() {
               web.service: running -> degraded
               web@1.service: running -> stop-sigterm
               run web@1.service ExecStart web.socket=web.socket:0@0 web.socket=web.socket:1 $INSTANCE=1 $INSTANCES=2
+              watch web.socket:0@0
               web@1.service: stop-sigterm -> start
             > ready web@1.service
               job 6: done (web@1.service)
@@ -191,14 +200,17 @@ fn a_restart_goes_slot_by_slot() {
               Info: web@1.service: running (pid 103)
               steer web.socket to [0]
               SIGTERM to web@2.service ExecStart (Session)
+              unwatch web.socket:0@0
               web@1.service: start -> running
               web@2.service: running -> stop-sigterm
               run web@2.service ExecStart web.socket=web.socket:0@1 web.socket=web.socket:1 $INSTANCE=2 $INSTANCES=2
+              watch web.socket:0@1
               web@2.service: stop-sigterm -> start
             > ready web@2.service
               job 7: done (web@2.service)
               job 5: done (web.service)
               Info: web@2.service: running (pid 104)
+              unwatch web.socket:0@1
               steer web.socket to [0, 1]
               web.service: degraded -> running
               web@2.service: start -> running
@@ -220,6 +232,7 @@ fn a_restart_stops_at_the_first_slot_that_fails() {
               web.service: running -> degraded
               web@1.service: running -> stop-sigterm
               run web@1.service ExecStart web.socket=web.socket:0@0 web.socket=web.socket:1 $INSTANCE=1 $INSTANCES=2
+              watch web.socket:0@0
               web@1.service: stop-sigterm -> start
             > exit web@1.service 1
               Warning: web@1.service: exited with status 1
@@ -237,6 +250,7 @@ fn a_restart_stops_at_the_first_slot_that_fails() {
               job 7: done (web@1.service)
               Info: web@1.service: running (pid 104)
               steer web.socket to [0, 1]
+              unwatch web.socket:0@0
               web.service: degraded -> running
               web@1.service: start -> running
         "#]],
@@ -257,6 +271,7 @@ fn a_stop_takes_the_place_of_a_rolling_restart() {
               web.service: running -> degraded
               web@1.service: running -> stop-sigterm
               run web@1.service ExecStart web.socket=web.socket:0@0 web.socket=web.socket:1 $INSTANCE=1 $INSTANCES=2
+              watch web.socket:0@0
               web@1.service: stop-sigterm -> start
             > stop web.service
               job 5: canceled (web.service)
@@ -267,6 +282,7 @@ fn a_stop_takes_the_place_of_a_rolling_restart() {
               steer web.socket to [0]
               SIGTERM to web@1.service ExecStart (Session)
               SIGTERM to web@2.service ExecStart (Session)
+              unwatch web.socket:0@0
               web.service: degraded -> stop
               web@1.service: start -> stop-sigterm
               web@2.service: running -> stop-sigterm
@@ -828,6 +844,7 @@ fn a_straggler_does_not_undo_the_stop_of_its_group() {
             > ready web@1.service
               job 10: done (web@1.service)
               Info: web@1.service: running (pid 104)
+              watch web.socket:0@1
               web.service: start -> degraded
               web@1.service: start -> running
         "#]],

@@ -95,7 +95,11 @@ fn with_on_hang_restart_he_is_aborted() {
               Warning: web@1.service: killed by SIGABRT
               Error: web@1.service: failed: watchdog
               Info: web@1.service: restarting in 100ms
+              watch web.socket:0@0
               web@1.service: stop-watchdog -> auto-restart
+              steer web.socket to [1, 2]
+              migrate web.socket:0@0
+              unwatch web.socket:0@0
               at 500ms
               job 6: start web@1.service
               run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
@@ -224,8 +228,12 @@ fn another_process_in_the_slot_does_not_hang() {
               Warning: web@1.service: killed by SIGKILL
               Error: web@1.service: failed: signal
               Info: web@1.service: restarting in 100ms
+              watch web.socket:0@0
               web.service: running -> degraded
               web@1.service: running -> auto-restart
+              steer web.socket to [1, 2]
+              migrate web.socket:0@0
+              unwatch web.socket:0@0
             > wait 100ms
               at 600ms
               job 6: start web@1.service

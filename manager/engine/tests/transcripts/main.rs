@@ -16,6 +16,7 @@ mod jobs;
 mod life;
 mod limits;
 mod manager_restart;
+mod migration;
 mod overlap;
 mod pool;
 mod processes;

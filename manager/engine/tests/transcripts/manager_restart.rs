@@ -296,6 +296,7 @@ fn a_group_is_steered_anew() {
               Warning: web@1.service: killed by SIGSEGV
               Error: web@1.service: failed: signal
               Info: web@1.service: restarting in 100ms
+              watch web.socket:0@0
               web.service: running -> degraded
               web@1.service: running -> auto-restart
             > wait 100ms
@@ -306,6 +307,7 @@ fn a_group_is_steered_anew() {
               job 1: done (web@1.service)
               Info: web@1.service: running (pid 103)
               steer web.socket to [0, 1]
+              unwatch web.socket:0@0
               web.service: degraded -> running
               web@1.service: start -> running
         "#]],
@@ -341,10 +343,12 @@ fn a_rolling_restart_begins_again() {
               web@2.service: stop-sigterm -> stop-sigkill
               Error: web@2.service: failed: timeout
               run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2
+              watch web.socket:0@1
               web@2.service: stop-sigkill -> start
               job 2: done (web@2.service)
               job 1: done (web.service)
               Info: web@2.service: running (pid 106)
+              unwatch web.socket:0@1
               steer web.socket to [0, 1]
               web.service: degraded -> running
               web@2.service: start -> running
@@ -470,6 +474,8 @@ ExecStart=/bin/web
               steer web.socket to [0]
               watch web.socket:0@1
             > connect web.socket:0@1
+              steer web.socket to [0]
+              migrate web.socket:0@1
               steer web.socket to [0]
               job 1: start web@2.service
               unwatch web.socket:0@1

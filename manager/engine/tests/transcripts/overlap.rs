@@ -497,12 +497,14 @@ fn stop_first_restarts_all_instances_at_once() {
             > ready web@1.service
               job 6: done (web@1.service)
               Info: web@1.service: running (pid 103)
+              watch web.socket:0@1
               web.service: start -> degraded
               web@1.service: start -> running
             > ready web@2.service
               job 7: done (web@2.service)
               job 5: done (web.service)
               Info: web@2.service: running (pid 104)
+              unwatch web.socket:0@1
               steer web.socket to [0, 1]
               web.service: degraded -> running
               web@2.service: start -> running

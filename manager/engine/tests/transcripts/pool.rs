@@ -100,8 +100,6 @@ fn a_group_grows_into_its_parked_slots() {
               job 6: start web@4.service
               run web@3.service ExecStart web.socket=web.socket:0@2 $INSTANCE=3 $INSTANCES=4
               run web@4.service ExecStart web.socket=web.socket:0@3 $INSTANCE=4 $INSTANCES=4
-              unwatch web.socket:0@2
-              unwatch web.socket:0@3
               web.service: running -> degraded
               web@3.service: new, start
               web@4.service: new, start
@@ -109,11 +107,13 @@ fn a_group_grows_into_its_parked_slots() {
               job 6: done (web@4.service)
               Info: web@4.service: running (pid 104)
               steer web.socket to [0, 1, 3]
+              unwatch web.socket:0@3
               web@4.service: start -> running
             > ready web@3.service
               job 5: done (web@3.service)
               Info: web@3.service: running (pid 103)
               steer web.socket to [0, 1, 2, 3]
+              unwatch web.socket:0@2
               web.service: degraded -> running
               web@3.service: start -> running
         "#]],
@@ -158,6 +158,8 @@ fn what_came_late_to_a_parked_slot_is_served_and_steering_renewed() {
         "start web.socket; start web.service; ready web@1.service; ready web@2.service | connect web.socket:0@3; ready web@4.service; wait 200ms; take web@4.service; wait 200ms",
         expect![[r#"
             > connect web.socket:0@3
+              steer web.socket to [0, 1]
+              migrate web.socket:0@2 web.socket:0@3
               steer web.socket to [0, 1]
               job 5: start web@4.service
               unwatch web.socket:0@3
@@ -374,13 +376,13 @@ fn a_reload_with_other_instances_resizes_the_group() {
               Info: web.service: 3 instances instead of 2
               job 5: start web@3.service
               run web@3.service ExecStart web.socket=web.socket:0@2 $INSTANCE=3 $INSTANCES=3
-              unwatch web.socket:0@2
               web.service: running -> degraded
               web@3.service: new, start
             > ready web@3.service
               job 5: done (web@3.service)
               Info: web@3.service: running (pid 103)
               steer web.socket to [0, 1, 2]
+              unwatch web.socket:0@2
               web.service: degraded -> running
               web@3.service: start -> running
         "#]],
@@ -401,8 +403,6 @@ fn a_size_that_was_asked_for_outlives_a_reload() {
               job 7: start web@3.service
               run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=3
               run web@3.service ExecStart web.socket=web.socket:0@2 $INSTANCE=3 $INSTANCES=3
-              unwatch web.socket:0@1
-              unwatch web.socket:0@2
               web.service: running -> degraded
               web@2.service: new, start
               web@3.service: new, start
@@ -616,11 +616,13 @@ fn a_listener_that_was_shut_down_listens_again_as_the_last_of_its_group() {
               members [0, 1, 2, 3]
             > exit web@1.service
               steer web.socket to [1]
-              migrate web.socket:0@0
+              migrate web.socket:0@0 web.socket:0@2 web.socket:0@3
               Info: web@1.service: exited with status 0
               Info: web@1.service: restarting in 100ms
+              watch web.socket:0@0
               web.service: running -> degraded
               web@1.service: running -> auto-restart
+              unwatch web.socket:0@0
             > wait 100ms
               at 100ms
               job 5: start web@1.service

@@ -308,9 +308,11 @@ fn a_slot_out_of_rotation_is_asked_by_a_detour_and_enters_when_it_has_answered()
               web.service: running -> degraded
               web@2.service: running -> stop-sigterm
               run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2
+              watch web.socket:0@1
               web@2.service: stop-sigterm -> start
             > ready web@2.service
               probe accepting web.socket:0@1, slot 1 beside [0]
+              unwatch web.socket:0@1
               web@2.service: start -> start-check
             > answers web@2.service
               job 5: done (web@2.service)

@@ -151,11 +151,13 @@ fn a_canary_that_crashes_within_the_gate_is_undone() {
               Info: web@1.service: restarting at once
               Error: web.service: rollout: web@1.service failed: exit-code; it is undone
               Info: web.service: rollout: undoing
+              watch web.socket:0@0
               Info: web@1.service: rollout: returns to the former unit files
               job 7: restart web@1.service
               run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
               web.service: running -> degraded
               web@1.service: running -> start
+              unwatch web.socket:0@0
             > wait 1s
             > ready web@1.service
               job 7: done (web@1.service)
@@ -280,11 +282,13 @@ fn a_reload_meanwhile_and_the_death_of_the_manager_change_nothing() {
               Info: web@1.service: restarting at once
               Error: web.service: rollout: web@1.service failed: exit-code; it is undone
               Info: web.service: rollout: undoing
+              watch web.socket:0@0
               Info: web@1.service: rollout: returns to the former unit files
               job 1: restart web@1.service
               run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
               web.service: running -> degraded
               web@1.service: running -> start
+              unwatch web.socket:0@0
             > wait 1s
             > ready web@1.service
               job 1: done (web@1.service)

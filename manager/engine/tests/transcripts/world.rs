@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use sockmgr_engine::{
     Action, Command, Connection, Direction, Engine, Event, ExecList, ExitStatus, FdId, JobMode, KillScope,
-    KillWho, Level, MainHint, Notice, Notification, PassedFd, Peer, Port, ProcessId, SavedProcess,
+    KillWho, Level, MainHint, Migrated, Notice, Notification, PassedFd, Peer, Port, ProcessId, SavedProcess,
     SpawnError, StoreRequest, Time, Verb, WatchdogWord,
 };
 use sockmgr_unit::value::{Signal, Span};
@@ -84,6 +84,8 @@ pub(crate) struct World {
     pending: VecDeque<Action>,
     /// Who was asked about and has not answered.
     probed: Vec<ProcessId>,
+    /// The kernel moves connections of listeners that go away.
+    moves: bool,
     text: String,
 }
 
@@ -118,6 +120,7 @@ impl World {
             connections: 0,
             pending: VecDeque::new(),
             probed: Vec::new(),
+            moves: false,
             text: String::new(),
         };
         world.states = world.look();
@@ -221,6 +224,7 @@ impl World {
                 self.queues.remove(&fd);
                 self.feed(Event::HungUp { fd });
             }
+            ["connections-move"] => self.moves = true,
             ["members", socket, line] => {
                 let members = self.engine.members(&name(socket), number(line) as usize);
                 self.line(&format!("members {members:?}"));
@@ -233,6 +237,25 @@ impl World {
             [verb, unit, "alone"] => self.command(verb, unit, JobMode::IgnoreDependencies),
             _ => panic!("not a statement: {words:?}"),
         }
+    }
+
+    fn migrate(&mut self, socket: UnitName, line: usize, fds: Vec<FdId>, live: &[u32]) {
+        let waits = |fd: &FdId| self.queues.get(fd).is_some_and(|queue| !queue.is_empty());
+        let outcome = if !self.moves {
+            Migrated::Impossible
+        } else if fds.iter().any(waits) {
+            let ports = &self.ports[&socket];
+            let goal = ports.iter().find(|port| port.line == line && port.slot == live.first().copied());
+            let moved: Vec<Peer> = fds.iter().filter_map(|fd| self.queues.remove(fd)).flatten().collect();
+            self.queues.entry(goal.expect("it is open").fd).or_default().extend(moved);
+            Migrated::Moved {
+                left: fds.iter().rev().copied().collect(),
+                back: fds.into_iter().map(|fd| (fd, Ok(()))).collect(),
+            }
+        } else {
+            Migrated::Nothing
+        };
+        self.feed(Event::Migrated { socket, line, outcome });
     }
 
     fn command(&mut self, verb: &str, unit: &str, mode: JobMode) {
@@ -511,8 +534,7 @@ impl World {
             Action::Relisten { fd, .. } => self.feed(Event::Relistened { fd, result: Ok(()) }),
             Action::Flush { fd } => drop(self.queues.remove(&fd)),
             Action::Probe { process, .. } => self.probed.push(process),
-            // As where nothing may migrate.
-            Action::Migrate { .. } => {}
+            Action::Migrate { socket, line, fds, live, .. } => self.migrate(socket, line, fds, &live),
             Action::Measure { fd } => {
                 let queued = self.queues.get(&fd).map_or(0, VecDeque::len) as u32;
                 self.feed(Event::Measured { fd, queued: Some(queued) });
@@ -741,7 +763,10 @@ impl World {
             }
             Action::Flush { fd } => format!("flush {}", self.fd_name(*fd)),
             Action::Relisten { fd, .. } => format!("relisten {}", self.fd_name(*fd)),
-            Action::Migrate { fd } => format!("migrate {}", self.fd_name(*fd)),
+            Action::Migrate { fds, again, .. } => {
+                let names: Vec<String> = fds.iter().map(|fd| self.fd_name(*fd)).collect();
+                format!("migrate {}{}", names.join(" "), if *again { " again" } else { "" })
+            }
             Action::CloseConnection { fd } => format!("close {}", self.fd_name(*fd)),
             Action::Discard { fd } => format!("discard {}", self.fd_name(*fd)),
             Action::Spawn { unit, list, index, fds, environment, .. } => {

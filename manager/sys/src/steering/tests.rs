@@ -158,7 +158,8 @@ fn waiting_connections_migrate_to_live_slots_without_the_setting() {
         let clients: Vec<_> = (0..50).map(|_| TcpStream::connect(address).unwrap()).collect();
         until(&vec![0, 50, 0], || waiting(&members));
         to(0);
-        crate::migration::migrate(members[1].as_fd(), 128).unwrap();
+        crate::migration::hand_over(members[1].as_fd()).unwrap();
+        crate::listener::listen_again(members[1].as_fd(), 128).unwrap();
         until(&vec![50, 0, 0], || waiting(&members));
         // It comes back into its slot, though the kernel has it elsewhere now.
         extended.seat(1, members[1].as_fd()).unwrap();

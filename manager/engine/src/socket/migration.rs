@@ -1,0 +1,155 @@
+//! What waits in slots that nobody serves, siblings can serve at once, where the kernel moves it (`Action::Migrate`).
+//!
+//! A slot may be spared when nobody could be in accept(2) on its listener: its process is gone, or is on its way up and has yet to say
+//! that it is ready. It is when its instance leaves the rotation, and again whenever something comes to it: connections that were half
+//! open then end up there. All such slots of a line go together, so that nothing is moved from one to another.
+//!
+//! Invariant: what is about to be moved is saved before (`Members`), so that another manager can bring it to its end: done once or twice,
+//! the kernel's order is the same.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use sockmgr_unit::value::ServiceType;
+use sockmgr_unit::{ListenKind, UnitName};
+
+use super::OpenPort;
+use crate::engine::Engine;
+use crate::event::{Action, Migrated, Port};
+use crate::service::ServiceState;
+
+/// Whether connections of a socket's group can be moved: nobody knows before it was tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Movable {
+    #[default]
+    Untried,
+    Yes,
+    No,
+}
+
+impl Engine {
+    /// Slots have left the rotation: what waits there for nobody goes to those that are in it.
+    pub(crate) fn rescue(&mut self, name: &UnitName, before: &[u32], live: &[u32]) {
+        let is_lost = |slot: &u32| !live.contains(slot) && self.may_be_shut(name, *slot);
+        if before.iter().any(is_lost) {
+            self.migrate(name);
+        }
+    }
+
+    /// Something came to a slot that nobody serves, and is moved, or it will be known that it cannot be. False: that is known.
+    pub(super) fn rescues(&mut self, name: &UnitName, port: Port) -> bool {
+        let tries = self.socket(name).movable != Movable::No
+            && self.is_stream(name, port.line)
+            && self.is_served_elsewhere(name);
+        if tries {
+            self.migrate(name);
+        }
+        tries
+    }
+
+    /// Whether this listener is watched because what comes to it can be moved.
+    pub(super) fn watches_for_rescue(&self, name: &UnitName, open: &OpenPort) -> bool {
+        let is_spare = |slot| !self.socket(name).steered.contains(&slot) && self.may_be_shut(name, slot);
+        self.socket(name).movable != Movable::No
+            && open.port.slot.is_some_and(is_spare)
+            && self.is_stream(name, open.port.line)
+            && self.is_served_elsewhere(name)
+    }
+
+    /// Empties all slots that may be spared, line by line.
+    fn migrate(&mut self, name: &UnitName) {
+        if !self.is_served_elsewhere(name) {
+            return;
+        }
+        let ports: Vec<Port> = self.open_ports(name).filter(|port| port.slot.is_some()).collect();
+        let lines: BTreeSet<usize> = ports.iter().map(|port| port.line).collect();
+        let live = self.socket(name).steered.clone();
+        for line in lines.into_iter().filter(|line| self.is_stream(name, *line)).collect::<Vec<_>>() {
+            let is_spare = |slot: u32| !live.contains(&slot) && self.may_be_shut(name, slot);
+            let own = ports.iter().filter(|port| port.line == line && port.slot.is_some_and(is_spare));
+            let own: Vec<Port> = own.copied().collect();
+            self.begin_migration(name, line, &own, false);
+        }
+    }
+
+    pub(super) fn begin_migration(&mut self, name: &UnitName, line: usize, ports: &[Port], again: bool) {
+        if ports.is_empty() {
+            return;
+        }
+        let live = self.socket(name).steered.clone();
+        self.members_mut(name, line).moving = ports.iter().filter_map(|port| port.slot).collect();
+        let fds = ports.iter().map(|port| port.fd).collect();
+        self.out.push(Action::Migrate { socket: name.clone(), line, fds, live, again });
+    }
+
+    /// What became of it.
+    pub(crate) fn migrated(&mut self, name: &UnitName, line: usize, outcome: Migrated) {
+        if self.nodes.get(name).and_then(|node| node.socket()).is_none() {
+            return;
+        }
+        self.members_mut(name, line).moving.clear();
+        self.socket_mut(name).movable = match &outcome {
+            Migrated::Moved { .. } | Migrated::Nothing => Movable::Yes,
+            Migrated::Impossible => Movable::No,
+        };
+        if let Migrated::Moved { left, back } = outcome {
+            for slot in left.iter().filter_map(|fd| self.slot_of(name, *fd)).collect::<Vec<_>>() {
+                self.members_mut(name, line).leave(slot);
+            }
+            for (fd, result) in back {
+                match (result, self.slot_of(name, fd)) {
+                    (Ok(()), Some(slot)) => self.members_mut(name, line).join(slot),
+                    (Ok(()), None) => {}
+                    (Err(error), _) => {
+                        self.log_error(name, format!("its listener {fd} stays shut down: {error}"));
+                    }
+                }
+            }
+            self.stir(name);
+            // What is attached names the members by the numbers that they had.
+            self.steer_anew(name);
+        }
+        self.refresh_watches(name);
+    }
+
+    /// An earlier manager may have died in the middle of it.
+    pub(super) fn migrate_again(&mut self, name: &UnitName) {
+        for (line, slots) in self.moving(name) {
+            let is_moving =
+                |port: &Port| port.line == line && port.slot.is_some_and(|slot| slots.contains(&slot));
+            let ports: Vec<Port> = self.open_ports(name).filter(is_moving).collect();
+            self.begin_migration(name, line, &ports, true);
+        }
+    }
+
+    /// Somebody is there for what is moved.
+    fn is_served_elsewhere(&self, name: &UnitName) -> bool {
+        let live = self.socket(name).steered.iter();
+        live.filter_map(|slot| self.slot_instance(name, *slot)).any(|instance| self.is_in_rotation(&instance))
+    }
+
+    /// Nobody is there who could accept. Who has yet to say that he is ready does not: who says nothing, may.
+    fn may_be_shut(&self, name: &UnitName, slot: u32) -> bool {
+        let Some(instance) = self.slot_instance(name, slot) else { return false };
+        let Some(node) = self.nodes.get(&instance) else { return true };
+        let Some(service) = node.service().filter(|_| self.other_generation(&instance).is_none()) else {
+            return false;
+        };
+        if service.main.is_none_or(|main| main.pid.is_none()) {
+            return true;
+        }
+        let section = node.unit.service().map(|unit| &unit.service);
+        service.state == ServiceState::Start
+            && section.is_some_and(|section| {
+                matches!(section.type_, ServiceType::Notify | ServiceType::NotifyReload)
+            })
+    }
+
+    fn is_stream(&self, name: &UnitName, line: usize) -> bool {
+        self.section(name).listen.get(line).is_some_and(|listen| listen.kind == ListenKind::Stream)
+    }
+
+    fn slot_of(&self, name: &UnitName, fd: crate::ids::FdId) -> Option<u32> {
+        self.open_ports(name).find(|port| port.fd == fd)?.slot
+    }
+}
