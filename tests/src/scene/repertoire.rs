@@ -208,7 +208,7 @@ pub const SCENES: &[Scene] = &[
         name: "torture",
         units: &[
             ("web.socket", group!("MaxInstances=8\n")),
-            ("web@.service", witness!("Restart=on-failure\n")),
+            ("web@.service", rolled_out!("Restart=on-failure\n")),
         ],
         shape: Shape::Steady,
         round: torture,
