@@ -1,6 +1,10 @@
 //! What clients ask for, and how it is refused.
 
+pub use sockmgr_unit::value::JobMode;
 use sockmgr_unit::{LoadState, UnitName};
+
+use crate::ids::JobId;
+use crate::job::JobKind;
 
 /// A request about one unit. Verbs are systemctl's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,18 +57,6 @@ pub enum Direction {
     UndoRollout,
 }
 
-/// Job modes (systemctl(1), `--job-mode=`) that mean something here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum JobMode {
-    /// A conflicting job that waits or runs gives way.
-    #[default]
-    Replace,
-    /// A conflicting job makes the request fail.
-    Fail,
-    /// Only the named unit, in no order.
-    IgnoreDependencies,
-}
-
 /// Whom a `kill` is for (systemctl(1), `--kill-whom=`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KillWho {
@@ -89,9 +81,35 @@ pub enum RequestError {
     /// It is a template: an instance name is missing.
     IsTemplate(UnitName),
     /// The unit has nothing to do that with, such as a socket to reload.
-    NotApplicable(UnitName, Verb),
-    /// Another job is in the way (`--job-mode=fail`).
-    Conflict(UnitName),
+    NotApplicable(UnitName),
+    /// Another job is in the way, and must not be replaced.
+    Destructive {
+        /// What was asked for.
+        anchor: (UnitName, JobKind),
+        /// The job that is there.
+        queued: (UnitName, JobKind),
+        /// The job that would take its place.
+        included: JobKind,
+    },
+    /// What was asked for needs the unit to be up and down.
+    Contradiction {
+        /// The unit.
+        unit: UnitName,
+        /// What is needed of it.
+        kinds: [JobKind; 2],
+    },
+    /// `After=` and `Before=` make the jobs wait for each other.
+    Cyclic(UnitName),
+    /// Its file says that clients do not start or stop it.
+    OnlyByDependency(UnitName),
+    /// Its file does not say `AllowIsolate=yes`.
+    NotIsolated(UnitName),
+    /// `--job-mode=isolate` with something else than a start.
+    IsolateStarts,
+    /// `--job-mode=triggering` with something else than a stop.
+    TriggeringStops,
+    /// There is no such job.
+    NoSuchJob(JobId),
     /// The unit has no such process.
     NoProcess(UnitName),
     /// It is no group, nor a socket that has one.
@@ -132,10 +150,31 @@ impl std::fmt::Display for RequestError {
             }
             Self::LoadFailed(unit, _, why) => write!(f, "Unit {unit} failed to load properly: {why}"),
             Self::IsTemplate(unit) => write!(f, "Unit name {unit} is missing the instance name."),
-            Self::NotApplicable(unit, _) => write!(f, "Job type is not applicable for unit {unit}."),
-            Self::Conflict(unit) => {
-                write!(f, "Another job for unit {unit} is queued, and the job mode is `fail`.")
-            }
+            Self::NotApplicable(unit) => write!(f, "Job type is not applicable for unit {unit}."),
+            Self::Destructive { anchor, queued, included } => write!(
+                f,
+                "Transaction for {}/{} is destructive ({} has '{}' job queued, but '{}' is included in transaction).",
+                anchor.0,
+                anchor.1.as_str(),
+                queued.0,
+                queued.1.as_str(),
+                included.as_str()
+            ),
+            Self::Contradiction { unit, kinds: [one, other] } => write!(
+                f,
+                "Transaction contains conflicting jobs '{}' and '{}' for {unit}. Probably contradicting requirement dependencies configured.",
+                one.as_str(),
+                other.as_str()
+            ),
+            Self::Cyclic(_) => f.write_str("Transaction order is cyclic. See system logs for details."),
+            Self::OnlyByDependency(unit) => write!(
+                f,
+                "Operation refused, unit {unit} may be requested by dependency only (it is configured to refuse manual start/stop)."
+            ),
+            Self::NotIsolated(_) => f.write_str("Operation refused, unit may not be isolated."),
+            Self::IsolateStarts => f.write_str("Isolate is only valid for start."),
+            Self::TriggeringStops => f.write_str("--job-mode=triggering is only valid for stop."),
+            Self::NoSuchJob(id) => write!(f, "Job {id} does not exist."),
             Self::NoProcess(unit) => write!(f, "Unit {unit} has no such process to kill."),
             Self::NotGroup(unit) => {
                 write!(f, "Unit {unit} is not a group of instances: its socket needs Instances=.")

@@ -5,14 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use sockmgr_unit::{Library, LoadState, Settings, Unit, UnitKind, UnitName};
+use sockmgr_unit::{Library, LoadState, Relation, Settings, Unit, UnitKind, UnitName};
 
 use crate::command::{Command, JobMode, KillWho, RequestError, Verb};
 use crate::event::{Action, Event, KillScope, Level, Notice};
 use crate::group::Group;
 use crate::ids::{FdId, JobId, ProcessId, Time};
 use crate::job::{Job, JobKind};
-use crate::node::{ActiveState, Links, Machine, Node, Nodes};
+use crate::limit::RateLimit;
+use crate::node::{ActiveState, Machine, Node, Nodes};
+use crate::relations::Links;
 use crate::service::{Early, Service, ServiceResult, is_other, unit_of_other};
 use crate::socket::{LastLook, Socket};
 use crate::target::Target;
@@ -32,6 +34,8 @@ pub(crate) enum Timer {
     Idle,
     /// It may be frozen by now.
     Freeze,
+    /// Its job has taken too long.
+    Job,
 }
 
 /// All units, their states, and the jobs under way.
@@ -64,6 +68,10 @@ pub struct Engine {
     entropy: u64,
     /// Units that went down, and what is to be started for that has yet to be.
     ended: BTreeSet<UnitName>,
+    /// Units that went up or down without a job that asked for it, and the state before.
+    pub(crate) drifted: BTreeMap<UnitName, ActiveState>,
+    /// How often units were started or stopped for the sake of others.
+    pub(crate) kept_up: BTreeMap<UnitName, RateLimit>,
     /// Units whose change others have yet to react to.
     stirred: BTreeSet<UnitName>,
     /// Units that clients and the keeper have yet to be told of.
@@ -96,6 +104,8 @@ impl Engine {
             stored: BTreeMap::new(),
             entropy: 0,
             ended: BTreeSet::new(),
+            drifted: BTreeMap::new(),
+            kept_up: BTreeMap::new(),
             stirred: BTreeSet::new(),
             changed: BTreeSet::new(),
             next_fd: 1,
@@ -160,6 +170,7 @@ impl Engine {
                 Timer::Hang => self.look_for_hangs(&name),
                 Timer::Idle => self.look_for_use(&name),
                 Timer::Freeze => self.freeze_again(&name),
+                Timer::Job => self.job_timeout(&name),
                 Timer::Look => {
                     self.set_look(&name, None);
                     self.look_again(&name);
@@ -190,7 +201,7 @@ impl Engine {
         actions: &mut Vec<Action>,
     ) -> Result<Option<JobId>, RequestError> {
         self.now = now;
-        let result = self.request_job(command);
+        let result = self.check_manual(command).and_then(|()| self.request_job(command));
         self.settle(actions);
         result
     }
@@ -271,11 +282,12 @@ impl Engine {
         self.settle(actions);
     }
 
-    /// Brings every unit down, in no order: sockets first, so that nothing is started any more.
+    /// Brings every unit down, in no order: sockets first, so that nothing is started any more. Targets have nothing to bring down.
     pub fn stop_all(&mut self, now: Time, actions: &mut Vec<Action>) {
         self.now = now;
-        let mut names: Vec<UnitName> =
-            self.nodes.keys().filter(|name| !self.is_idle(name) && !is_other(name)).cloned().collect();
+        let is_target = |name: &UnitName| matches!(self.nodes[name].machine, Machine::Target(_));
+        let concerns = |name: &&UnitName| !self.is_idle(name) && !is_other(name) && !is_target(name);
+        let mut names: Vec<UnitName> = self.nodes.keys().filter(concerns).cloned().collect();
         names.sort_by_key(|name| self.nodes[name].socket().is_none());
         for name in names {
             self.queue_job(&name, JobKind::Stop, true);
@@ -353,21 +365,35 @@ impl Engine {
         if self.is_idle(name) {
             self.release_store(name, true);
         }
+        self.keep_up(name);
         self.collect(name);
     }
 
     /// `OnFailure=` and `OnSuccess=`, once the unit is down for good.
     fn start_followers(&mut self, name: &UnitName) {
-        let node = &self.nodes[name];
-        let skipped = node.service().is_some_and(|service| service.result == ServiceResult::ExecCondition);
-        let section = node.unit.unit.clone();
-        let followers = match self.active_state(name) {
-            ActiveState::Failed => &section.on_failure,
-            ActiveState::Inactive if !skipped => &section.on_success,
-            _ => return,
+        let skipped =
+            self.nodes[name].service().is_some_and(|service| service.result == ServiceResult::ExecCondition);
+        match self.active_state(name) {
+            ActiveState::Failed => self.start_after_failure(name),
+            ActiveState::Inactive if !skipped => {
+                let mode = self.nodes[name].unit.relations.on_success_job_mode;
+                self.start_related(name, Relation::OnSuccess, mode);
+            }
+            _ => {}
+        }
+    }
+
+    /// `OnFailure=`
+    pub(crate) fn start_after_failure(&mut self, name: &UnitName) {
+        let Some(mode) = self.nodes.get(name).map(|node| node.unit.relations.on_failure_job_mode) else {
+            return;
         };
-        for follower in followers {
-            let command = Command { verb: Verb::Start, unit: follower.clone(), mode: JobMode::Replace };
+        self.start_related(name, Relation::OnFailure, mode);
+    }
+
+    fn start_related(&mut self, name: &UnitName, relation: Relation, mode: JobMode) {
+        for follower in self.related(name, relation) {
+            let command = Command { verb: Verb::Start, unit: follower.clone(), mode };
             if let Err(error) = self.request_job(&command) {
                 self.log_error(name, format!("cannot start {follower}, which is to follow its end: {error}"));
             }
@@ -397,6 +423,8 @@ impl Engine {
         self.set_deadline(name, None);
         self.forget_store(name);
         self.nodes.remove(name);
+        self.drifted.remove(name);
+        self.kept_up.remove(name);
         self.changed.remove(name);
         self.out.push(Action::Notice(Notice::UnitRemoved(name.clone())));
     }
@@ -417,7 +445,7 @@ impl Engine {
         let new = node_active_state(&self.nodes[name], &self.nodes);
         if let Some(node) = self.nodes.get_mut(name) {
             node.stamps.record(now, old, new);
-            let section = &node.unit.unit;
+            let section = &node.unit.relations;
             let has_followers = !section.on_failure.is_empty() || !section.on_success.is_empty();
             if !new.is_down() {
                 self.ended.remove(name);
@@ -427,7 +455,11 @@ impl Engine {
         }
         self.set_deadline(name, None);
         self.stir(name);
-        self.advance_job(name, new);
+        if self.advance_job(name, new) {
+            self.drifted.remove(name);
+        } else if old != new {
+            self.drifted.entry(name.clone()).or_insert(old);
+        }
     }
 
     /// Marks a unit as changed without a change of state.
@@ -534,7 +566,7 @@ impl Engine {
         // Sorted, so that the same files always give the same engine.
         let names: BTreeSet<UnitName> =
             self.library.names().filter(|name| !name.is_template()).cloned().collect();
-        for name in names {
+        for name in self.library.built_in_names().chain(names).collect::<BTreeSet<_>>() {
             self.ensure(&name);
         }
     }
@@ -598,6 +630,10 @@ impl Engine {
         let takes_it_itself = self.socket_reopens(name, &old, &new);
         if let Some(node) = self.nodes.get_mut(name).filter(|_| !takes_it_itself) {
             node.unit = new;
+        }
+        if self.nodes[name].unit.load_state == LoadState::NotFound && self.is_idle(name) {
+            // About to be forgotten.
+            return;
         }
         // An instance that serves a connection is tied to nothing.
         if self.nodes[name].service().is_none_or(|service| !service.is_per_connection()) {

@@ -145,6 +145,7 @@ impl Engine {
             JobKind::Stop => !state.is_down(),
             JobKind::Restart => true,
             JobKind::Reload => state.is_up(),
+            JobKind::VerifyActive => false,
         }
     }
 
@@ -213,7 +214,7 @@ impl Engine {
         let Some(group) = self.nodes.get(name).and_then(|node| node.group()) else { return Vec::new() };
         match kind {
             JobKind::Start | JobKind::Restart => group.in_service().to_vec(),
-            JobKind::Stop | JobKind::Reload => group.present(&self.nodes),
+            JobKind::Stop | JobKind::Reload | JobKind::VerifyActive => group.present(&self.nodes),
         }
     }
 

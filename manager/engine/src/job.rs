@@ -3,15 +3,13 @@
 //! One job per unit at a time. A job waits while a job of a unit that is ordered before it is unfinished; it is then parked with
 //! that job and looked at again when it ends. Invariant: every job that was announced ends with exactly one result.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
-use sockmgr_unit::{LoadState, UnitName};
+use sockmgr_unit::{LoadState, Relation, UnitName};
 
 use crate::command::{Command, JobMode, RequestError, Verb};
-use crate::engine::Engine;
+use crate::engine::{Engine, Timer};
 use crate::event::{Action, Notice};
-use crate::ids::JobId;
+use crate::ids::{JobId, Time};
 use crate::node::{ActiveState, Machine};
 
 /// What a job does to its unit.
@@ -25,6 +23,8 @@ pub enum JobKind {
     Restart,
     /// Have it read its configuration.
     Reload,
+    /// See that it is up, or on its way (`Requisite=`).
+    VerifyActive,
 }
 
 impl JobKind {
@@ -35,22 +35,34 @@ impl JobKind {
             Self::Stop => "stop",
             Self::Restart => "restart",
             Self::Reload => "reload",
+            Self::VerifyActive => "verify-active",
         }
     }
 
     /// Takes the unit down, if only for a moment.
-    fn stops(self) -> bool {
+    pub(crate) fn stops(self) -> bool {
         matches!(self, Self::Stop | Self::Restart)
+    }
+
+    /// Brings the unit up, or needs it to be.
+    fn starts(self) -> bool {
+        matches!(self, Self::Start | Self::Restart | Self::VerifyActive)
+    }
+
+    /// Whether a job of one unit is to end before one of another begins; the other unit `is_later` in order, or earlier.
+    pub(crate) fn goes_before(self, other: Self, is_later: bool) -> bool {
+        if is_later { !other.stops() } else { self.stops() }
     }
 
     /// The one job that does what both are for, or `None` when they are opposites. A restart also does what a start is for, and
     /// both read the configuration as a reload does.
-    fn merged_with(self, other: Self) -> Option<Self> {
+    pub(crate) fn merged_with(self, other: Self) -> Option<Self> {
         let strength = |kind| match kind {
-            Self::Reload => 0,
-            Self::Start => 1,
-            Self::Restart => 2,
-            Self::Stop => 3,
+            Self::VerifyActive => 0,
+            Self::Reload => 1,
+            Self::Start => 2,
+            Self::Restart => 3,
+            Self::Stop => 4,
         };
         let opposites = (self == Self::Stop) != (other == Self::Stop);
         (!opposites).then_some(if strength(self) < strength(other) { other } else { self })
@@ -70,6 +82,12 @@ pub enum JobResult {
     Dependency,
     /// It took too long.
     Timeout,
+    /// There was nothing to do for it: the unit is not up (`Requisite=`).
+    Skipped,
+    /// The unit is not in a state for it: only what is up can be reloaded.
+    Invalid,
+    /// `Assert…=` says no.
+    Assert,
 }
 
 impl JobResult {
@@ -81,6 +99,9 @@ impl JobResult {
             Self::Failed => "failed",
             Self::Dependency => "dependency",
             Self::Timeout => "timeout",
+            Self::Skipped => "skipped",
+            Self::Invalid => "invalid",
+            Self::Assert => "assert",
         }
     }
 }
@@ -92,6 +113,10 @@ pub(crate) struct Job {
     /// Its unit is at it; else it waits.
     pub(crate) running: bool,
     pub(crate) ignore_order: bool,
+    /// No other job takes its place (`--job-mode=replace-irreversibly`).
+    pub(crate) is_irreversible: bool,
+    /// When it has taken too long (`JobTimeoutSec=`, `JobRunningTimeoutSec=`).
+    pub(crate) deadline: Option<Time>,
     /// The unfinished job that this one waits for.
     blocked_on: Option<JobId>,
     /// Jobs to look at again when this one ends.
@@ -109,14 +134,8 @@ pub(crate) enum Begun {
     Wait,
     /// It cannot be done.
     Refused,
-}
-
-/// What a start brings with it.
-#[derive(Debug, Default)]
-struct Needs {
-    seen: BTreeSet<UnitName>,
-    /// Needed units after those that they need themselves.
-    order: Vec<UnitName>,
+    /// It is over, in this way.
+    Ended(JobResult),
 }
 
 impl Engine {
@@ -125,19 +144,31 @@ impl Engine {
     pub(crate) fn request_job(&mut self, command: &Command) -> Result<Option<JobId>, RequestError> {
         let unit = &self.ensure(&command.unit);
         let Some(kind) = self.job_kind(command.verb, unit)? else { return Ok(None) };
-        if command.mode == JobMode::Fail && self.conflicts(unit, kind) {
-            return Err(RequestError::Conflict(unit.clone()));
-        }
-        let alone = command.mode == JobMode::IgnoreDependencies;
-        if !alone {
-            if matches!(kind, JobKind::Start | JobKind::Restart) {
-                self.start_needs(unit)?;
+        match command.mode {
+            JobMode::Isolate if kind != JobKind::Start => return Err(RequestError::IsolateStarts),
+            JobMode::Isolate if !self.nodes[unit].unit.relations.allow_isolate => {
+                return Err(RequestError::NotIsolated(unit.clone()));
             }
-            if kind.stops() {
-                self.stop_dependents(unit, kind, &mut BTreeSet::from([unit.clone()]));
-            }
+            JobMode::Triggering if kind != JobKind::Stop => return Err(RequestError::TriggeringStops),
+            _ => {}
         }
-        Ok(Some(self.queue_job(unit, kind, alone)))
+        self.queue_with_needs(unit, kind, command.mode).map(Some)
+    }
+
+    /// What the unit's file says of requests by clients (`RefuseManualStart=`, `RefuseManualStop=`).
+    pub(crate) fn check_manual(&mut self, command: &Command) -> Result<(), RequestError> {
+        let unit = self.ensure(&command.unit);
+        let Some(relations) = self.nodes.get(&unit).map(|node| node.unit.relations.clone()) else {
+            return Ok(());
+        };
+        let kind = self.job_kind(command.verb, &unit).ok().flatten();
+        let is_refused = match kind {
+            Some(JobKind::Start) => relations.refuse_manual_start,
+            Some(JobKind::Stop) => relations.refuse_manual_stop,
+            Some(JobKind::Restart) => relations.refuse_manual_start || relations.refuse_manual_stop,
+            Some(JobKind::Reload | JobKind::VerifyActive) | None => false,
+        };
+        (!is_refused).then_some(()).ok_or(RequestError::OnlyByDependency(unit))
     }
 
     /// The kind of job that a verb means for this unit in its present state.
@@ -157,7 +188,7 @@ impl Engine {
             Verb::Stop | Verb::Restart => Ok(Some(JobKind::Restart)),
             Verb::TryRestart => Ok(up.then_some(JobKind::Restart)),
             Verb::Reload if reloads => Ok(Some(JobKind::Reload)),
-            Verb::Reload => Err(RequestError::NotApplicable(unit.clone(), verb)),
+            Verb::Reload => Err(RequestError::NotApplicable(unit.clone())),
             Verb::ReloadOrRestart => Ok(Some(if reloads && up { JobKind::Reload } else { JobKind::Restart })),
             Verb::ReloadOrTryRestart => {
                 Ok(up.then_some(if reloads { JobKind::Reload } else { JobKind::Restart }))
@@ -184,69 +215,10 @@ impl Engine {
         }
     }
 
-    fn can_reload(&self, name: &UnitName) -> bool {
+    pub(crate) fn can_reload(&self, name: &UnitName) -> bool {
         let Some(node) = self.nodes.get(name) else { return false };
         matches!(node.machine, Machine::Service(_) | Machine::Group(_))
             && node.unit.service().is_some_and(|service| service.service.can_reload())
-    }
-
-    fn conflicts(&self, name: &UnitName, kind: JobKind) -> bool {
-        self.job_of(name).is_some_and(|job| job.kind.merged_with(kind).is_none())
-    }
-
-    /// Queues starts of what `name` requires and wants, however deep, or none when something required cannot be started. What is only
-    /// wanted may be missing.
-    fn start_needs(&mut self, name: &UnitName) -> Result<(), RequestError> {
-        self.startable(name, &mut BTreeSet::new())?;
-        let mut needs = Needs::default();
-        needs.seen.insert(name.clone());
-        self.add_needs(name, &mut needs);
-        for need in needs.order {
-            if !self.active_state(&need).is_up() || self.is_stopping_by_job(&need) {
-                self.queue_job(&need, JobKind::Start, false);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the unit and all that it requires are there.
-    fn startable(&mut self, name: &UnitName, seen: &mut BTreeSet<UnitName>) -> Result<(), RequestError> {
-        let name = self.ensure(name);
-        if !seen.insert(name.clone()) {
-            return Ok(());
-        }
-        self.loadable(&name)?;
-        let section = self.nodes[&name].unit.unit.clone();
-        section.requires.iter().try_for_each(|need| self.startable(need, seen))
-    }
-
-    fn add_needs(&mut self, name: &UnitName, needs: &mut Needs) {
-        let section = self.nodes[name].unit.unit.clone();
-        for need in section.requires.iter().chain(&section.wants) {
-            if let Err(error) = self.startable(need, &mut BTreeSet::new()) {
-                self.log_debug(name, format!("wants {need}, which cannot be started: {error}"));
-                continue;
-            }
-            let need = self.ensure(need);
-            if needs.seen.insert(need.clone()) {
-                self.add_needs(&need, needs);
-                needs.order.push(need);
-            }
-        }
-    }
-
-    /// A unit that requires `name` goes down with it, also when it is only about to come up; and it comes up again when `name`
-    /// is restarted.
-    fn stop_dependents(&mut self, name: &UnitName, kind: JobKind, seen: &mut BTreeSet<UnitName>) {
-        let dependents = self.links(name).required_by.clone();
-        for dependent in dependents {
-            let coming = kind == JobKind::Stop && self.job_of(&dependent).is_some();
-            if (self.active_state(&dependent).is_down() && !coming) || !seen.insert(dependent.clone()) {
-                continue;
-            }
-            self.stop_dependents(&dependent, kind, seen);
-            self.queue_job(&dependent, kind, false);
-        }
     }
 
     /// Starts what traffic asks for, with all that it needs.
@@ -269,6 +241,8 @@ impl Engine {
             kind,
             running: false,
             ignore_order,
+            is_irreversible: false,
+            deadline: None,
             blocked_on: None,
             waiters: Vec::new(),
         };
@@ -277,6 +251,7 @@ impl Engine {
             node.job = Some(id);
         }
         self.out.push(Action::Notice(Notice::JobNew { id, unit: name.clone(), kind }));
+        self.limit_job(id, Limit::Queued);
         self.stir(name);
         self.queue.push_back(id);
         id
@@ -336,10 +311,12 @@ impl Engine {
             return self.become_start(id);
         }
         self.set_running(id, true);
+        self.limit_job(id, Limit::Running);
         match self.begin(&unit, kind) {
             Begun::Pending => {}
             Begun::Done => self.finish_job(id, JobResult::Done),
             Begun::Refused => self.finish_job(id, JobResult::Failed),
+            Begun::Ended(result) => self.finish_job(id, result),
             Begun::Wait => self.set_running(id, false),
         }
     }
@@ -373,8 +350,19 @@ impl Engine {
     }
 
     fn begin(&mut self, name: &UnitName, kind: JobKind) -> Begun {
+        if kind == JobKind::VerifyActive {
+            return self.verify_active(name);
+        }
+        if kind == JobKind::Start
+            && self.active_state(name).is_down()
+            && let Some(other) = self.missing_bond(name)
+        {
+            self.log_error(name, format!("not started: {other}, which it is bound to, is not up"));
+            return Begun::Ended(JobResult::Dependency);
+        }
         let Some(node) = self.nodes.get(name) else { return Begun::Refused };
         match (&node.machine, kind) {
+            (_, JobKind::VerifyActive) => Begun::Refused,
             (Machine::Group(_), kind) => self.group_begin(name, kind),
             (Machine::Socket(_), JobKind::Start) => self.socket_start(name),
             (Machine::Socket(_), JobKind::Stop) => self.socket_stop(name),
@@ -385,9 +373,92 @@ impl Engine {
             (Machine::Service(_), JobKind::Reload) => self.service_reload(name),
             (Machine::Target(_), JobKind::Start) => self.target_set(name, true),
             (Machine::Target(_), JobKind::Stop) => self.target_set(name, false),
-            (Machine::Target(_), JobKind::Restart) => Begun::Done,
+            (Machine::Target(_), JobKind::Restart) => self.target_restart(name),
             (Machine::Socket(_) | Machine::Target(_), JobKind::Reload) => Begun::Refused,
         }
+    }
+
+    fn verify_active(&self, name: &UnitName) -> Begun {
+        match self.active_state(name) {
+            ActiveState::Active | ActiveState::Reloading => Begun::Done,
+            ActiveState::Activating => Begun::Wait,
+            ActiveState::Inactive | ActiveState::Failed | ActiveState::Deactivating => {
+                Begun::Ended(JobResult::Skipped)
+            }
+        }
+    }
+
+    /// A unit that this one is bound to and that should be up by now, because it comes before.
+    fn missing_bond(&self, name: &UnitName) -> Option<UnitName> {
+        let mut bonds = self.others(name, Relation::BindsTo).peekable();
+        bonds.peek()?;
+        let after = self.related(name, Relation::After);
+        let is_missing = |other: &&UnitName| after.contains(other) && !self.active_state(other).is_up();
+        bonds.find(is_missing).cloned()
+    }
+
+    /// Starts the time that a job has: since it was queued, and since it runs. The earlier end counts.
+    fn limit_job(&mut self, id: JobId, limit: Limit) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let (name, old) = (job.unit.clone(), job.deadline);
+        let Some(relations) = self.nodes.get(&name).map(|node| &node.unit.relations) else { return };
+        let span = match limit {
+            Limit::Queued => relations.job_timeout_sec,
+            Limit::Running => relations.effective_job_running_timeout(),
+        };
+        let new = old.into_iter().chain(self.now.after(span)).min();
+        self.set_job_deadline(id, new);
+    }
+
+    pub(crate) fn set_job_deadline(&mut self, id: JobId, new: Option<Time>) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let name = job.unit.clone();
+        let old = std::mem::replace(&mut job.deadline, new);
+        self.move_timer(&name, Timer::Job, old, new);
+    }
+
+    /// The job of `name` has taken too long. Its unit goes on with what it does.
+    pub(crate) fn job_timeout(&mut self, name: &UnitName) {
+        let Some(id) = self.nodes.get(name).and_then(|node| node.job) else { return };
+        self.log_error(name, "its job has taken too long (JobTimeoutSec=, JobRunningTimeoutSec=)".to_owned());
+        self.finish_job(id, JobResult::Timeout);
+    }
+
+    /// Takes a job back, and with it those that wait for it to succeed.
+    ///
+    /// # Errors
+    /// There is no such job.
+    pub fn cancel(&mut self, now: Time, id: JobId, actions: &mut Vec<Action>) -> Result<(), RequestError> {
+        self.now = now;
+        let (unit, kind) =
+            self.jobs.get(&id).map(|job| (job.unit.clone(), job.kind)).ok_or(RequestError::NoSuchJob(id))?;
+        self.finish_job(id, JobResult::Canceled);
+        self.fail_dependents(&unit, kind);
+        self.settle(actions);
+        Ok(())
+    }
+
+    /// Takes all jobs back.
+    pub fn cancel_all(&mut self, now: Time, actions: &mut Vec<Action>) {
+        self.now = now;
+        for id in self.jobs.keys().copied().collect::<Vec<_>>() {
+            self.finish_job(id, JobResult::Canceled);
+        }
+        self.settle(actions);
+    }
+
+    /// Jobs that must end before this one begins; with `is_reverse`, jobs that wait for it.
+    pub fn jobs_in_way(&self, id: JobId, is_reverse: bool) -> Vec<JobId> {
+        let Some(job) = self.jobs.get(&id).filter(|job| !job.ignore_order) else { return Vec::new() };
+        let concerned = |relation: Relation, is_later: bool| {
+            let others = self.related(&job.unit, relation).into_iter();
+            others.filter_map(move |other| {
+                let id = self.nodes.get(&other)?.job?;
+                let other = self.jobs.get(&id).filter(|other| !other.ignore_order)?;
+                (job.kind.goes_before(other.kind, is_later) == is_reverse).then_some(id)
+            })
+        };
+        concerned(Relation::Before, true).chain(concerned(Relation::After, false)).collect()
     }
 
     /// The unit of a restart job is down: what is left of the job is a start, and takes its turn as one.
@@ -407,10 +478,8 @@ impl Engine {
         if job.ignore_order {
             return None;
         }
-        let node = self.nodes.get(&job.unit)?;
-        let links = self.links(&job.unit);
-        let earlier = node.unit.unit.after.iter().chain(&links.after);
-        let later = node.unit.unit.before.iter().chain(&links.before);
+        let earlier = self.others(&job.unit, Relation::After);
+        let later = self.others(&job.unit, Relation::Before);
         let to_follow = if job.kind.stops() { None } else { self.last_job(earlier, |_| true) };
         to_follow.or_else(|| self.last_job(later, JobKind::stops))
     }
@@ -421,13 +490,15 @@ impl Engine {
         concerns: impl Fn(JobKind) -> bool,
     ) -> Option<JobId> {
         units.rev().find_map(|unit| {
-            let id = self.nodes.get(unit)?.job?;
-            self.jobs.get(&id).is_some_and(|job| concerns(job.kind)).then_some(id)
+            let node = self.nodes.get(unit).or_else(|| self.nodes.get(&self.own_name(unit)?))?;
+            let job = self.jobs.get(&node.job?)?;
+            (concerns(job.kind) && !job.ignore_order).then_some(node.job?)
         })
     }
 
     /// Ends a job: tells, wakes those that waited for it, and fails those that needed it to succeed.
     pub(crate) fn finish_job(&mut self, id: JobId, result: JobResult) {
+        self.set_job_deadline(id, None);
         let Some(job) = self.jobs.remove(&id) else { return };
         if let Some(node) = self.nodes.get_mut(&job.unit) {
             node.job = None;
@@ -436,38 +507,81 @@ impl Engine {
         self.out.push(Action::Notice(Notice::JobRemoved { id, unit: job.unit.clone(), result }));
         self.queue.extend(job.waiters);
         self.stir(&job.unit);
-        // A job that was taken back, or replaced, says nothing about the unit.
-        let failed = !matches!(result, JobResult::Done | JobResult::Canceled);
-        if failed && matches!(job.kind, JobKind::Start | JobKind::Restart) {
-            self.fail_dependents(&job.unit);
+        match result {
+            JobResult::Done => self.fail_unsatisfied(&job.unit, job.kind),
+            // A job that was taken back, or replaced, says nothing about the unit.
+            JobResult::Canceled => {}
+            JobResult::Failed
+            | JobResult::Dependency
+            | JobResult::Timeout
+            | JobResult::Skipped
+            | JobResult::Invalid
+            | JobResult::Assert => self.fail_dependents(&job.unit, job.kind),
+        }
+        // Other failures are the unit's own, and told when it is down.
+        if matches!(result, JobResult::Timeout | JobResult::Dependency) {
+            self.start_after_failure(&job.unit);
         }
         self.group_job_ended(&job.unit, id, result);
     }
 
-    fn fail_dependents(&mut self, name: &UnitName) {
-        let dependents = self.links(name).required_by.clone();
-        for dependent in dependents {
-            let waiting = self.nodes.get(&dependent).and_then(|node| node.job).filter(|id| {
-                self.jobs
-                    .get(id)
-                    .is_some_and(|job| !job.running && matches!(job.kind, JobKind::Start | JobKind::Restart))
-            });
-            if let Some(id) = waiting {
-                self.log_error(&dependent, format!("not started: {name}, which it requires, did not start"));
+    /// A oneshot that is through, or a unit whose conditions say no: its job is done, and it is not up, which some need.
+    fn fail_unsatisfied(&mut self, name: &UnitName, kind: JobKind) {
+        if kind == JobKind::Start && self.active_state(name).is_down() {
+            self.fail_starts(name, kind, &[Relation::RequisiteOf]);
+        }
+    }
+
+    /// Fails the starts of those that cannot do without what the job was for.
+    fn fail_dependents(&mut self, name: &UnitName, kind: JobKind) {
+        match kind {
+            JobKind::Start | JobKind::Restart | JobKind::VerifyActive => {
+                self.fail_starts(
+                    name,
+                    kind,
+                    &[Relation::RequiredBy, Relation::RequisiteOf, Relation::BoundBy],
+                );
+            }
+            JobKind::Stop => self.fail_starts(name, kind, &[Relation::ConflictedBy]),
+            JobKind::Reload => {}
+        }
+    }
+
+    fn fail_starts(&mut self, name: &UnitName, kind: JobKind, relations: &[Relation]) {
+        for dependent in
+            relations.iter().flat_map(|relation| self.related(name, *relation)).collect::<Vec<_>>()
+        {
+            let start = self.nodes.get(&dependent).and_then(|node| node.job);
+            let start = start.filter(|id| self.jobs.get(id).is_some_and(|job| job.kind.starts()));
+            if let Some(id) = start {
+                let why = if kind.starts() {
+                    "which it requires, did not start"
+                } else {
+                    "which it conflicts with, did not stop"
+                };
+                self.log_error(&dependent, format!("not started: {name}, {why}"));
                 self.finish_job(id, JobResult::Dependency);
             }
         }
     }
 
     /// The unit's state changed: decides whether its job has come to its end, or may be tried (again).
-    pub(crate) fn advance_job(&mut self, name: &UnitName, new: ActiveState) {
-        let Some(id) = self.nodes.get(name).and_then(|node| node.job) else { return };
-        let Some(job) = self.jobs.get(&id) else { return };
+    ///
+    /// Also says whether the job had asked for that state.
+    pub(crate) fn advance_job(&mut self, name: &UnitName, new: ActiveState) -> bool {
+        let Some(id) = self.nodes.get(name).and_then(|node| node.job) else { return false };
+        let Some(job) = self.jobs.get(&id) else { return false };
         if !job.running {
             self.queue.push_back(id);
-            return;
+            return true;
         }
+        let is_asked_for = match job.kind {
+            JobKind::Start | JobKind::VerifyActive => new.is_up() || new == ActiveState::Activating,
+            JobKind::Reload => new.is_up() || new == ActiveState::Activating,
+            JobKind::Stop | JobKind::Restart => new.is_down() || new == ActiveState::Deactivating,
+        };
         match (job.kind, new) {
+            (JobKind::VerifyActive, _) => {}
             (JobKind::Start, ActiveState::Active | ActiveState::Reloading) => self.finish_job(id, JobResult::Done),
             (JobKind::Start, ActiveState::Failed) => self.finish_job(id, JobResult::Failed),
             // A oneshot service that is through is down again, and that is a success.
@@ -485,5 +599,15 @@ impl Engine {
             // The service itself says when its reload is over.
             | (JobKind::Reload, ActiveState::Active | ActiveState::Reloading | ActiveState::Activating) => {}
         }
+        is_asked_for
     }
+}
+
+/// The limits that a job's time may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    /// Since it was queued.
+    Queued,
+    /// Since it runs.
+    Running,
 }

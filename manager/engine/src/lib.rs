@@ -15,12 +15,15 @@ mod names;
 mod node;
 mod pool;
 mod process;
+mod relations;
 mod rollout;
 mod saved;
 mod service;
 mod slots;
 mod socket;
 mod target;
+mod transaction;
+mod upkeep;
 mod view;
 
 pub use command::{Command, Direction, JobMode, KillWho, RequestError, Verb};

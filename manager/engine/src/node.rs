@@ -1,4 +1,4 @@
-//! What the engine keeps for each unit: its settings, its machine, its job, its timer and its ties to other units.
+//! What the engine keeps for each unit: its settings, its machine, its job and its timer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,6 @@ use sockmgr_unit::{Unit, UnitName};
 
 use crate::group::Group;
 use crate::ids::{JobId, Time};
-use crate::names::Names;
 use crate::service::Service;
 use crate::socket::Socket;
 use crate::target::Target;
@@ -86,26 +85,6 @@ impl Stamps {
             self.active_exit = Some(now);
         }
     }
-}
-
-/// Ties that do not stand in the unit's own file: implied ones, and the other ends of other units' ties. Kept by name, also for
-/// units that are not there (yet).
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Links {
-    /// Units ordered before this one.
-    pub(crate) after: Names,
-    /// Units ordered after this one.
-    pub(crate) before: Names,
-    /// Units that require this one.
-    pub(crate) required_by: Names,
-    /// Units that want this one.
-    pub(crate) wanted_by: Names,
-    /// Units that start this one when they end (`OnFailure=`, `OnSuccess=`).
-    pub(crate) ending_of: Names,
-    /// What this socket starts.
-    pub(crate) triggers: Option<UnitName>,
-    /// The sockets that start this service and give it their descriptors.
-    pub(crate) triggered_by: Names,
 }
 
 /// The state machine of a unit.

@@ -58,6 +58,8 @@ struct SavedJob {
     kind: JobKind,
     running: bool,
     ignore_order: bool,
+    is_irreversible: bool,
+    deadline: Option<Time>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -115,6 +117,8 @@ impl Engine {
             kind: job.kind,
             running: job.running,
             ignore_order: job.ignore_order,
+            is_irreversible: job.is_irreversible,
+            deadline: job.deadline,
         });
         let is_wished = node.group().is_some_and(|group| group.wish != Wish::default());
         if node.stamps.state_change.is_none() && job.is_none() && !is_wished {
@@ -256,7 +260,9 @@ impl Engine {
         let goes_on = saved.running && self.goes_on_by_itself(name);
         if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.kind == saved.kind) {
             job.running = goes_on;
+            job.is_irreversible = saved.is_irreversible;
         }
+        self.set_job_deadline(id, saved.deadline);
     }
 
     /// A service, and a command of a socket, tell what comes of them. The others begin again.

@@ -11,21 +11,18 @@ use crate::event::{Action, PassedFd};
 use crate::group::Group;
 use crate::ids::{FdId, ProcessId};
 use crate::job::JobKind;
-use crate::names::Names;
-use crate::node::{ActiveState, Links, Machine};
+use crate::node::{ActiveState, Machine};
+use crate::relations::Links;
 use crate::service::Seat;
 use crate::socket::triggered_name;
 use crate::view::Rotation;
-
-/// The other end of a tie.
-type Mirror = fn(&mut Links) -> &mut Names;
 
 impl Engine {
     /// (Re)makes the ties of `name` to other units, and the group that a socket with `Instances=` stands for.
     pub(crate) fn link(&mut self, name: &UnitName) {
         let Some(node) = self.nodes.get(name) else { return };
         let unit = node.unit.clone();
-        self.link_dependencies(name);
+        self.link_relations(name);
         if let Some(section) = unit.socket() {
             let Some(service) = triggered_name(name, section) else { return };
             if section.instances.is_some() && !section.accept {
@@ -43,39 +40,14 @@ impl Engine {
         }
     }
 
-    fn link_dependencies(&mut self, name: &UnitName) {
-        let unit = self.nodes[name].unit.clone();
-        let mirrors: [(&[UnitName], Mirror); 6] = [
-            (&unit.unit.after, |links| &mut links.before),
-            (&unit.unit.before, |links| &mut links.after),
-            (&unit.unit.requires, |links| &mut links.required_by),
-            (&unit.unit.wants, |links| &mut links.wanted_by),
-            (&unit.unit.on_failure, |links| &mut links.ending_of),
-            (&unit.unit.on_success, |links| &mut links.ending_of),
-        ];
-        for (others, side) in mirrors {
-            for other in others {
-                side(self.links_mut(other)).insert(name.clone());
-            }
-        }
-    }
-
     fn link_trigger(&mut self, socket: &UnitName, service: &UnitName) {
-        let links = self.links_mut(socket);
-        links.triggers = Some(service.clone());
-        links.before.insert(service.clone());
-        let links = self.links_mut(service);
-        links.triggered_by.insert(socket.clone());
-        links.after.insert(socket.clone());
+        self.links_mut(socket).triggers = Some(service.clone());
+        self.links_mut(service).triggered_by.insert(socket.clone());
+        self.order_after(service, socket);
         let group = self.nodes.get(service).and_then(|node| node.group());
         for slot in group.map_or_else(Vec::new, |group| group.present(&self.nodes)) {
             self.order_after(&slot, socket);
         }
-    }
-
-    fn order_after(&mut self, instance: &UnitName, socket: &UnitName) {
-        self.links_mut(instance).after.insert(socket.clone());
-        self.links_mut(socket).before.insert(instance.clone());
     }
 
     /// The group that stands for all instances of what `socket` starts, under the plain name of the service.
@@ -385,7 +357,7 @@ impl Engine {
         match self.job_of(instance).map(|job| job.kind) {
             Some(JobKind::Stop) => true,
             Some(JobKind::Restart) => !self.restart_overlaps(instance),
-            Some(JobKind::Start | JobKind::Reload) | None => false,
+            Some(JobKind::Start | JobKind::Reload | JobKind::VerifyActive) | None => false,
         }
     }
 
@@ -394,7 +366,7 @@ impl Engine {
         self.links.get(name).map_or(&NONE, |links| &**links)
     }
 
-    fn links_mut(&mut self, name: &UnitName) -> &mut Links {
+    pub(crate) fn links_mut(&mut self, name: &UnitName) -> &mut Links {
         self.links.entry(name.clone()).or_default()
     }
 }

@@ -32,4 +32,10 @@ impl Engine {
         });
         Begun::Done
     }
+
+    /// Down and up again, with whoever is restarted with it.
+    pub(crate) fn target_restart(&mut self, name: &UnitName) -> Begun {
+        self.target_set(name, false);
+        Begun::Pending
+    }
 }

@@ -31,14 +31,6 @@ pub struct UnitView<'a> {
     pub triggers: Vec<&'a UnitName>,
     /// Sockets that start it on traffic.
     pub triggered_by: Vec<&'a UnitName>,
-    /// `After=`, written, implied or mirrored.
-    pub after: Vec<&'a UnitName>,
-    /// `Before=`, likewise.
-    pub before: Vec<&'a UnitName>,
-    /// Units that require it.
-    pub required_by: Vec<&'a UnitName>,
-    /// Units that want it.
-    pub wanted_by: Vec<&'a UnitName>,
     /// What its kind adds.
     pub machine: MachineView<'a>,
 }
@@ -229,7 +221,6 @@ impl Engine {
     pub fn unit(&self, name: &UnitName) -> Option<UnitView<'_>> {
         let node = self.nodes.get(name)?;
         let links = self.links(name);
-        let section = &node.unit.unit;
         Some(UnitView {
             unit: &node.unit,
             active: self.active_state(name),
@@ -241,10 +232,6 @@ impl Engine {
                 Some(socket) => vec![socket],
                 None => links.triggered_by.iter().collect(),
             },
-            after: section.after.iter().chain(&links.after).collect(),
-            before: section.before.iter().chain(&links.before).collect(),
-            required_by: links.required_by.iter().collect(),
-            wanted_by: links.wanted_by.iter().collect(),
             machine: self.machine_view(name, node),
         })
     }

@@ -3,7 +3,7 @@
 //! Never here: what a command does. Invariant: a request that succeeds always has a job, if one that is over at once.
 
 use sockmgr_engine::{Command, JobId, JobKind, JobMode, JobResult, KillWho, Notice, RequestError, Verb};
-use sockmgr_unit::UnitName;
+use sockmgr_unit::{UnitName, ValueError};
 
 use super::dispatch::{Answer, Call};
 use super::error::{BusError, ErrorName};
@@ -14,21 +14,13 @@ const SIGNAL_MAX: i32 = 64;
 
 /// The mode of that name (systemctl(1), `--job-mode=`).
 fn job_mode(word: &str) -> Result<JobMode, BusError> {
-    match word {
-        "replace" => Ok(JobMode::Replace),
-        "fail" => Ok(JobMode::Fail),
-        "ignore-dependencies" => Ok(JobMode::IgnoreDependencies),
-        "replace-irreversibly"
-        | "isolate"
-        | "flush"
-        | "ignore-requirements"
-        | "restart-dependencies"
-        | "triggering" => Err(BusError::new(
-            ErrorName::NotSupported,
-            format!("Job mode {word} is not supported by sockmgr."),
-        )),
-        _ => Err(BusError::invalid_args(format!("Job mode {word} invalid"))),
-    }
+    JobMode::parse(word).map_err(|error| match error {
+        ValueError::Unsupported(_) => {
+            let text = format!("Job mode {word} is not supported by sockmgr.");
+            BusError::new(ErrorName::NotSupported, text)
+        }
+        _ => BusError::invalid_args(format!("Job mode {word} invalid")),
+    })
 }
 
 /// The verb of that name, as EnqueueUnitJob takes it.

@@ -86,6 +86,8 @@ fn not_found(name: &UnitName) -> Unit {
         fragment_path: None,
         drop_in_paths: Arc::default(),
         unit: Arc::default(),
+        relations: Arc::default(),
+        implied: Arc::default(),
         install: Arc::default(),
         kind: match name.unit_type() {
             UnitType::Socket => UnitKind::Socket(Arc::default()),

@@ -4,7 +4,7 @@
 //! the file says.
 
 use sockmgr_engine::{Stamps, Time, UnitView, Verb};
-use sockmgr_unit::{LoadState, UnitName};
+use sockmgr_unit::{LoadState, Relation, UnitName};
 
 use super::dispatch::{Answer, Call};
 use super::error::load_error_name;
@@ -27,10 +27,30 @@ pub(super) static TARGET: Interface =
 
 const FIELDS: &[Field] = &[
     Field::of_unit("Following", "s", |_| "".into()),
-    Field::of_unit("WantedBy", "as", |unit| ties(unit, |view| &view.wanted_by)),
-    Field::of_unit("RequiredBy", "as", |unit| ties(unit, |view| &view.required_by)),
-    Field::of_unit("Before", "as", |unit| ties(unit, |view| &view.before)),
-    Field::of_unit("After", "as", |unit| ties(unit, |view| &view.after)),
+    Field::of_unit("Before", "as", |unit| related(unit, Relation::Before)),
+    Field::of_unit("After", "as", |unit| related(unit, Relation::After)),
+    Field::of_unit("Requires", "as", |unit| related(unit, Relation::Requires)),
+    Field::of_unit("RequiredBy", "as", |unit| related(unit, Relation::RequiredBy)),
+    Field::of_unit("Requisite", "as", |unit| related(unit, Relation::Requisite)),
+    Field::of_unit("RequisiteOf", "as", |unit| related(unit, Relation::RequisiteOf)),
+    Field::of_unit("Wants", "as", |unit| related(unit, Relation::Wants)),
+    Field::of_unit("WantedBy", "as", |unit| related(unit, Relation::WantedBy)),
+    Field::of_unit("BindsTo", "as", |unit| related(unit, Relation::BindsTo)),
+    Field::of_unit("BoundBy", "as", |unit| related(unit, Relation::BoundBy)),
+    Field::of_unit("PartOf", "as", |unit| related(unit, Relation::PartOf)),
+    Field::of_unit("ConsistsOf", "as", |unit| related(unit, Relation::ConsistsOf)),
+    Field::of_unit("Upholds", "as", |unit| related(unit, Relation::Upholds)),
+    Field::of_unit("UpheldBy", "as", |unit| related(unit, Relation::UpheldBy)),
+    Field::of_unit("Conflicts", "as", |unit| related(unit, Relation::Conflicts)),
+    Field::of_unit("ConflictedBy", "as", |unit| related(unit, Relation::ConflictedBy)),
+    Field::of_unit("OnFailure", "as", |unit| related(unit, Relation::OnFailure)),
+    Field::of_unit("OnFailureOf", "as", |unit| related(unit, Relation::OnFailureOf)),
+    Field::of_unit("OnSuccess", "as", |unit| related(unit, Relation::OnSuccess)),
+    Field::of_unit("OnSuccessOf", "as", |unit| related(unit, Relation::OnSuccessOf)),
+    Field::of_unit("PropagatesReloadTo", "as", |unit| related(unit, Relation::PropagatesReloadTo)),
+    Field::of_unit("ReloadPropagatedFrom", "as", |unit| related(unit, Relation::ReloadPropagatedFrom)),
+    Field::of_unit("PropagatesStopTo", "as", |unit| related(unit, Relation::PropagatesStopTo)),
+    Field::of_unit("StopPropagatedFrom", "as", |unit| related(unit, Relation::StopPropagatedFrom)),
     Field::of_unit("Triggers", "as", |unit| ties(unit, |view| &view.triggers)),
     Field::of_unit("TriggeredBy", "as", |unit| ties(unit, |view| &view.triggered_by)),
     Field::of_unit("ActiveState", "s", |unit| unit.active_state().as_str().into()).announced(),
@@ -50,10 +70,14 @@ const FIELDS: &[Field] = &[
     Field::of_unit("InactiveEnterTimestamp", "t", |unit| realtime(unit, |s| s.inactive_enter)).announced(),
     Field::of_unit("InactiveEnterTimestampMonotonic", "t", |unit| since_boot(unit, |s| s.inactive_enter))
         .announced(),
-    Field::of_unit("CanStart", "b", |unit| is_loaded(unit).into()),
-    Field::of_unit("CanStop", "b", |unit| unit.view.is_some().into()),
+    Field::of_unit("CanStart", "b", |unit| {
+        (is_loaded(unit) && !unit.unit.relations.refuse_manual_start).into()
+    }),
+    Field::of_unit("CanStop", "b", |unit| {
+        (unit.view.is_some() && !unit.unit.relations.refuse_manual_stop).into()
+    }),
     Field::of_unit("CanReload", "b", |unit| can_reload(unit).into()),
-    Field::of_unit("CanIsolate", "b", |_| false.into()),
+    Field::of_unit("CanIsolate", "b", |unit| (is_loaded(unit) && unit.unit.relations.allow_isolate).into()),
     Field::of_unit("Job", "(uo)", job).announced(),
     Field::of_unit("InvocationID", "ay", |unit| invocation(unit).into()).announced(),
     Field::of_unit("LoadError", "(ss)", load_error),
@@ -61,6 +85,10 @@ const FIELDS: &[Field] = &[
 
 fn ties<'s>(unit: &'s UnitSubject<'_>, of: fn(&'s UnitView<'_>) -> &'s Vec<&'s UnitName>) -> Value {
     names(unit.view.as_ref().map(of).into_iter().flatten().copied())
+}
+
+fn related(unit: &UnitSubject<'_>, relation: Relation) -> Value {
+    names(&unit.core.engine().shown_relation(&unit.unit.name, relation))
 }
 
 fn stamp(unit: &UnitSubject<'_>, of: fn(&Stamps) -> Option<Time>) -> Option<Time> {

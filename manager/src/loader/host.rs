@@ -7,9 +7,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use sockmgr_unit::Host;
 use sockmgr_unit::specifier::{Directories, OsRelease, User};
 use sockmgr_unit::value::parse_environment_file;
+use sockmgr_unit::{Host, ManagerKind};
 
 use super::search_path::{absolute, environment, or_in_home};
 use crate::paths::Scope;
@@ -34,6 +34,10 @@ pub fn host(scope: Scope, runtime_dir: &Path) -> Host {
             Scope::User => user_directories(runtime_dir, &environment),
         },
         interfaces: interfaces(),
+        manager: match scope {
+            Scope::System => ManagerKind::System,
+            Scope::User => ManagerKind::User,
+        },
     }
 }
 

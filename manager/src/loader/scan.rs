@@ -14,8 +14,11 @@ use super::link::{Leads, Links};
 use super::{SearchPath, file, syntax_of};
 
 /// Directories of drop-ins and dependency links, by the end of their names.
-const LINK_DIRECTORIES: [(&str, DependencyKind); 2] =
-    [(".wants", DependencyKind::Wants), (".requires", DependencyKind::Requires)];
+const LINK_DIRECTORIES: [(&str, DependencyKind); 3] = [
+    (".wants", DependencyKind::Wants),
+    (".requires", DependencyKind::Requires),
+    (".upholds", DependencyKind::Upholds),
+];
 
 /// What the name of a directory entry says.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,7 +60,7 @@ impl<'a> Scan<'a> {
     pub(super) fn again(mut self, units: &[UnitName]) {
         self.ends_of(units, &["", ".toml"]);
         if units.iter().any(|unit| self.library.contains(unit)) {
-            self.ends_of(units, &[".d", ".wants", ".requires"]);
+            self.ends_of(units, &[".d", ".wants", ".requires", ".upholds"]);
         }
     }
 

@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::directive::{Context, Scalar, Section};
+use crate::implied::implied;
 use crate::library::{DependencyKind, Fragment, Source};
 use crate::name::{UnitName, UnitType};
+use crate::relation::Implied;
+use crate::section::RelationSection;
 use crate::section::{
     ExecSection, InstallSection, OptionSection, ResourceSection, SandboxSection, StreamSection, UnitSection,
     WorkingDirectory,
@@ -39,6 +42,7 @@ pub(crate) struct Draft<'a> {
     wanted: Wanted,
     fragment: Option<&'a Path>,
     unit: UnitSection,
+    relations: RelationSection,
     install: InstallSection,
     body: Body,
     type_given: bool,
@@ -72,6 +76,8 @@ enum Current {
 /// What remains when all files are read.
 pub(crate) struct Finished {
     pub(crate) unit: UnitSection,
+    pub(crate) relations: Arc<RelationSection>,
+    pub(crate) implied: Arc<Implied>,
     pub(crate) install: Arc<InstallSection>,
     pub(crate) kind: UnitKind,
     /// Whether another instance of the template would have got anything else.
@@ -84,6 +90,9 @@ pub(crate) struct Finished {
 /// The last section of its kind: most units have the same `[Install]`, and many the same surroundings.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
+    relations: Arc<RelationSection>,
+    socket_implied: Arc<Implied>,
+    service_implied: Arc<Implied>,
     install: Arc<InstallSection>,
     options: Arc<OptionSection>,
     socket_exec: Arc<ExecSection>,
@@ -97,9 +106,11 @@ pub(crate) struct Pool {
 impl Pool {
     /// Lets the unit have the last section instead of its own where the two are equal.
     pub(crate) fn share(&mut self, unit: &mut Finished) {
+        share(&mut self.relations, &mut unit.relations);
         share(&mut self.install, &mut unit.install);
         match &mut unit.kind {
             UnitKind::Socket(body) => {
+                share(&mut self.socket_implied, &mut unit.implied);
                 let body = Arc::make_mut(body);
                 share(&mut self.socket_exec, &mut body.exec);
                 share(&mut self.socket_streams, &mut body.streams);
@@ -108,6 +119,7 @@ impl Pool {
                 share(&mut self.options, &mut body.options);
             }
             UnitKind::Service(body) => {
+                share(&mut self.service_implied, &mut unit.implied);
                 let body = Arc::make_mut(body);
                 share(&mut self.service_exec, &mut body.exec);
                 share(&mut self.service_streams, &mut body.streams);
@@ -141,7 +153,7 @@ impl<'a> Draft<'a> {
             start_limit_burst: settings.default_start_limit_burst,
             ..UnitSection::default()
         };
-        let install = InstallSection::default();
+        let (relations, install) = (RelationSection::default(), InstallSection::default());
         let (type_given, instance_dependent) = (false, false);
         Self {
             name,
@@ -149,6 +161,7 @@ impl<'a> Draft<'a> {
             wanted: Wanted::All,
             fragment: None,
             unit,
+            relations,
             install,
             body,
             type_given,
@@ -199,7 +212,18 @@ impl<'a> Draft<'a> {
         let _ = self.file(source);
     }
 
-    /// Adds a link of a `.wants` or `.requires` directory; one to a template means the instance of the same name.
+    /// Takes the text of a unit that is built in.
+    pub(crate) fn built_in(&mut self, text: &str) {
+        let source = Source {
+            path: Path::new("").into(),
+            text: text.as_bytes().into(),
+            syntax: syntax::Syntax::Systemd,
+        };
+        // It is ours, and good.
+        let _ = self.file(&source);
+    }
+
+    /// Adds a link of a `.wants`, `.requires` or `.upholds` directory; one to a template means the instance of the same name.
     pub(crate) fn add_dependency(&mut self, kind: DependencyKind, target: &UnitName) {
         self.instance_dependent |= target.is_template();
         let of_instance = || target.with_instance(self.name.instance()?).ok();
@@ -207,6 +231,7 @@ impl<'a> Draft<'a> {
         let names = match kind {
             DependencyKind::Wants => &mut self.unit.wants,
             DependencyKind::Requires => &mut self.unit.requires,
+            DependencyKind::Upholds => &mut self.relations.upholds,
         };
         add_missing(names, target);
     }
@@ -308,7 +333,7 @@ impl<'a> Draft<'a> {
 
     fn assign(&mut self, section: Section, text: &str, cx: &Context<'_>) -> Option<Result<(), ValueError>> {
         match (section, &mut self.body) {
-            (Section::Unit, _) => self.unit.assign(text, cx),
+            (Section::Unit, _) => self.unit.assign(text, cx).or_else(|| self.relations.assign(text, cx)),
             (Section::Install, _) => self.install.assign(text, cx),
             (Section::Socket, Body::Socket(body)) => {
                 let SocketUnit { socket, options, exec, streams, resources, sandbox, kill } = &mut **body;
@@ -388,8 +413,11 @@ impl<'a> Draft<'a> {
             Body::Target => UnitKind::Target,
             Body::Other => UnitKind::Other,
         };
+        let implied = implied(self.name, &kind, &self.relations, self.host.manager);
         Finished {
             unit: self.unit,
+            relations: Arc::new(self.relations),
+            implied: Arc::new(implied),
             install: Arc::new(self.install),
             kind,
             instance_dependent: self.instance_dependent,
@@ -428,6 +456,7 @@ impl<'a> Draft<'a> {
     /// Thousands of units are kept for long.
     fn shrink(&mut self) {
         self.unit.shrink();
+        self.relations.shrink();
         self.install.shrink();
         match &mut self.body {
             Body::Socket(body) => {

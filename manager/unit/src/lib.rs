@@ -14,13 +14,16 @@ mod draft;
 mod drop_in;
 mod edition;
 pub mod glob;
+mod implied;
 mod library;
 pub mod name;
+mod relation;
 pub mod section;
 mod settings;
 pub mod specifier;
 mod suggest;
 mod syntax;
+mod targets;
 mod unit;
 pub mod value;
 
@@ -32,8 +35,9 @@ pub use library::{DependencyKind, Fragment, Library, Source};
 pub use name::{
     NameError, UnitName, UnitType, escape, escape_path, mangle, mangle_as, unescape, unescape_path,
 };
+pub use relation::{Implied, Relation};
 pub use settings::{LogLevel, Settings, UnitPath};
-pub use specifier::Host;
+pub use specifier::{Host, ManagerKind};
 pub use syntax::Syntax;
 pub use unit::{Interface, LoadState, ServiceUnit, SocketUnit, Unit, UnitKind};
 pub use value::{

@@ -17,6 +17,7 @@ use crate::section::{InstallSection, UnitSection};
 use crate::settings::Settings;
 use crate::specifier::Host;
 use crate::syntax::Syntax;
+use crate::targets;
 use crate::unit::{LoadState, Unit};
 
 /// The text of one file.
@@ -54,26 +55,16 @@ impl Fragment {
     }
 }
 
-/// How a link in a `.wants` or `.requires` directory depends on its target.
+/// How a link in a `.wants`, `.requires` or `.upholds` directory depends on its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum DependencyKind {
     /// `Wants=`
     Wants,
     /// `Requires=`
     Requires,
+    /// `Upholds=`
+    Upholds,
 }
-
-/// Targets that exist although no file says so.
-const BUILT_IN_TARGETS: [&str; 8] = [
-    "sockets.target",
-    "default.target",
-    "basic.target",
-    "sysinit.target",
-    "shutdown.target",
-    "multi-user.target",
-    "network.target",
-    "network-online.target",
-];
 
 /// Links followed from an alias to a file; systemd allows as many (`UNIT_FILE_FOLLOW_SYMLINK_MAX`).
 const ALIAS_DEPTH_MAX: usize = 64;
@@ -165,7 +156,7 @@ impl Library {
         self.drop_ins.add(dir_name, source, rank);
     }
 
-    /// Adds a link `target` in the directory `unit` + `.wants` or `.requires`. Both may be templates.
+    /// Adds a link `target` in the directory `unit` + `.wants`, `.requires` or `.upholds`. Both may be templates.
     pub fn add_dependency_link(&mut self, unit: UnitName, kind: DependencyKind, target: UnitName) {
         self.links.entry(unit).or_default().push((kind, target));
     }
@@ -183,6 +174,11 @@ impl Library {
     /// Every name that has a file or link, templates too, in no order. Drop-ins alone make no unit.
     pub fn names(&self) -> impl Iterator<Item = &UnitName> {
         self.files.keys()
+    }
+
+    /// Targets that exist although no file says so.
+    pub fn built_in_names(&self) -> impl Iterator<Item = UnitName> {
+        targets::names(self.host.manager)
     }
 
     /// What has been found since the last call, in the order of loading.
@@ -205,7 +201,7 @@ impl Library {
 
     /// Whether this is a target that exists although no file says so.
     pub fn is_built_in(&self, name: &UnitName) -> bool {
-        BUILT_IN_TARGETS.contains(&name.as_str())
+        targets::text(name, self.host.manager).is_some()
     }
 
     /// `[Install]` of a unit, whatever else its files say, and what is wrong with it; that of a template as its default
@@ -223,6 +219,14 @@ impl Library {
         match instance.and_then(|instance| id.with_instance(instance).ok()) {
             Some(instance) => read(&instance),
             None => own,
+        }
+    }
+
+    /// The unit's own name, where `name` is a link to it.
+    pub fn alias_target(&self, name: &UnitName) -> Option<UnitName> {
+        match self.find(name) {
+            Found::File { id, .. } => (id != *name).then_some(id),
+            Found::BuiltIn | Found::Nothing => None,
         }
     }
 
@@ -247,7 +251,11 @@ impl Library {
         let mut id = name.clone();
         for _ in 0..ALIAS_DEPTH_MAX {
             let Some(file) = self.file_of(&id) else {
-                return if BUILT_IN_TARGETS.contains(&id.as_str()) { Found::BuiltIn } else { Found::Nothing };
+                return if targets::text(&id, self.host.manager).is_some() {
+                    Found::BuiltIn
+                } else {
+                    Found::Nothing
+                };
             };
             let Some(Fragment::Alias(target)) = self.fragment(&file) else {
                 return Found::File { id, file };
@@ -325,8 +333,14 @@ impl Library {
         if let Err(Stop { state, error }) = finished.outcome {
             (unit.load_state, unit.load_error) = (state, error);
         }
-        let unit =
-            Unit { unit: Arc::new(finished.unit), install: finished.install, kind: finished.kind, ..unit };
+        let unit = Unit {
+            unit: Arc::new(finished.unit),
+            relations: finished.relations,
+            implied: finished.implied,
+            install: finished.install,
+            kind: finished.kind,
+            ..unit
+        };
         (Arc::new(unit), finished.instance_dependent)
     }
 
@@ -337,6 +351,8 @@ impl Library {
         if let Some(fragment) = file.and_then(|file| self.fragment(file)) {
             unit.fragment_path = fragment.path().map(Arc::from);
             draft.fragment(fragment);
+        } else if let Some(text) = targets::text(&id, self.host.manager) {
+            draft.built_in(text);
         }
         if draft.is_usable() {
             let drop_ins = self.drop_ins.of(&unit.names().collect::<Vec<_>>());
@@ -347,7 +363,7 @@ impl Library {
         draft.finish(&self.settings)
     }
 
-    /// What `.wants` and `.requires` directories of the unit, and of its template, add.
+    /// What `.wants`, `.requires` and `.upholds` directories of the unit, and of its template, add.
     fn add_dependency_links(&self, id: &UnitName, draft: &mut Draft<'_>) {
         let of_template = id.template().and_then(|template| self.links.get(&template));
         for (kind, target) in self.links.get(id).into_iter().chain(of_template).flatten() {

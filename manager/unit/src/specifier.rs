@@ -35,6 +35,18 @@ pub struct Host {
     pub directories: Directories,
     /// Name and index of each network interface, for addresses with a scope.
     pub interfaces: Vec<(Box<str>, u32)>,
+    /// Whose manager loads the units.
+    pub manager: ManagerKind,
+}
+
+/// Whose manager it is; which units are implied depends on that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ManagerKind {
+    /// The machine's.
+    #[default]
+    System,
+    /// A user's.
+    User,
 }
 
 /// The operating system, from os-release(5); a field that is not there expands to nothing.

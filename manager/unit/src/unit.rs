@@ -8,7 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::directive::Property;
+use crate::implied::mount_paths;
 use crate::name::{UnitName, UnitType};
+use crate::relation::{Implied, Relation};
+use crate::section::RelationSection;
 use crate::section::{
     ExecSection, InstallSection, KillSection, OptionSection, ResourceSection, SandboxSection, ServiceSection,
     SocketSection, StreamSection, UnitSection,
@@ -66,6 +69,10 @@ pub struct Unit {
     pub drop_in_paths: Arc<[Box<Path>]>,
     /// `[Unit]`
     pub unit: Arc<UnitSection>,
+    /// `[Unit]`, what most leave as it is.
+    pub relations: Arc<RelationSection>,
+    /// Relations that its files do not say.
+    pub implied: Arc<Implied>,
     /// `[Install]`
     pub install: Arc<InstallSection>,
     /// What only units of its type have.
@@ -180,9 +187,54 @@ impl Unit {
         self.socket().and_then(|socket| socket.triggered_service(&self.name))
     }
 
+    /// The units to which it stands in that relation, written ones first, each once. What only other units' files say is not among
+    /// them.
+    pub fn related(&self, relation: Relation) -> impl DoubleEndedIterator<Item = &UnitName> {
+        let written = self.written(relation);
+        let implied = self.implied.of(relation).filter(|other| !written.contains(other));
+        written.iter().chain(implied)
+    }
+
+    /// Whether it stands to `other` in that relation, as far as its own files say.
+    pub fn is_related(&self, relation: Relation, other: &UnitName) -> bool {
+        self.written(relation).contains(other) || self.implied.has(relation, other)
+    }
+
+    /// What its files say.
+    pub fn written(&self, relation: Relation) -> &[UnitName] {
+        let (unit, rare) = (&*self.unit, &*self.relations);
+        match relation {
+            Relation::Before => &unit.before,
+            Relation::After => &unit.after,
+            Relation::Requires => &unit.requires,
+            Relation::Wants => &unit.wants,
+            Relation::Requisite => &rare.requisite,
+            Relation::BindsTo => &rare.binds_to,
+            Relation::PartOf => &rare.part_of,
+            Relation::Upholds => &rare.upholds,
+            Relation::Conflicts => &rare.conflicts,
+            Relation::OnFailure => &rare.on_failure,
+            Relation::OnSuccess => &rare.on_success,
+            Relation::PropagatesReloadTo => &rare.propagates_reload_to,
+            Relation::ReloadPropagatedFrom => &rare.reload_propagated_from,
+            Relation::PropagatesStopTo => &rare.propagates_stop_to,
+            Relation::StopPropagatedFrom => &rare.stop_propagated_from,
+            Relation::RequiredBy
+            | Relation::RequisiteOf
+            | Relation::WantedBy
+            | Relation::BoundBy
+            | Relation::ConsistsOf
+            | Relation::UpheldBy
+            | Relation::ConflictedBy
+            | Relation::OnFailureOf
+            | Relation::OnSuccessOf => &[],
+        }
+    }
+
     /// Every property that the files decide: D-Bus name, last part of the interface's name, value.
     pub fn properties(&self) -> impl Iterator<Item = (&'static str, &'static str, Property)> {
-        let unit = self.unit.properties().into_iter().chain(self.own_properties()).map(of(Interface::Unit));
+        let written = self.unit.properties().into_iter().chain(self.relations.properties());
+        let unit = written.chain(self.own_properties()).map(of(Interface::Unit));
         let socket = self.socket_properties().into_iter().map(of(Interface::Socket));
         let service = self.service_properties().into_iter().map(of(Interface::Service));
         override_earlier(unit.chain(socket).chain(service).collect()).into_iter()
@@ -199,7 +251,12 @@ impl Unit {
         let names = |names: &mut dyn Iterator<Item = &UnitName>| {
             Property::Strs(names.map(ToString::to_string).collect())
         };
-        vec![
+        let mut properties: Vec<(&'static str, Property)> =
+            [Relation::After, Relation::Before, Relation::Requires, Relation::Wants, Relation::Conflicts]
+                .map(|relation| (relation.as_str(), names(&mut self.related(relation))))
+                .into();
+        properties.extend([
+            ("RequiresMountsFor", self.mounts()),
             ("Id", Property::Str(self.name.to_string())),
             ("Names", names(&mut self.names())),
             ("Description", Property::Str(self.description().to_owned())),
@@ -210,7 +267,16 @@ impl Unit {
                 Property::Strs(self.drop_in_paths.iter().map(|drop_in| path(Some(drop_in))).collect()),
             ),
             ("Triggers", names(&mut self.triggers().iter())),
-        ]
+        ]);
+        properties
+    }
+
+    /// Written paths, and those that other directives mean.
+    fn mounts(&self) -> Property {
+        let mut paths: Vec<String> = mount_paths(&self.kind, &self.relations).map(str::to_owned).collect();
+        paths.sort();
+        paths.dedup();
+        Property::Strs(paths)
     }
 
     fn socket_properties(&self) -> Vec<(&'static str, Property)> {
@@ -278,7 +344,7 @@ impl Unit {
             UnitType::Target => UnitKind::Target,
             _ => UnitKind::Other,
         };
-        let unit = Arc::default();
+        let (unit, relations, implied) = (Arc::default(), Arc::default(), Arc::default());
         let (install, drop_in_paths) = (Arc::default(), Arc::default());
         Self {
             name,
@@ -288,6 +354,8 @@ impl Unit {
             fragment_path: None,
             drop_in_paths,
             unit,
+            relations,
+            implied,
             install,
             kind,
         }

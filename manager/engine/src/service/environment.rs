@@ -1,8 +1,10 @@
 //! The variables of a command that the engine knows (systemd.exec(5), "Environment Variables Set or Propagated by the Service
 //! Manager"); the driver adds those of descriptors, users and files.
 
-use sockmgr_unit::UnitName;
+use std::collections::BTreeSet;
+
 use sockmgr_unit::value::{Signal, Span};
+use sockmgr_unit::{Relation, UnitName};
 
 use crate::engine::Engine;
 use crate::event::{ExecList, ExitStatus, Peer};
@@ -60,7 +62,10 @@ impl Engine {
 
     /// Of the unit whose end started this one (`OnFailure=`, `OnSuccess=`), where there is only one that could have.
     fn add_monitored(&self, name: &UnitName, environment: &mut Variables) {
-        let [of] = &*self.links(name).ending_of else { return };
+        let relations = [Relation::OnFailureOf, Relation::OnSuccessOf];
+        let starters: BTreeSet<&UnitName> =
+            relations.into_iter().flat_map(|relation| self.links(name).of(relation)).collect();
+        let Some(of) = starters.first().copied().filter(|_| starters.len() == 1) else { return };
         if !matches!(self.nodes.get(of).map(|node| &node.machine), Some(Machine::Service(_))) {
             return;
         }

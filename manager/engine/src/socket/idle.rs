@@ -10,8 +10,8 @@
 
 use std::collections::BTreeSet;
 
-use sockmgr_unit::UnitName;
 use sockmgr_unit::value::Span;
+use sockmgr_unit::{Relation, UnitName};
 
 use super::SocketState;
 use crate::engine::{Engine, Timer};
@@ -158,8 +158,9 @@ impl Engine {
     /// None of its sockets is used, nobody holds them, nothing that runs requires it, and no rollout waits for it to be well.
     fn may_be_stopped(&self, service: &UnitName) -> bool {
         let is_required = |unit: &UnitName| {
-            let dependents = &self.links(unit).required_by;
-            dependents.iter().any(|dependent| !self.active_state(dependent).is_down())
+            let mut dependents =
+                self.others(unit, Relation::RequiredBy).chain(self.others(unit, Relation::BoundBy));
+            dependents.any(|dependent| !self.active_state(dependent).is_down())
         };
         let members = self.services_of(service);
         self.open_sockets(service).all(|socket| self.is_unused(socket) && !self.is_held(socket))

@@ -97,7 +97,7 @@ impl World {
             let leaves = match instance.job {
                 Some((_, JobKind::Stop)) => true,
                 Some((_, JobKind::Restart)) => !rolls_out && mode.unwrap_or(default) != RestartMode::Overlap,
-                Some((_, JobKind::Start | JobKind::Reload)) | None => false,
+                Some((_, JobKind::Start | JobKind::Reload | JobKind::VerifyActive)) | None => false,
             };
             let runs = matches!(slot.state, "running" | "reload") && slot.main_pid != 0 && !leaves;
             assert!(runs || slot.rotation != Rotation::In, "{} is not ready", slot.instance);

@@ -257,7 +257,7 @@ fn a_kill_and_a_reload_while_the_queue_drains() {
               web.service: running -> degraded
               web@2.service: running -> drain
             > reload web@2.service or-fail
-              refused: Another job for unit web@2.service is queued, and the job mode is `fail`.
+              refused: Transaction for web@2.service/reload is destructive (web@2.service has 'stop' job queued, but 'reload' is included in transaction).
             > kill web@2.service all SIGKILL
               SIGKILL to web@2.service ExecStart (Session)
               job 5: done (web@2.service)

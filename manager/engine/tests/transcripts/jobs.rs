@@ -434,7 +434,7 @@ fn a_conflict_is_refused_where_that_was_asked_for() {
               run db.service ExecStart
               db.service: dead -> start
             > stop db.service or-fail
-              refused: Another job for unit db.service is queued, and the job mode is `fail`.
+              refused: Transaction for db.service/stop is destructive (db.service has 'start' job queued, but 'stop' is included in transaction).
             > start db.service or-fail
         "#]],
     );
@@ -507,25 +507,19 @@ ExecStart=/bin/c
         "start a.service",
         expect![[r#"
             > start a.service
+              Error: a.service: its order (After=, Before=) is a circle: a.service, b.service, c.service; the job of c.service is left out
               job 1: start b.service
-              job 2: start c.service
-              job 3: start a.service
-              Warning: a.service: its order (After=, Before=) is a circle; started without regard to it
+              job 2: start a.service
               run a.service ExecStart
               a.service: dead -> start
-              job 3: done (a.service)
+              job 2: done (a.service)
               Info: a.service: running (pid 101)
               run b.service ExecStart
               a.service: start -> running
               b.service: dead -> start
               job 1: done (b.service)
               Info: b.service: running (pid 102)
-              run c.service ExecStart
               b.service: start -> running
-              c.service: dead -> start
-              job 2: done (c.service)
-              Info: c.service: running (pid 103)
-              c.service: start -> running
         "#]],
     );
 }

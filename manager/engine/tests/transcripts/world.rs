@@ -89,6 +89,16 @@ pub(crate) struct World {
     text: String,
 }
 
+/// The states, as the keeper stores them, of the targets which all units wait for, once the manager is up. A test begins there.
+fn basic_targets() -> BTreeMap<UnitName, Vec<u8>> {
+    let now = Time::default();
+    let mut engine = Engine::new(library("", &Settings::default()), Settings::default(), 1);
+    let command = Command { verb: Verb::Start, unit: name("basic.target"), mode: JobMode::Replace };
+    engine.request(now, &command, &mut Vec::new()).expect("it is built in");
+    let names: Vec<UnitName> = engine.unit_names().cloned().collect();
+    names.into_iter().filter_map(|name| Some((name.clone(), save(&engine, &name)?))).collect()
+}
+
 impl World {
     /// A world with the unit files of `units`; a line `== reload` begins the files that `daemon-reload` finds.
     pub(crate) fn new(units: &str, settings: Settings) -> Self {
@@ -123,6 +133,9 @@ impl World {
             moves: false,
             text: String::new(),
         };
+        world.saved = basic_targets();
+        let saved = world.saved.values().map(|bytes| read_saved(bytes)).collect();
+        world.engine.restore(world.now, saved, &[], &BTreeSet::new(), &mut Vec::new());
         world.states = world.look();
         world
     }

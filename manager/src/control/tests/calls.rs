@@ -104,7 +104,7 @@ fn requests_are_refused_by_the_names_that_systemctl_knows() {
         ("StartUnit", "web@.service", "replace", "InvalidArgs"),
         ("StartUnit", "nonsense", "replace", "InvalidArgs"),
         ("StartUnit", "echo.service", "maybe", "InvalidArgs"),
-        ("StartUnit", "echo.service", "isolate", "NotSupported"),
+        ("StartUnit", "echo.service", "isolate", "NoIsolation"),
         ("StopUnit", "absent.service", "replace", "NoSuchUnit"),
         ("ReloadUnit", "echo.service", "replace", "JobTypeNotApplicable"),
         ("ReloadUnit", "echo.socket", "replace", "JobTypeNotApplicable"),
@@ -233,7 +233,7 @@ fn listings_filter_by_state_and_pattern() {
         ["web.service", "web.socket", "web@1.service", "web@2.service"]
     );
     assert_eq!(names(&list(&mut client, &["active"], &["web*"])), Vec::<&str>::new());
-    let filtered: Vec<Row> = client.manager("ListUnitsFiltered", ["active"].as_slice()).unwrap();
+    let filtered: Vec<Row> = client.manager("ListUnitsFiltered", ["listening"].as_slice()).unwrap();
     assert_eq!(names(&filtered), ["echo.socket"]);
     let all: Vec<Row> = client.manager("ListUnits", ()).unwrap();
     assert!(names(&all).contains(&"all.target") && !names(&all).contains(&"late.service"));

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sockmgr_engine::{
     Action, Command, Direction, Engine, Event, ExitStatus, JobId, KillWho, Notice, ProcessId, RequestError,
-    Time,
+    Time, Verb,
 };
 use sockmgr_unit::{Fragment, Host, Library, Settings, Source, Syntax, UnitName};
 use tokio::sync::Notify;
@@ -83,7 +83,10 @@ impl World {
             reload_error: None,
             unit_files: tempfile::tempdir().unwrap(),
         };
-        world.ask(|engine, now, actions| engine.handle_timeout(now, actions));
+        // What a manager has up before anybody asks for more.
+        let basic =
+            Command { verb: Verb::Start, unit: name("basic.target"), mode: sockmgr_engine::JobMode::Replace };
+        world.request(&basic).unwrap();
         // That the units are new is no news.
         world.notices.clear();
         world

@@ -8,6 +8,7 @@ mod kill;
 mod names;
 mod option;
 mod process;
+mod relation;
 mod resource;
 mod sandbox;
 mod service;
@@ -22,6 +23,7 @@ pub use kill::KillSection;
 pub use names::{InstallNames, SocketNames};
 pub use option::{OptionSection, Symlinks};
 pub use process::{BusName, PidFile};
+pub use relation::RelationSection;
 pub use resource::ResourceSection;
 pub use sandbox::SandboxSection;
 pub use service::ServiceSection;
@@ -35,6 +37,7 @@ use crate::directive::Directive;
 /// The tables of all sections of unit files.
 pub(crate) const TABLES: &[&[Directive]] = &[
     UnitSection::TABLE,
+    RelationSection::TABLE,
     SocketSection::TABLE,
     OptionSection::TABLE,
     ServiceSection::TABLE,

@@ -32,14 +32,6 @@ section! {
         wants: Vec<UnitName> = Vec::new() => "Wants" {
             "Wants": "Units that are started with this one, where they can be";
         }
-        /// Units that are started when this one has failed.
-        on_failure: Vec<UnitName> = Vec::new() => "OnFailure" {
-            "OnFailure": "Units that are started when this one has failed, and is not about to be started again by itself";
-        }
-        /// Units that are started when this one has ended well.
-        on_success: Vec<UnitName> = Vec::new() => "OnSuccess" {
-            "OnSuccess": "Units that are started when this one has ended without a failure";
-        }
         /// The window of the start limit; zero: no limit.
         start_limit_interval_sec: Span = Span::from_secs(10) => "StartLimitIntervalUSec" {
             "StartLimitIntervalSec" | "StartLimitInterval":

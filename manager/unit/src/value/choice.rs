@@ -145,6 +145,29 @@ choice! {
 }
 
 choice! {
+    /// What a request does with other jobs and with the units that it depends on (systemctl(1), `--job-mode=`).
+    pub enum JobMode = "one of replace, fail, replace-irreversibly, isolate, flush, ignore-dependencies, ignore-requirements" {
+        /// A job that is in the way gives way.
+        Replace = "replace",
+        /// A job that is in the way makes the request fail.
+        Fail = "fail",
+        /// As `replace`; and none takes the place of these jobs.
+        ReplaceIrreversibly = "replace-irreversibly",
+        /// Everything else is stopped.
+        Isolate = "isolate",
+        /// All other jobs are taken back.
+        Flush = "flush",
+        /// Only the named unit, in no order.
+        IgnoreDependencies = "ignore-dependencies",
+        /// Only the named unit, in its order.
+        IgnoreRequirements = "ignore-requirements",
+        /// A stop also stops what would start the unit again.
+        Triggering = "triggering",
+    }
+    unsupported "restart-dependencies"
+}
+
+choice! {
     /// How a start or a stop that takes too long is ended (systemd.service(5), `TimeoutStartFailureMode=`).
     pub enum FailureMode = "one of terminate, abort, kill" {
         /// By the signal of a stop.
@@ -317,7 +340,7 @@ choice! {
 }
 
 plain_scalar! {
-    ServiceType EmergencyAction FailureMode Restart RestartMode NotifyAccess Distribute Steering SteeringMake OnHang LimitAction
+    ServiceType JobMode EmergencyAction FailureMode Restart RestartMode NotifyAccess Distribute Steering SteeringMake OnHang LimitAction
     LogTarget TerminalMode
     KeyringMode
 }

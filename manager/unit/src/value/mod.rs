@@ -37,7 +37,7 @@ pub use capability::{
     CAP_WAKE_ALARM, Capabilities, SecureBits, capability_names,
 };
 pub use choice::{
-    BindIpv6Only, Distribute, EmergencyAction, FailureMode, FdStorePreserve, Instances, KeyringMode,
+    BindIpv6Only, Distribute, EmergencyAction, FailureMode, FdStorePreserve, Instances, JobMode, KeyringMode,
     KillMode, LimitAction, LogTarget, NotifyAccess, OnHang, Restart, RestartMode, ServiceType, Steering,
     SteeringMake, TerminalMode,
 };
