@@ -94,6 +94,7 @@ fn run(invocation: Invocation) -> Result<Exit, CliError> {
         Verb::Instances(patterns) => groups::instances(&mut open(flags)?, &patterns.units),
         Verb::ResetFailed(patterns) => state::reset_failed(&mut open(flags)?, &patterns.units),
         Verb::Status(patterns) => status::run(&mut open(flags)?, &patterns.units),
+        Verb::Logs(what) => logs::run(&flags, &target, &what),
         Verb::Show(patterns) => show::run(&mut open(flags)?, &patterns.units),
         Verb::Fds(units) => fds::run(&mut open(flags)?, &units.units),
         Verb::Cat(units) => cat::run(&mut open(flags)?, &units.units),

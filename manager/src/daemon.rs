@@ -1,6 +1,7 @@
 //! The command line of `sockmgrd`, and which of its two processes this one is.
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,6 +9,7 @@ use clap::Parser;
 
 use crate::driver::Options;
 use crate::keeper::{self, EXIT_CONFIG, KeeperLink};
+use crate::logfile::Places;
 use crate::paths::{self, Scope};
 
 /// Holds the sockets that unit files define, starts services on traffic, and hands them the sockets.
@@ -26,6 +28,9 @@ struct Arguments {
     /// Directory of the control and notify sockets
     #[arg(long, value_name = "DIR")]
     runtime_dir: Option<PathBuf>,
+    /// Print what services write to the log here, too (default on a terminal, and as PID 1)
+    #[arg(long)]
+    console: bool,
     /// Settings file (default: sockmgr.toml in /etc/sockmgr, or in ~/.config/sockmgr)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -63,5 +68,9 @@ fn options(arguments: Arguments) -> Result<Options, Box<dyn std::error::Error>> 
     let runtime_dir = std::path::absolute(runtime_dir)?;
     paths::create_runtime_dir(&runtime_dir, uid)?;
     let unit_path = arguments.unit_path.into_iter().map(std::path::absolute).collect::<Result<_, _>>()?;
-    Ok(Options { scope, unit_path, runtime_dir, config: arguments.config })
+    let usual = paths::runtime_dir(scope, uid, xdg.as_deref());
+    let logs = Places::of(scope, &runtime_dir, &usual, |name| std::env::var_os(name).map(PathBuf::from));
+    let is_first = sockmgr_sys::child::parent_pid() == 1;
+    let console = arguments.console || is_first || std::io::stderr().is_terminal();
+    Ok(Options { scope, unit_path, runtime_dir, config: arguments.config, logs, console })
 }

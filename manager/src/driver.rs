@@ -6,11 +6,13 @@
 mod boot;
 mod confine;
 mod descriptors;
+mod journal;
 mod limits;
 mod links;
 mod listeners;
 mod migration;
 mod notify;
+mod output;
 mod plan;
 mod probe;
 mod queues;
@@ -24,6 +26,7 @@ mod usage;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use sockmgr_engine::{
     Action, Command, Direction, Engine, Event, ExecList, KillScope, KillWho, Level, MachineView, MainHint,
@@ -60,6 +63,7 @@ pub struct Driver {
     notify: NotifySocket,
     planner: Planner,
     probes: probe::Probes,
+    outputs: output::Outputs,
     loader: Loader,
     options: Options,
     /// Decided and not yet performed.
@@ -150,6 +154,7 @@ impl Driver {
         let Action::Spawn { process, unit, list, index, fds, environment } = action else { return None };
         let view = self.engine.unit(&unit)?;
         let owner = plan::Owner::of(view.unit)?;
+        let unit_file = Arc::clone(view.unit);
         let notifies = view.unit.service().is_some() && notifies(self.engine.notify_access(&unit), list);
         let in_use = fds.iter().map(|passed| passed.fd).filter(|fd| self.engine.is_in_use(*fd, process));
         let in_use = in_use.collect();
@@ -157,21 +162,33 @@ impl Driver {
             tracing::warn!(unit = %unit, "this kernel has no filters of system calls: the unit runs without");
         }
         let planned = if list == ExecList::Chown {
-            self.plan_chown(&unit)
+            self.plan_chown(&unit).map(|(plan, fds)| plan::Planned { plan, fds, output: None })
         } else {
             let slot = match view.machine {
                 MachineView::Service(service) => service.seat.map(|(_, slot)| slot),
                 MachineView::Socket(_) | MachineView::Target | MachineView::Group(_) => None,
             };
-            let request =
-                plan::Request { owner, list, index, fds: &fds, in_use, environment, notifies, slot };
+            let request = plan::Request {
+                unit: &unit_file.name,
+                owner,
+                list,
+                index,
+                fds: &fds,
+                in_use,
+                environment,
+                notifies,
+                slot,
+            };
             self.planner.plan(&request, &self.descriptors)
         };
         match planned {
-            Ok((plan, owned)) => {
+            Ok(plan::Planned { plan, fds, output }) => {
+                if let Some(pipe) = output {
+                    self.hold_output(ProcessId(process.0), pipe, &unit_file);
+                }
                 let plan = Box::new(plan);
                 let message = ToKeeper::Spawn { process: ProcessId(process.0), tag: unit.to_string(), plan };
-                self.link.push(&message, owned);
+                self.link.push(&message, fds);
                 None
             }
             Err(error) => Some(Event::SpawnFailed { process, error: SpawnError::from(error) }),
@@ -207,7 +224,10 @@ impl Driver {
 
     fn note(&mut self, notice: Notice) {
         match &notice {
-            Notice::Log { unit, level, message } => log(unit, *level, message),
+            Notice::Log { unit, level, message } => {
+                log(unit, *level, message);
+                self.remark(unit, *level, message);
+            }
             Notice::UnitChanged(unit) | Notice::UnitRemoved(unit) => {
                 self.unsaved.insert(unit.clone());
             }
@@ -311,6 +331,7 @@ impl Core for Driver {
         diagnostics.iter().for_each(crate::log::diagnostic);
         let library = boot::read_library(&self.loader, &self.options, &settings);
         self.planner.set_defaults(&settings);
+        self.outputs.set_size(&settings);
         self.push(ToKeeper::Environment(self.planner.common_environment()));
         self.command(|engine, now, actions| engine.reload(now, library, settings, actions));
         self.report_diagnostics();

@@ -9,6 +9,7 @@ pub mod install;
 pub mod keeper;
 pub mod loader;
 pub mod log;
+pub mod logfile;
 pub mod manager;
 pub mod metrics;
 pub mod paths;

@@ -16,9 +16,12 @@ use tracing_subscriber::registry::LookupSpan;
 /// Column at which messages begin, so that names of usual length line up.
 const NAME_WIDTH: usize = 18;
 
+/// The colour of the name before what a service says itself.
+const OF_A_SERVICE: &str = "\x1b[1;32m";
+
 /// Starts logging to standard error, down to this level.
 pub fn init(level: LogLevel) {
-    let ansi = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let ansi = std::io::stderr().is_terminal() && is_coloured();
     let level = match level {
         LogLevel::Error => Level::ERROR,
         LogLevel::Warning => Level::WARN,
@@ -34,6 +37,25 @@ pub fn init(level: LogLevel) {
         .finish();
     // Only fails when a subscriber is there already, which is then as good.
     let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// Adds a line that a service has written, in the form of ours.
+pub fn line(unit: &str, message: &[u8], is_terminal: bool, lines: &mut Vec<u8>) {
+    let mut name = String::new();
+    if !is_terminal {
+        // Writing to a string cannot fail.
+        let _ = SystemTime.format_time(&mut Writer::new(&mut name));
+        name.push(' ');
+    }
+    let [begin, end] = if is_terminal && is_coloured() { [OF_A_SERVICE, "\x1b[0m"] } else { ["", ""] };
+    let _ = fmt::write(&mut name, format_args!("{begin}{unit:NAME_WIDTH$}{end} "));
+    lines.extend_from_slice(name.as_bytes());
+    lines.extend_from_slice(message);
+    lines.push(b'\n');
+}
+
+fn is_coloured() -> bool {
+    std::env::var_os("NO_COLOR").is_none()
 }
 
 /// Logs what was wrong in a unit file.

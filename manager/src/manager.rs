@@ -80,12 +80,12 @@ async fn turns(driver: &Rc<RefCell<Driver>>, hub: &Hub) -> Result<(), Box<dyn Er
         };
         // One thing leads to the next; clients get their turn even when traffic never ceases.
         for _ in 0..TURNS_AT_ONCE {
-            if driver.borrow_mut().turn(&mut wakeups, &mut idle)? == Outcome::Stopped {
-                return Ok(());
-            }
+            let outcome = driver.borrow_mut().turn(&mut wakeups, &mut idle)?;
             hub.broadcast();
-            if idle {
-                break;
+            match outcome {
+                Outcome::Stopped => return Ok(()),
+                Outcome::GoOn if !idle => {}
+                Outcome::GoOn | Outcome::GiveWay => break,
             }
         }
         match woken.as_mut().filter(|_| idle) {

@@ -23,7 +23,7 @@ const CRATES: [(&str, &[&str]); 7] = [
 ];
 
 /// Each module of `manager/src`, what of the others it may import, and which crates.
-const ROOMS: [(&str, &[&str], &[&str]); 14] = [
+const ROOMS: [(&str, &[&str], &[&str]); 15] = [
     ("paths", &[], &["sys"]),
     ("chown", &[], &["sys"]),
     ("protocol", &[], &["sys"]),
@@ -31,18 +31,19 @@ const ROOMS: [(&str, &[&str], &[&str]); 14] = [
     ("keeper", &["protocol"], &["sys"]),
     ("loader", &["paths"], &["unit", "sys"]),
     ("install", &["loader", "paths"], &["unit"]),
+    ("logfile", &["paths"], &["unit", "sys"]),
     ("control", &["install", "paths"], &["engine", "unit", "sys"]),
     (
         "driver",
-        &["chown", "control", "install", "keeper", "loader", "log", "paths", "protocol"],
+        &["chown", "control", "install", "keeper", "loader", "log", "logfile", "paths", "protocol"],
         &["engine", "unit", "sys"],
     ),
     ("metrics", &["control", "driver"], &["engine", "unit", "sys"]),
     ("manager", &["control", "driver", "keeper", "log", "metrics"], &["unit", "sys"]),
-    ("daemon", &["chown", "driver", "keeper", "log", "manager", "paths"], &["unit", "sys"]),
+    ("daemon", &["chown", "driver", "keeper", "log", "logfile", "manager", "paths"], &["unit", "sys"]),
     // The command: a client like any other; it reads unit files only to verify them, and asks then who is known here; it changes
-    // them where no manager runs.
-    ("cli", &["install", "loader", "paths"], &["unit", "sys"]),
+    // them where no manager runs. The log it reads by itself.
+    ("cli", &["install", "loader", "logfile", "paths"], &["unit", "sys"]),
     ("lib", &[], &[]),
 ];
 

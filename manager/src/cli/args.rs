@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::logs::Form;
 use super::signal::{SignalNumber, parse_signal};
 use crate::paths::Scope;
 
@@ -174,7 +175,7 @@ pub(crate) struct Flags {
     #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true,
           default_missing_value = "short", help_heading = "Output")]
     pub(crate) json: Option<Json>,
-    /// How many log lines status shows
+    /// How many lines of the log status and logs show
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = parse_lines, help_heading = "Output")]
     pub(crate) lines: Option<usize>,
     /// Say less: only errors, and the exit code
@@ -425,6 +426,29 @@ pub(crate) struct Verify {
     pub(crate) to_systemd: bool,
 }
 
+/// Which lines of which logs.
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Unit names (`web` is `web.service` and its instances) or globs; none: all
+    #[arg(value_name = "UNIT")]
+    pub(crate) units: Vec<String>,
+    /// Go on with what is added
+    #[arg(short, long, conflicts_with = "reverse")]
+    pub(crate) follow: bool,
+    /// The newest first
+    #[arg(short, long)]
+    pub(crate) reverse: bool,
+    /// From then on: `2026-11-25 19:08`, `19:08`, `today`, `-1h`
+    #[arg(short = 'S', long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) since: Option<String>,
+    /// Up to then
+    #[arg(short = 'U', long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) until: Option<String>,
+    /// How a line is shown
+    #[arg(short, long, value_enum, value_name = "FORM", default_value = "short")]
+    pub(crate) output: Form,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 #[command(infer_subcommands = false)]
@@ -465,6 +489,8 @@ pub(crate) enum Verb {
 
     /// Show the state of units, or of the manager
     Status(Patterns),
+    /// Show what services have written to the log; needs no manager
+    Logs(Logs),
     /// Show the properties of units, or of the manager
     Show(Patterns),
     /// List the descriptors that services have left with the manager (FDSTORE=1)

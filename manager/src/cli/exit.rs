@@ -79,6 +79,8 @@ impl From<Exit> for ExitCode {
 /// What ends the command before its work is done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
+    #[error("cannot read {path}")]
+    Log { path: PathBuf, source: io::Error },
     #[error(
         "no sockmgr manager runs at {socket}; start one with `sockmgr up` or `sockmgrd{hint}`, \
          or name another with --runtime-dir"

@@ -1,44 +1,280 @@
-//! The last lines of a service's output, where it goes to a file.
+//! logs: what services have written to the log of the manager. Reads files only; no manager need run.
 //!
-//! Only reads. Invariant: at most [`TAIL_MAX`] bytes are read, however long the file is.
+//! What to read is chosen here, lines are drawn in [`form`], times are read in [`moment`]. Invariant: the lines of all files
+//! come in the order of their time.
 
-use std::fs::OpenOptions;
-use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
+mod form;
+mod moment;
+mod tail;
 
-use nix::fcntl::OFlag;
+use std::io::{self, Write};
+use std::iter::Peekable;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
-/// How much of the end of a file is looked at, in bytes.
-const TAIL_MAX: u64 = 1 << 20;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::unistd::geteuid;
+use sockmgr_unit::{UnitName, UnitType};
 
-/// The last `lines` lines of the output of a service with this `StandardOutput=`. Empty where output does not go to a
-/// file, or the file cannot be read.
-pub(crate) fn tail(standard_output: &str, lines: usize) -> Vec<String> {
-    let Some(("file" | "append" | "truncate", path)) = standard_output.split_once(':') else {
-        return Vec::new();
-    };
-    read_tail(path).map(|text| last_lines(&text, lines)).unwrap_or_default()
-}
+use super::args::{Flags, Logs};
+use super::exit::{CliError, Exit};
+use super::format;
+use super::names::{Named, mangle};
+use super::session::Target;
+use super::style::Style;
+use crate::loader;
+use crate::logfile::{self, Order, OwnedRecord, Places, Reader, Source};
+use crate::paths;
+pub(crate) use form::Form;
+use form::Printer;
+pub(crate) use tail::tail;
 
-fn read_tail(path: &str) -> std::io::Result<String> {
-    // A FIFO or a terminal is left alone: opening it may wait for good, reading takes what is meant for others.
-    let mut file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Ok(String::new());
+/// Lines before those that are waited for, unless `--lines` says otherwise.
+const BEFORE_FOLLOWING: usize = 10;
+/// How long to wait before files are looked at without being told, in milliseconds.
+const LOOK_EVERY: u16 = 1000;
+
+/// Shows lines of the logs that the arguments name.
+pub(crate) fn run(flags: &Flags, target: &Target, what: &Logs) -> Result<Exit, CliError> {
+    let selection = Selection::of(&what.units, &places(target))?;
+    let span = moment::Span::of(what)?;
+    let mut sources = selection.sources()?;
+    let printer = Printer::new(what.output, Style::of_stdout());
+    let mut out = io::stdout().lock();
+    let lines = flags.lines.or(what.follow.then_some(BEFORE_FOLLOWING));
+    let mut show = |record: &OwnedRecord| out.write_all(&printer.line(record)).map_err(CliError::Output);
+    for record in chosen(&sources, &selection, span, lines, what.reverse)? {
+        show(&record?)?;
     }
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_MAX)))?;
-    let mut bytes = Vec::new();
-    file.take(TAIL_MAX).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    if !what.follow {
+        return Ok(Exit::Success);
+    }
+    let mut watch = Watch::new(&selection.directories);
+    loop {
+        for record in added(&mut sources, &selection)? {
+            show(&record)?;
+        }
+        io::stdout().flush().map_err(CliError::Output)?;
+        watch.wait();
+    }
 }
 
-/// Control characters of a log must not reach the terminal.
-fn last_lines(text: &str, count: usize) -> Vec<String> {
-    let lines: Vec<&str> = text.lines().collect();
-    let visible =
-        |line: &&str| line.chars().map(|c| if c.is_control() && c != '\t' { '?' } else { c }).collect();
-    lines[lines.len().saturating_sub(count)..].iter().map(visible).collect()
+/// The last `count` lines of a unit, as people read them; empty where they cannot be read.
+pub(crate) fn last(target: &Target, unit: &str, count: usize, style: Style) -> Vec<String> {
+    let read = || {
+        let selection = Selection::of(&[unit.to_owned()], &places(target))?;
+        let sources = selection.sources()?;
+        let printer = Printer::new(Form::Short, style);
+        let records = chosen(&sources, &selection, moment::Span::default(), Some(count), false)?;
+        let lines = records.map(|record| {
+            let line = printer.line(&record?);
+            Ok(String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned())
+        });
+        lines.collect::<Result<Vec<String>, CliError>>()
+    };
+    read().unwrap_or_default()
+}
+
+fn places(target: &Target) -> Places {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let xdg = variable("XDG_RUNTIME_DIR");
+    let usual = paths::runtime_dir(target.scope, geteuid().as_raw(), xdg.as_deref());
+    Places::of(target.scope, &target.runtime_dir, &usual, variable)
+}
+
+/// Which units, and where their logs are.
+struct Selection {
+    directories: Vec<PathBuf>,
+    /// None means all.
+    wanted: Vec<Wanted>,
+}
+
+enum Wanted {
+    /// This one; a group also with all of its instances.
+    Unit(UnitName),
+    Glob(String),
+}
+
+impl Selection {
+    fn of(arguments: &[String], places: &Places) -> Result<Self, CliError> {
+        let wanted = arguments.iter().map(|argument| match mangle(argument, UnitType::Service)? {
+            Named::Unit(name) => Ok(Wanted::Unit(name.parse()?)),
+            Named::Glob(pattern) => Ok(Wanted::Glob(pattern)),
+        });
+        let wanted = wanted.collect::<Result<Vec<_>, sockmgr_unit::NameError>>()?;
+        Ok(Self { directories: places.all().map(Path::to_owned).collect(), wanted })
+    }
+
+    /// All logs that may have what is wanted.
+    fn sources(&self) -> Result<Vec<Source>, CliError> {
+        self.paths()?.iter().map(|path| Source::open(path).map_err(|error| unreadable(path, error))).collect()
+    }
+
+    fn paths(&self) -> Result<Vec<PathBuf>, CliError> {
+        let mut paths = Vec::new();
+        for directory in &self.directories {
+            paths.extend(logfile::logs_in(directory).map_err(|error| unreadable(directory, error))?);
+        }
+        paths
+            .retain(|path| self.wanted.is_empty() || self.wanted.iter().any(|wanted| wanted.may_be_in(path)));
+        Ok(paths)
+    }
+
+    fn wants(&self, record: &OwnedRecord) -> bool {
+        self.wanted.is_empty() || self.wanted.iter().any(|wanted| wanted.is(&record.unit))
+    }
+}
+
+impl Wanted {
+    fn may_be_in(&self, path: &Path) -> bool {
+        let Self::Unit(name) = self else { return true };
+        let own = Some(name.clone()).into_iter().chain(template_of(name));
+        own.map(|name| logfile::file_name(&name)).any(|file| path.file_name().is_some_and(|it| it == &*file))
+    }
+
+    fn is(&self, unit: &str) -> bool {
+        match self {
+            Self::Glob(pattern) => loader::matches(pattern, unit),
+            Self::Unit(name) if name.as_str() == unit => true,
+            Self::Unit(name) if name.is_instance() => false,
+            Self::Unit(name) => {
+                let template = unit.parse::<UnitName>().ok().and_then(|unit| unit.template());
+                template.is_some() && (template == template_of(name) || template.as_ref() == Some(name))
+            }
+        }
+    }
+}
+
+/// What the instances of a group are made of: `web@.service` for `web.service`.
+fn template_of(name: &UnitName) -> Option<UnitName> {
+    if name.is_template() || name.is_instance() {
+        return None;
+    }
+    format!("{}@.{}", name.prefix(), name.unit_type().as_str()).parse().ok()
+}
+
+fn unreadable(path: &Path, source: io::Error) -> CliError {
+    CliError::Log { path: path.to_owned(), source }
+}
+
+type Records<'a> = Box<dyn Iterator<Item = Result<OwnedRecord, CliError>> + 'a>;
+
+/// The records that are to be shown, in the order in which they are shown.
+fn chosen<'a>(
+    sources: &'a [Source],
+    selection: &'a Selection,
+    span: moment::Span,
+    lines: Option<usize>,
+    is_reversed: bool,
+) -> Result<Records<'a>, CliError> {
+    let order = if is_reversed || lines.is_some() { Order::Backward } else { Order::Forward };
+    let merged = Merged::new(sources, order).filter(|record| match record {
+        Ok(record) => selection.wants(record),
+        Err(_) => true,
+    });
+    let failed =
+        |record: io::Result<OwnedRecord>| record.map_err(|error| unreadable(Path::new("the log"), error));
+    let is_past = move |record: &io::Result<OwnedRecord>| match (record, order) {
+        (Ok(record), Order::Backward) => record.time < span.since,
+        (Ok(record), Order::Forward) => record.time > span.until,
+        (Err(_), _) => false,
+    };
+    let is_before = move |record: &io::Result<OwnedRecord>| match (record, order) {
+        (Ok(record), Order::Backward) => record.time > span.until,
+        (Ok(record), Order::Forward) => record.time < span.since,
+        (Err(_), _) => false,
+    };
+    let within = merged.skip_while(is_before).take_while(move |record| !is_past(record)).map(failed);
+    if is_reversed || lines.is_none() {
+        return Ok(Box::new(within.take(lines.unwrap_or(usize::MAX))));
+    }
+    let mut newest = within.take(lines.unwrap_or(usize::MAX)).collect::<Result<Vec<_>, _>>()?;
+    newest.reverse();
+    Ok(Box::new(newest.into_iter().map(Ok)))
+}
+
+/// The records of several logs by their time.
+struct Merged<'a> {
+    readers: Vec<Peekable<Reader<'a>>>,
+    order: Order,
+}
+
+impl<'a> Merged<'a> {
+    fn new(sources: &'a [Source], order: Order) -> Self {
+        Self { readers: sources.iter().map(|source| source.read(order).peekable()).collect(), order }
+    }
+}
+
+impl Iterator for Merged<'_> {
+    type Item = io::Result<OwnedRecord>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let order = self.order;
+        let mut next: Option<(u64, &mut Peekable<Reader<'_>>)> = None;
+        for reader in &mut self.readers {
+            let time = match reader.peek() {
+                None => continue,
+                Some(Err(_)) => return reader.next(),
+                Some(Ok(record)) => record.time,
+            };
+            let is_first = next.as_ref().is_none_or(|(best, _)| match order {
+                Order::Forward => time < *best,
+                Order::Backward => time > *best,
+            });
+            if is_first {
+                next = Some((time, reader));
+            }
+        }
+        next?.1.next()
+    }
+}
+
+/// What was written since the last look, also to logs that are new.
+fn added(sources: &mut Vec<Source>, selection: &Selection) -> Result<Vec<OwnedRecord>, CliError> {
+    for path in selection.paths()? {
+        if !sources.iter().any(|source| source.path() == path) {
+            sources.push(Source::later(&path));
+        }
+    }
+    let mut records = Vec::new();
+    for source in sources {
+        let path = source.path().to_owned();
+        records.extend(source.added().map_err(|error| unreadable(&path, error))?);
+    }
+    records.retain(|record| selection.wants(record));
+    records.sort_by_key(|record| record.time);
+    Ok(records)
+}
+
+/// Waits until a directory changes. Where that cannot be told, it is time that passes.
+struct Watch(Option<Inotify>);
+
+impl Watch {
+    fn new(directories: &[PathBuf]) -> Self {
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok();
+        let changes = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
+        for directory in directories {
+            // One that is made later is seen all the same, a little later.
+            let _ = inotify.as_ref().map(|inotify| inotify.add_watch(directory, changes));
+        }
+        Self(inotify)
+    }
+
+    fn wait(&mut self) {
+        let Some(inotify) = &self.0 else {
+            return std::thread::sleep(std::time::Duration::from_millis(LOOK_EVERY.into()));
+        };
+        let mut fds = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
+        // Interrupted or not: then files are looked at.
+        let _ = poll(&mut fds, PollTimeout::from(LOOK_EVERY));
+        while inotify.read_events().is_ok_and(|events| !events.is_empty()) {}
+    }
+}
+
+/// Now, for times that are relative.
+fn now() -> u64 {
+    format::now()
 }
 
 #[cfg(test)]
@@ -46,23 +282,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_end_of_a_file_is_shown() {
-        let temp = tempfile::tempdir().unwrap();
-        let path = temp.path().join("log");
-        std::fs::write(&path, "one\ntwo\x1b[2J\nthree\n").unwrap();
-        let output = format!("append:{}", path.display());
-        assert_eq!(tail(&output, 2), ["two?[2J", "three"]);
-        assert_eq!(tail(&output, 0), Vec::<String>::new());
-        assert_eq!(tail(&output, usize::MAX).len(), 3);
-        assert_eq!(tail("journal", 9), Vec::<String>::new());
-        assert_eq!(tail("file:/nonexistent/x", 9), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_fifo_is_left_alone() {
-        let temp = tempfile::tempdir().unwrap();
-        let path = temp.path().join("fifo");
-        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert_eq!(tail(&format!("file:{}", path.display()), 9), Vec::<String>::new());
+    fn a_group_is_all_of_its_instances() {
+        let wanted = |name: &str| Wanted::Unit(name.parse().unwrap());
+        let table = [
+            ("web.service", "web.service", true),
+            ("web.service", "web@2.service", true),
+            ("web@.service", "web@2.service", true),
+            ("web@2.service", "web@2.service", true),
+            ("web@2.service", "web@1.service", false),
+            ("web@2.service", "web.service", false),
+            ("web.service", "web.socket", false),
+            ("web.service", "webs@1.service", false),
+        ];
+        for (name, unit, expected) in table {
+            assert_eq!(wanted(name).is(unit), expected, "{name} {unit}");
+        }
+        assert!(Wanted::Glob("we*@[12].service".to_owned()).is("web@2.service"));
+        assert!(!Wanted::Glob("we?".to_owned()).is("web.service"));
+        assert!(wanted("web.service").may_be_in(Path::new("/x/web@.service.log")));
+        assert!(!wanted("web@1.service").may_be_in(Path::new("/x/web.service.log")));
     }
 }

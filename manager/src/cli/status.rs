@@ -166,7 +166,10 @@ impl UnitStatus {
         };
         let instances = instances.iter().map(Instance::of).collect();
         let lines = session.flags.lines.unwrap_or(LOG_LINES);
-        let logs = logs::tail(properties.text("StandardOutput"), lines);
+        let mut logs = logs::tail(properties.text("StandardOutput"), lines);
+        if logs.is_empty() {
+            logs = logs::last(&session.target, properties.text("Id"), lines, session.style);
+        }
         Ok(Self { properties, triggered_by, triggers, instances, processes, logs })
     }
 

@@ -21,6 +21,7 @@ pub(crate) enum Tone {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Style {
     colour: bool,
+    is_terminal: bool,
     /// Columns of the terminal, if stdout is one.
     pub(crate) width: Option<usize>,
 }
@@ -34,7 +35,12 @@ impl Style {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-        Self { colour: !no_color && !dumb, width }
+        Self { colour: !no_color && !dumb, is_terminal: true, width }
+    }
+
+    /// Whether it is a terminal at all.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.is_terminal
     }
 
     /// `text` in the colours of `tone`.
@@ -89,7 +95,7 @@ mod tests {
 
     #[test]
     fn colours_are_for_terminals_only() {
-        let coloured = Style { colour: true, width: None };
+        let coloured = Style { colour: true, is_terminal: true, width: None };
         assert_eq!(coloured.paint(Tone::Bad, "failed"), "\x1b[1;31mfailed\x1b[0m");
         assert_eq!(coloured.paint(Tone::Plain, "dead"), "dead");
         assert_eq!(Style::default().paint(Tone::Bad, "failed"), "failed");

@@ -100,7 +100,7 @@ impl Units {
 /// The command line of the manager.
 fn command(target: &Target, what: &Up) -> Result<Command, UpError> {
     let mut command = Command::new(daemon());
-    command.arg(target.scope.option()).arg("--runtime-dir").arg(&target.runtime_dir);
+    command.arg(target.scope.option()).arg("--console").arg("--runtime-dir").arg(&target.runtime_dir);
     for directory in std::iter::once(&what.directory).chain(&what.unit_path) {
         let failed = |source| UpError::Directory { path: directory.clone(), source };
         command.arg("--unit-path").arg(directory.canonicalize().map_err(failed)?);

@@ -14,6 +14,7 @@ use sockmgr_unit::{Diagnostic, Library, Settings, UnitName};
 
 use super::descriptors::{Descriptors, parse_held_name};
 use super::listeners::chain;
+use super::output::{Left, Outputs};
 use super::plan::Planner;
 use super::queues::Looks;
 use super::steering::Steerings;
@@ -22,6 +23,7 @@ use super::{Driver, now};
 use crate::control::Core;
 use crate::keeper::{KeeperLink, LinkError};
 use crate::loader::{self, Loader, SearchPath};
+use crate::logfile::Places;
 use crate::paths::Scope;
 use crate::protocol::{PROTOCOL_VERSION, ToKeeper, ToManager};
 
@@ -39,6 +41,10 @@ pub struct Options {
     pub runtime_dir: PathBuf,
     /// The settings file; `None`: the one in its usual place, if there is one.
     pub config: Option<PathBuf>,
+    /// Where logs of services are.
+    pub logs: Places,
+    /// What services write to the log is also printed here.
+    pub console: bool,
 }
 
 /// Why the manager cannot begin.
@@ -77,6 +83,9 @@ impl Driver {
     ) -> Result<(Self, UnixListener), BootError> {
         let poll = Poll::new().map_err(|error| BootError::Step("make a poll set", chain(&error)))?;
         let mut estate = receive_estate(&mut link, &poll)?;
+        let mut left = Left::of(&mut estate.fds);
+        let outputs = Outputs::new(&mut left, options.logs.clone(), &settings, options.console)
+            .map_err(|error| BootError::Step("make room for what services write", chain(&error)))?;
         let loader = Loader::new(SearchPath::new(options.scope, &options.unit_path, &settings.unit_path));
         let library = read_library(&loader, &options, &settings);
         let notify_path = options.runtime_dir.join("notify");
@@ -101,6 +110,7 @@ impl Driver {
             visits: super::usage::Visits::default(),
             notify: NotifySocket::from_fd(notify),
             probes: super::probe::Probes::default(),
+            outputs,
             loader,
             options,
             actions: Vec::new(),
@@ -116,17 +126,18 @@ impl Driver {
         driver.watch_notify().map_err(|error| BootError::Step("watch the notify socket", chain(&error)))?;
         driver.push(ToKeeper::Environment(driver.planner.common_environment()));
         driver.report_diagnostics();
-        driver.begin(estate);
+        driver.hold_intake();
+        driver.begin(estate, left);
         driver.push(ToKeeper::Ready);
         driver.flush_link()?;
         sockmgr_sys::memory::give_back();
         Ok((driver, UnixListener::from(control)))
     }
 
-    fn begin(&mut self, estate: Estate) {
+    fn begin(&mut self, estate: Estate, left: Left) {
         // One that died before it had anything to remember leaves the start to its successor.
         let successor = estate.restarts > 0 && !estate.values.is_empty();
-        self.restore(estate);
+        self.restore(estate, left);
         if successor {
             tracing::warn!("the manager was restarted; services and sockets went on meanwhile");
         } else {
@@ -134,7 +145,7 @@ impl Driver {
         }
     }
 
-    fn restore(&mut self, mut estate: Estate) {
+    fn restore(&mut self, mut estate: Estate, left: Left) {
         self.steerings = Steerings::take_up(&mut estate.fds, &mut estate.values);
         for (name, fd) in estate.fds {
             if let Some((id, node)) = parse_held_name(&name) {
@@ -145,6 +156,7 @@ impl Driver {
             estate.values.iter().filter_map(|(key, value)| read_saved(key, value)).collect();
         let held = self.descriptors.ids();
         self.engine.restore(now(), units, &estate.processes, &held, &mut self.actions);
+        self.take_up_outputs(left, &estate.processes);
         self.guard_slots();
         self.perform();
         self.end_stray_steering();
@@ -162,6 +174,7 @@ impl Driver {
 
     /// Says farewell: the keeper may end, and the runtime directory is left as it was found.
     pub fn farewell(&mut self) -> Result<(), LinkError> {
+        self.take_all_outputs();
         for name in ["private", "notify"] {
             let path = self.options.runtime_dir.join(name);
             if let Err(error) = std::fs::remove_file(&path) {

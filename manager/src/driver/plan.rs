@@ -15,12 +15,15 @@ use sockmgr_unit::section::{
     Account, ExecSection, ResourceSection, SandboxSection, SocketSection, StreamSection,
 };
 use sockmgr_unit::{
-    EnvironmentFile, ExecCommand, Privilege, ServiceUnit, Settings, SocketUnit, Unit, parse_environment_file,
+    EnvironmentFile, ExecCommand, Privilege, ServiceUnit, Settings, SocketUnit, Unit, UnitName,
+    parse_environment_file,
 };
 
 use super::confine;
 use super::descriptors::Descriptors;
+use super::journal::Journal;
 use super::listeners::chain;
+use super::output::Pipe;
 use super::scheduling;
 use super::streams::{self, Streams};
 use crate::chown;
@@ -85,6 +88,7 @@ impl<'a> Owner<'a> {
 
 /// One command to run.
 pub(super) struct Request<'a> {
+    pub(super) unit: &'a UnitName,
     pub(super) owner: Owner<'a>,
     pub(super) list: ExecList,
     pub(super) index: usize,
@@ -96,6 +100,13 @@ pub(super) struct Request<'a> {
     pub(super) notifies: bool,
     /// Its place in a group, from 0.
     pub(super) slot: Option<u32>,
+}
+
+/// A process to be: its plan, the descriptors that go with it, and the pipe by which we read what it logs.
+pub(super) struct Planned {
+    pub(super) plan: SpawnPlan,
+    pub(super) fds: Vec<OwnedFd>,
+    pub(super) output: Option<Pipe>,
 }
 
 /// Why there is no plan.
@@ -128,11 +139,13 @@ pub(super) struct Planner {
     notify_path: PathBuf,
     /// What every process inherits from the manager.
     inherited: BTreeMap<String, String>,
+    journal: Journal,
 }
 
 impl Planner {
     pub(super) fn new(scope: Scope, notify_path: PathBuf, settings: &Settings) -> Self {
-        let mut planner = Self { scope, notify_path, inherited: BTreeMap::new() };
+        let mut planner =
+            Self { scope, notify_path, inherited: BTreeMap::new(), journal: Journal::default() };
         planner.set_defaults(settings);
         planner
     }
@@ -141,6 +154,12 @@ impl Planner {
     pub(super) fn set_defaults(&mut self, settings: &Settings) {
         self.inherited = inherited_environment(self.scope);
         self.inherited.extend(settings.default_environment.iter().cloned());
+        self.journal = Journal::of(settings);
+    }
+
+    /// Whether output that goes to a log goes to the journal.
+    pub(super) fn logs_to_journal(&self) -> bool {
+        self.journal.is_there()
     }
 
     /// What plans extend, as the keeper is told it once.
@@ -152,21 +171,22 @@ impl Planner {
     }
 
     /// The plan for a command, and the descriptors that go with it.
-    pub(super) fn plan(
-        &self,
-        request: &Request,
-        table: &Descriptors,
-    ) -> Result<(SpawnPlan, Vec<OwnedFd>), PlanError> {
+    pub(super) fn plan(&self, request: &Request, table: &Descriptors) -> Result<Planned, PlanError> {
         let command = command_of(request)?;
         let (exec, resources) = (request.owner.exec(), request.owner.resources());
         let sandbox = request.owner.sandbox();
         // systemd.service(5): `+` is the whole of the manager's privileges.
         let is_confined = command.flags.privilege != Privilege::Full;
         let user = if command.flags.privilege == Privilege::None { find_user(exec)? } else { None };
-        let environment = self.environment(request, user.as_ref())?;
+        let mut environment = self.environment(request, user.as_ref())?;
         let mut fds = Passing::default();
         self.place_descriptors(request, table, &mut fds)?;
-        let Streams { stdin, stdout, stderr, terminal } = streams::open(request, self.scope, &mut fds)?;
+        let program = command.path.rsplit('/').next().unwrap_or_default();
+        let streams = streams::open(request, program, self.scope, &self.journal, &mut fds)?;
+        let Streams { stdin, stdout, stderr, terminal, output, journal_stream } = streams;
+        if let Some(name) = journal_stream {
+            environment.entry("JOURNAL_STREAM".to_owned()).or_insert(name);
+        }
         let limits = scheduling::limits_of(&resources.limits);
         let lookup = |name: &str| environment.get(name).or_else(|| self.inherited.get(name)).cloned();
         let plan = SpawnPlan {
@@ -198,7 +218,7 @@ impl Planner {
             exec_pid: true,
             ..SpawnPlan::default()
         };
-        Ok((plan, fds.owned))
+        Ok(Planned { plan, fds: fds.owned, output })
     }
 
     /// The plan for the process that gives the nodes of a socket to `SocketUser=` and `SocketGroup=`.
@@ -399,7 +419,8 @@ fn read_environment_file(file: &EnvironmentFile) -> Result<Vec<(String, String)>
 
 /// A user's services see what the user's manager sees; system services only what is fit for them.
 fn inherited_environment(scope: Scope) -> BTreeMap<String, String> {
-    const OURS: [&str; 11] = [
+    const OURS: [&str; 12] = [
+        "JOURNAL_STREAM",
         "LISTEN_PID",
         "LISTEN_FDS",
         "LISTEN_FDNAMES",

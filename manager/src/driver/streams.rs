@@ -4,15 +4,17 @@
 use std::os::fd::AsFd;
 
 use sockmgr_engine::ExecList;
-use sockmgr_sys::SysError;
 use sockmgr_sys::spawn::{SpawnStep, Stdio, Terminal};
 use sockmgr_sys::stdio::{self, OutputMode};
 use sockmgr_sys::terminal::{self, Access};
+use sockmgr_sys::{SysError, intake};
 use sockmgr_unit::section::StreamSection;
-use sockmgr_unit::value::TerminalMode;
+use sockmgr_unit::value::{LogTarget, TerminalMode};
 use sockmgr_unit::{FdName, StandardInput, StandardOutput};
 
+use super::journal::{Journal, JournalStream};
 use super::listeners::chain;
+use super::output::Pipe;
 use super::plan::{Owner, Passing, PlanError, Request};
 use crate::paths::Scope;
 
@@ -25,24 +27,44 @@ pub(super) struct Streams {
     pub(super) stdout: Stdio,
     pub(super) stderr: Stdio,
     pub(super) terminal: Terminal,
+    /// The pipe by which we read what goes to our own log.
+    pub(super) output: Option<Pipe>,
+    /// What goes to the journal instead goes there by the stream of this name.
+    pub(super) journal_stream: Option<String>,
 }
 
 /// Opens what the unit asks for.
-pub(super) fn open(request: &Request, scope: Scope, fds: &mut Passing) -> Result<Streams, PlanError> {
-    let mut opener = Opener { section: request.owner.streams(), request, scope, fds };
+///
+/// `program` is the name by which output is logged unless the unit says another.
+pub(super) fn open(
+    request: &Request,
+    program: &str,
+    scope: Scope,
+    journal: &Journal,
+    fds: &mut Passing,
+) -> Result<Streams, PlanError> {
+    let section = request.owner.streams();
+    let identifier = section.syslog_identifier.as_deref().unwrap_or(program);
+    let (own_log, journal_stream) = (None, None);
+    let mut opener = Opener { section, request, identifier, scope, journal, fds, own_log, journal_stream };
     opener.prepare_terminal()?;
     let terminal = opener.controlling_terminal();
     let stdin = opener.input()?;
     let stdout = opener.stdout(stdin)?;
     let stderr = opener.stderr(stdout)?;
-    Ok(Streams { stdin, stdout, stderr, terminal })
+    let (output, journal_stream) = (opener.own_log.map(|(_, pipe)| pipe), opener.journal_stream);
+    Ok(Streams { stdin, stdout, stderr, terminal, output, journal_stream })
 }
 
 struct Opener<'a> {
     section: &'a StreamSection,
     request: &'a Request<'a>,
+    identifier: &'a str,
     scope: Scope,
+    journal: &'a Journal,
     fds: &'a mut Passing,
+    own_log: Option<(Stdio, Pipe)>,
+    journal_stream: Option<String>,
 }
 
 impl Opener<'_> {
@@ -165,7 +187,7 @@ impl Opener<'_> {
             StandardOutput::Inherit | StandardOutput::Null => return Ok(Stdio::Null),
             StandardOutput::Tty => return self.open_terminal(Access::Write, step),
             StandardOutput::Socket => return Ok(self.socket()),
-            StandardOutput::Log(_) => return Ok(Stdio::Inherit),
+            StandardOutput::Log(target) => return self.log(*target, step),
             StandardOutput::Fd(name) => return self.named(name),
             StandardOutput::File(path) => (OutputMode::Keep, path),
             StandardOutput::Append(path) => (OutputMode::Append, path),
@@ -173,6 +195,34 @@ impl Opener<'_> {
         };
         let file = stdio::open_output(path, mode).map_err(|error| not_opened(step, path, &error))?;
         Ok(self.fds.add(file))
+    }
+
+    /// The journal, else a pipe to us: one for both streams, so that their lines stay in order.
+    fn log(&mut self, target: LogTarget, step: SpawnStep) -> Result<Stdio, PlanError> {
+        let Self { identifier, section, request, .. } = *self;
+        match self.journal.connect(request.unit, identifier, section, target) {
+            Ok(Some(JournalStream { fd, name })) => {
+                self.journal_stream = Some(name);
+                return Ok(self.fds.add(fd));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let unit = request.unit.as_str();
+                tracing::warn!(
+                    unit,
+                    "the journal does not take its output, so the log does: {}",
+                    chain(&error)
+                );
+            }
+        }
+        if let Some((stdio, _)) = &self.own_log {
+            return Ok(*stdio);
+        }
+        let (read, write) = intake::pipe().map_err(|error| PlanError::Step(step, chain(&error)))?;
+        let pipe = Pipe { read, unit: request.unit.clone(), identifier: identifier.to_owned() };
+        let stdio = self.fds.add(write);
+        self.own_log = Some((stdio, pipe));
+        Ok(stdio)
     }
 
     /// The first inherited descriptor of this name.

@@ -10,6 +10,7 @@ use sockmgr_engine::{Event, FdId, ProcessId, SpawnError, Time};
 use sockmgr_sys::poll::{Interest, Ready};
 
 use super::listeners::chain;
+use super::output::TOKENS;
 use super::{Driver, now};
 use crate::control::Core;
 use crate::keeper::LinkError;
@@ -25,6 +26,8 @@ pub(super) const ARRIVALS: u64 = u64::MAX - 2;
 pub enum Outcome {
     /// Wait for the next.
     GoOn,
+    /// The same, but clients first: services write to the log, perhaps without end.
+    GiveWay,
     /// Everything is down: the manager may end.
     Stopped,
 }
@@ -88,11 +91,17 @@ impl Driver {
         if ready.iter().any(|ready| ready.token == ARRIVALS) {
             self.take_arrivals();
         }
-        for listener in ready.iter().filter(|ready| ready.token < ARRIVALS) {
+        for listener in ready.iter().filter(|ready| ready.token < TOKENS) {
             self.traffic(*listener);
         }
+        let has_written = self.take_outputs(&wakeups.0);
         self.flush_link()?;
-        Ok(if self.is_stopping && self.engine.is_quiet() { Outcome::Stopped } else { Outcome::GoOn })
+        self.write_remarks();
+        Ok(match has_written {
+            _ if self.is_stopping && self.engine.is_quiet() => Outcome::Stopped,
+            true => Outcome::GiveWay,
+            false => Outcome::GoOn,
+        })
     }
 
     fn traffic(&mut self, ready: Ready) {
@@ -121,9 +130,11 @@ impl Driver {
         match message {
             ToManager::Spawned { process, pid } => {
                 let pid = u32::try_from(pid).unwrap_or(0);
+                self.watch_output(process.0, Some(pid));
                 self.feed(Event::Spawned { process: ProcessId(process.0), pid });
             }
             ToManager::SpawnFailed { process, step, errno } => {
+                self.end_output(process.0);
                 let reason = std::io::Error::from_raw_os_error(errno);
                 let text = format!("cannot start: failed at step {}: {reason}", step.name());
                 let error = SpawnError {
@@ -134,6 +145,7 @@ impl Driver {
                 self.feed(Event::SpawnFailed { process: ProcessId(process.0), error });
             }
             ToManager::Exited { process, status, leaves_others } => {
+                self.take_last_words(process);
                 self.feed(Event::Exited {
                     process: ProcessId(process.0),
                     status: super::boot::exit_status(status),

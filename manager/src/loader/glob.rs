@@ -18,6 +18,11 @@ pub fn glob(pattern: &str) -> Vec<PathBuf> {
     found
 }
 
+/// Whether a whole name fits a pattern.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    fits(&pattern.chars().collect::<Vec<char>>(), &name.chars().collect::<Vec<char>>())
+}
+
 fn has_wildcard(text: &str) -> bool {
     text.contains(['*', '?', '['])
 }
@@ -27,17 +32,16 @@ fn matches_in(directory: &Path, part: &str) -> Vec<PathBuf> {
         let path = directory.join(part);
         return if path.symlink_metadata().is_ok() { vec![path] } else { Vec::new() };
     }
-    let pattern: Vec<char> = part.chars().collect();
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     // A wildcard does not stand for the dot of a hidden file.
     let visible = names.filter(|name| part.starts_with('.') || !name.starts_with('.'));
-    let matching = visible.filter(|name| matches(&pattern, &name.chars().collect::<Vec<char>>()));
+    let matching = visible.filter(|name| matches(part, name));
     matching.map(|name| directory.join(name)).collect()
 }
 
 /// Whether the whole name fits. Goes back to the last `*` only: an earlier one need never take more.
-fn matches(pattern: &[char], name: &[char]) -> bool {
+fn fits(pattern: &[char], name: &[char]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
@@ -92,9 +96,7 @@ mod tests {
 
     #[test]
     fn patterns_match_whole_names() {
-        let fits = |pattern: &str, name: &str| {
-            matches(&pattern.chars().collect::<Vec<_>>(), &name.chars().collect::<Vec<_>>())
-        };
+        let fits = |pattern: &str, name: &str| matches(pattern, name);
         let good = [
             ("*", ""),
             ("*", "ab"),

@@ -13,6 +13,7 @@ pub mod descriptor;
 pub mod diag;
 pub mod error;
 pub mod family;
+pub mod intake;
 pub mod limits;
 pub mod listener;
 pub mod memfd;

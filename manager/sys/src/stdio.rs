@@ -67,8 +67,11 @@ fn is_socket(path: &str) -> bool {
     fs::metadata(path).is_ok_and(|facts| facts.file_type().is_socket())
 }
 
-/// Whoever listens there may be slow to accept; a full queue is an error.
-fn connect(path: &str) -> Result<OwnedFd, SysError> {
+/// Connects to a unix socket. Whoever listens there may be slow to accept; a full queue is an error.
+///
+/// # Errors
+/// The cause.
+pub fn connect(path: &str) -> Result<OwnedFd, SysError> {
     let failed = |errno: nix::Error| SysError::new("connect a standard stream", io::Error::from(errno));
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(failed)?;

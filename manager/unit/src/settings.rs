@@ -13,7 +13,8 @@ use crate::specifier::Host;
 use crate::suggest;
 use crate::syntax::{self, Assignment, Entry, Place};
 use crate::value::{
-    LimitAction, Limits, ListenAddress, LogTarget, Span, StandardOutput, SteeringMake, ValueError,
+    AbsolutePath, LimitAction, Limits, ListenAddress, LogTarget, Size, Span, StandardOutput, SteeringMake,
+    ValueError,
 };
 
 section! {
@@ -70,6 +71,18 @@ section! {
         /// For units without `StandardError=`.
         default_standard_error: StandardOutput = StandardOutput::Inherit => "DefaultStandardError" {
             "DefaultStandardError": "Where error output goes where the unit does not say; default inherit (as the output)";
+        }
+        /// How large the log of a unit gets.
+        log_file_size: Size = Size(8 << 20) => ("LogFileSize" own) {
+            "LogFileSize": "Size at which the log of a unit is put away for a new file; default 8M";
+        }
+        /// How many files the log of a unit has.
+        log_files: u32 = 4 => ("LogFiles" own) {
+            "LogFiles": "Files of each log that are kept, the one in use included; default 4";
+        }
+        /// Where the journal takes streams; `None`: it is not used.
+        journal_socket: Option<AbsolutePath> = Some(AbsolutePath::known("/run/systemd/journal/stdout")) => ("JournalSocket" own) {
+            "JournalSocket": "Socket of the journal, which gets the output of services while it is there; empty: never; default /run/systemd/journal/stdout";
         }
         /// What is logged.
         log_level: LogLevel = LogLevel::Info => "LogLevel" {
