@@ -12,6 +12,8 @@ mod args;
 mod bus;
 mod cat;
 mod dependencies;
+mod edit;
+mod environment;
 mod exit;
 mod fds;
 mod format;
@@ -123,6 +125,11 @@ fn run(invocation: Invocation) -> Result<Exit, CliError> {
         Verb::GetDefault => unit_files::get_default(flags, &target),
         Verb::IsEnabled(files) => unit_files::is_enabled(flags, &target, &files.units),
         Verb::ListUnitFiles(patterns) => unit_files::list(flags, &target, &patterns.units),
+        Verb::Edit(what) => edit::run(flags, &target, &what),
+        Verb::ShowEnvironment => environment::show(&mut open(flags)?),
+        Verb::SetEnvironment(what) => environment::change(&mut open(flags)?, &[], &what.variables),
+        Verb::UnsetEnvironment(what) => environment::change(&mut open(flags)?, &what.variables, &[]),
+        Verb::ImportEnvironment(what) => environment::import(&mut open(flags)?, &what.names),
         Verb::DaemonReload => state::daemon_reload(&mut open(flags)?),
         Verb::Verify(what) => verify::run(&flags, &target, &what),
         Verb::Up(what) => up::run(flags, &target, &what),

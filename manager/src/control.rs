@@ -39,7 +39,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sockmgr_engine::{Command, Direction, Engine, JobId, KillWho, Notice, RequestError, Time};
-use sockmgr_unit::UnitName;
+use sockmgr_unit::{Unit, UnitName};
 use tokio::sync::Notify;
 
 use crate::install::UnitFiles;
@@ -168,6 +168,21 @@ pub trait Core {
 
     /// Where unit files are looked for, first wins.
     fn unit_path(&self) -> Vec<PathBuf>;
+
+    /// State and preset of a unit's file, in systemd's words; both empty where there is none.
+    fn unit_file_state(&self, unit: &UnitName) -> (&'static str, &'static str);
+
+    /// Whether the files of a unit are other than they were when they were read.
+    fn needs_reload(&self, unit: &Unit) -> bool;
+
+    /// What all services inherit: `NAME=value`, sorted.
+    fn environment(&self) -> Vec<String>;
+
+    /// Takes variables out of that, then puts others in.
+    ///
+    /// # Errors
+    /// A text is not `NAME=value`, or to be taken out, not a name either; nothing is changed then.
+    fn change_environment(&mut self, unset: &[String], set: &[String]) -> Result<(), String>;
 
     /// All unit files as they are on disk now, and those of the operands that are paths.
     fn unit_files(&self, operands: &[String]) -> UnitFiles;

@@ -6,6 +6,7 @@
 mod boot;
 mod confine;
 mod descriptors;
+mod environment;
 mod journal;
 mod limits;
 mod links;
@@ -23,10 +24,11 @@ mod streams;
 mod turn;
 mod usage;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use sockmgr_engine::{
     Action, Command, Direction, Engine, Event, ExecList, KillScope, KillWho, Level, MachineView, MainHint,
@@ -34,7 +36,7 @@ use sockmgr_engine::{
 };
 use sockmgr_sys::notify::NotifySocket;
 use sockmgr_sys::poll::Poll;
-use sockmgr_unit::{NotifyAccess, UnitName};
+use sockmgr_unit::{NotifyAccess, Unit, UnitName};
 use tokio::sync::Notify;
 
 use crate::control::{Core, QueueView, SteeringView, StoredDescriptor};
@@ -62,6 +64,9 @@ pub struct Driver {
     visits: usage::Visits,
     notify: NotifySocket,
     planner: Planner,
+    environment: environment::Changes,
+    /// When all unit files were read, and when those of single units were after that.
+    files_read: (SystemTime, BTreeMap<UnitName, SystemTime>),
     probes: probe::Probes,
     outputs: output::Outputs,
     loader: Loader,
@@ -320,6 +325,7 @@ impl Core for Driver {
     }
 
     fn roll_out(&mut self, unit: &UnitName) -> Result<Vec<sockmgr_engine::JobId>, RequestError> {
+        self.files_read.1.insert(unit.clone(), SystemTime::now());
         let mut fresh = boot::read_library(&self.loader, &self.options, self.engine.settings());
         let result = self.command(|engine, now, actions| engine.roll_out(now, unit, &mut fresh, actions));
         fresh.take_diagnostics().iter().for_each(crate::log::diagnostic);
@@ -329,8 +335,9 @@ impl Core for Driver {
     fn reload(&mut self) -> Result<(), String> {
         let (settings, diagnostics) = read_settings(&self.options)?;
         diagnostics.iter().for_each(crate::log::diagnostic);
+        self.files_read = (SystemTime::now(), BTreeMap::new());
         let library = boot::read_library(&self.loader, &self.options, &settings);
-        self.planner.set_defaults(&settings);
+        self.planner.set_defaults(&settings, &self.environment);
         self.outputs.set_size(&settings);
         self.push(ToKeeper::Environment(self.planner.common_environment()));
         self.command(|engine, now, actions| engine.reload(now, library, settings, actions));
@@ -341,6 +348,7 @@ impl Core for Driver {
 
     fn find(&mut self, unit: &UnitName) {
         if self.engine.unit(unit).is_none() {
+            self.files_read.1.insert(unit.clone(), SystemTime::now());
             self.loader.find(self.engine.library_mut(), unit);
             self.engine.ensure_unit(unit);
             self.report_diagnostics();
@@ -383,6 +391,32 @@ impl Core for Driver {
 
     fn unit_path(&self) -> Vec<PathBuf> {
         self.loader.directories().to_vec()
+    }
+
+    fn unit_file_state(&self, unit: &UnitName) -> (&'static str, &'static str) {
+        let (scope, runtime_dir) = (self.options.scope, &self.options.runtime_dir);
+        let path = self.loader.search_path().clone();
+        let files = UnitFiles::about(unit, path, scope, crate::loader::host(scope, runtime_dir));
+        files.state(unit).map_or(("", ""), |state| (state.as_str(), files.preset(unit).as_str()))
+    }
+
+    fn needs_reload(&self, unit: &Unit) -> bool {
+        let (all, single) = &self.files_read;
+        let template = unit.name.template();
+        // A rollout reads the files of a whole group, under the group's name.
+        let group =
+            template.as_ref().and_then(|template| format!("{}.service", template.prefix()).parse().ok());
+        let names = [Some(unit.name.clone()), template, group];
+        let late = names.iter().flatten().filter_map(|name| single.get(name)).max();
+        self.loader.has_changed(unit, late.copied().unwrap_or(*all))
+    }
+
+    fn environment(&self) -> Vec<String> {
+        self.planner.inherited().iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
+    fn change_environment(&mut self, unset: &[String], set: &[String]) -> Result<(), String> {
+        self.set_environment(unset, set)
     }
 
     fn unit_files(&self, operands: &[String]) -> UnitFiles {

@@ -8,6 +8,7 @@
 //! configuration and the runtime directory of the search path is ever written.
 
 mod change;
+mod edit;
 mod enable;
 mod find;
 mod perform;
@@ -19,18 +20,21 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use sockmgr_unit::{Fragment, Host, Library, Settings, UnitName};
+use sockmgr_unit::{Fragment, Host, Library, UnitName};
 
 pub use self::change::{Change, Refusal, line};
+pub use self::edit::Edit;
 use self::find::Trouble;
 pub use self::plan::{DependencyWord, Manner, Plan, Request};
 use self::preset::Presets;
 pub use self::preset::{Preset, PresetMode};
 pub use self::state::{UnitFileState, counts_as_enabled};
-use self::tree::Tree;
+use self::tree::{Asked, Tree};
 pub use crate::loader::SearchPath;
 use crate::loader::{Loader, read_source, unit_of};
+use crate::paths::Scope;
 
 /// A picture of all unit files.
 #[derive(Debug)]
@@ -61,16 +65,27 @@ pub struct ListedFile {
 
 impl UnitFiles {
     /// Looks at all directories of `path`, and at those of the `operands` that are paths.
-    pub fn read(path: SearchPath, scope: crate::paths::Scope, host: Host, operands: &[String]) -> Self {
-        let tree = Tree::read(&path);
+    pub fn read(path: SearchPath, scope: Scope, host: Host, operands: &[String]) -> Self {
+        let tree = Tree::read(&path, Asked::All);
         let presets = Presets::read(&path, scope);
-        let mut library = Library::with_settings(host, std::sync::Arc::new(Settings::default()));
+        let mut library = Library::with_settings(host, Arc::default());
         let mut given = BTreeMap::new();
         for operand in operands.iter().filter(|operand| operand.starts_with('/')) {
             given.insert(operand.clone(), take_up(&tree, &mut library, operand));
         }
         Loader::new(path).load_into(&mut library);
         Self { tree, library, presets, given }
+    }
+
+    /// A picture that is good for questions about this one unit, and costs little.
+    pub fn about(unit: &UnitName, path: SearchPath, scope: Scope, host: Host) -> Self {
+        let tree = Tree::read(&path, Asked::One(unit));
+        let presets = Presets::read(&path, scope);
+        let mut library = Library::with_settings(host, Arc::default());
+        if let Ok(found) = tree.find(unit, find::Follow::All) {
+            Loader::new(path).find(&mut library, &found.name);
+        }
+        Self { tree, library, presets, given: BTreeMap::new() }
     }
 
     /// What would have to be done.

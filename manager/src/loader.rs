@@ -3,6 +3,7 @@
 //! Never here: what the files mean (`sockmgr-unit` says it). Invariant: nothing but a regular file is ever read, and
 //! opening one never blocks: unit directories may hold anything.
 
+mod changed;
 mod file;
 mod glob;
 mod host;

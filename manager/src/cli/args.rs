@@ -318,6 +318,35 @@ pub(crate) struct Files {
     pub(crate) units: Vec<String>,
 }
 
+/// What to edit.
+#[derive(Debug, Args)]
+pub(crate) struct Edit {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// The name of the drop-in, instead of override.conf
+    #[arg(long, value_name = "NAME")]
+    pub(crate) drop_in: Option<String>,
+    /// Take the text from standard input instead of an editor
+    #[arg(long)]
+    pub(crate) stdin: bool,
+}
+
+/// Variables, of which at least one is needed.
+#[derive(Debug, Args)]
+pub(crate) struct Variables {
+    /// NAME=VALUE, or where one is to be taken out, NAME as well
+    #[arg(required = true, value_name = "VARIABLE")]
+    pub(crate) variables: Vec<String>,
+}
+
+/// Variables by name.
+#[derive(Debug, Args)]
+pub(crate) struct VariableNames {
+    /// Names of variables
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+}
+
 /// Units that become dependencies of another one.
 #[derive(Debug, Args)]
 pub(crate) struct AddDependency {
@@ -540,6 +569,18 @@ pub(crate) enum Verb {
     GetDefault,
     /// Make a target the default
     SetDefault(Target),
+
+    /// Edit drop-ins of units, or with --full their files
+    Edit(Edit),
+
+    /// Show what all services inherit
+    ShowEnvironment,
+    /// Let services that are started from now on have these variables
+    SetEnvironment(Variables),
+    /// Let them not have these
+    UnsetEnvironment(Variables),
+    /// Let them have variables of this shell: those that are named, or all
+    ImportEnvironment(VariableNames),
 
     /// Let the manager read all unit files again
     DaemonReload,

@@ -220,6 +220,11 @@ impl Manager {
         }
     }
 
+    /// Takes variables out of what all services inherit, and puts others in.
+    pub(crate) fn change_environment(&mut self, unset: &[String], set: &[String]) -> Result<(), BusError> {
+        self.call("UnsetAndSetEnvironment", (unset, set))
+    }
+
     /// The state of a unit's file.
     pub(crate) fn unit_file_state(&mut self, unit: &str) -> Result<String, BusError> {
         self.call("GetUnitFileState", (unit,))

@@ -3,6 +3,8 @@
 //! The manager is asked where one runs, because it knows its search path; else it is looked for here. Invariant: columns,
 //! words and exit codes are those of systemctl.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 use sockmgr_unit::{UnitName, UnitType, glob, mangle_as};
 
@@ -57,13 +59,15 @@ impl Source {
     }
 
     /// Unit, state and preset of every file.
-    fn list(&mut self, flags: &Flags, target: &Target) -> Result<Vec<ListedFile>, CliError> {
+    fn list(&mut self, target: &Target) -> Result<Vec<ListedFile>, CliError> {
         match self {
             Self::Disk(files) => Ok(from_disk(files)),
             Self::Manager(manager) => {
                 let rows = manager.list_unit_files()?;
                 // As systemctl does: presets are for whoever looks.
-                let files = on_disk(flags, target, &[])?;
+                let path = search_path(target, &manager.own_properties()?.texts("UnitPath"));
+                let host = loader::host(target.scope, &target.runtime_dir);
+                let files = UnitFiles::read(path, target.scope, host, &[]);
                 let row = |(path, state): (String, String)| {
                     let unit = loader::unit_of(path.rsplit('/').next().unwrap_or_default())?;
                     let preset = preset_for(&files, &unit, &state);
@@ -90,6 +94,19 @@ pub(crate) fn on_disk(flags: &Flags, target: &Target, operands: &[String]) -> Re
         }
     };
     Ok(UnitFiles::read(path, target.scope, loader::host(target.scope, &target.runtime_dir), operands))
+}
+
+/// The search path of a manager that looks in these directories: the usual one with its runtime directory, or a given one.
+pub(crate) fn search_path(target: &Target, directories: &[String]) -> SearchPath {
+    let directories: Vec<PathBuf> = directories.iter().map(PathBuf::from).collect();
+    let usual = SearchPath::new(target.scope, &[], &[""; 0]);
+    match directories.strip_prefix(usual.directories()) {
+        Some(extra) => {
+            let extra: Vec<String> = extra.iter().map(|path| path.display().to_string()).collect();
+            SearchPath::new(target.scope, &[], &extra)
+        }
+        None => SearchPath::new(target.scope, &directories, &[""; 0]),
+    }
 }
 
 /// Says for each unit whether it is enabled. Success when one of them is.
@@ -182,7 +199,7 @@ pub(crate) fn list(flags: Flags, target: &Target, arguments: &[String]) -> Resul
             Named::Unit(name) | Named::Glob(name) => name,
         });
     }
-    let mut files = Source::choose(&flags, target)?.list(&flags, target)?;
+    let mut files = Source::choose(&flags, target)?.list(target)?;
     files.retain(|file| {
         let fits = |wanted: &[String], word: &str| wanted.is_empty() || wanted.iter().any(|own| own == word);
         (patterns.is_empty() || patterns.iter().any(|pattern| glob::matches(pattern, &file.unit)))

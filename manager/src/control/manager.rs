@@ -31,6 +31,7 @@ const FIELDS: &[Field] = &[
     Field::of_manager("NFailedUnits", "u", |core| count(failed_units(core.engine())).into()),
     Field::of_manager("NJobs", "u", |core| count(core.engine().jobs()).into()),
     Field::of_manager("UnitPath", "as", unit_path),
+    Field::of_manager("Environment", "as", |core| core.environment().into()),
 ];
 
 fn count(things: impl Iterator) -> u32 {
@@ -127,6 +128,24 @@ const METHODS: &[Method] = &[
     ),
     Method::any("ListUnitsByNames", Access::Read, &[("names", "as")], UNITS, listing::units_by_names),
     Method::any("Reload", Access::Change, &[], &[], reload),
+    Method::any("SetEnvironment", Access::Change, &[("assignments", "as")], &[], |call| {
+        let set: Vec<String> = call.arguments()?;
+        change_environment(call, &[], &set)
+    }),
+    Method::any("UnsetEnvironment", Access::Change, &[("names", "as")], &[], |call| {
+        let unset: Vec<String> = call.arguments()?;
+        change_environment(call, &unset, &[])
+    }),
+    Method::any(
+        "UnsetAndSetEnvironment",
+        Access::Change,
+        &[("names", "as"), ("assignments", "as")],
+        &[],
+        |call| {
+            let (unset, set): (Vec<String>, Vec<String>) = call.arguments()?;
+            change_environment(call, &unset, &set)
+        },
+    ),
     Method::any("EnableUnitFiles", Access::Change, FILES_RUNTIME_FORCE, INSTALLED, install::enable),
     Method::any(
         "EnableUnitFilesWithFlags",
@@ -305,6 +324,11 @@ fn get_job(call: &mut Call<'_>) -> Answer {
         Some(job) => call.answer(&path::of_job(job.id)),
         None => Err(BusError::new(ErrorName::NoSuchJob, format!("Job {id} does not exist."))),
     }
+}
+
+fn change_environment(call: &mut Call<'_>, unset: &[String], set: &[String]) -> Answer {
+    call.core.change_environment(unset, set).map_err(BusError::invalid_args)?;
+    call.answer(&())
 }
 
 fn reload(call: &mut Call<'_>) -> Answer {

@@ -4,4 +4,5 @@ mod calls;
 mod links;
 mod objects;
 mod systemctl;
+mod unit_files;
 mod world;

@@ -81,6 +81,9 @@ const FIELDS: &[Field] = &[
     Field::of_unit("Job", "(uo)", job).announced(),
     Field::of_unit("InvocationID", "ay", |unit| invocation(unit).into()).announced(),
     Field::of_unit("LoadError", "(ss)", load_error),
+    Field::of_unit("UnitFileState", "s", |unit| unit.core.unit_file_state(&unit.unit.name).0.into()),
+    Field::of_unit("UnitFilePreset", "s", |unit| unit.core.unit_file_state(&unit.unit.name).1.into()),
+    Field::of_unit("NeedDaemonReload", "b", |unit| unit.core.needs_reload(&unit.unit).into()),
 ];
 
 fn ties<'s>(unit: &'s UnitSubject<'_>, of: fn(&'s UnitView<'_>) -> &'s Vec<&'s UnitName>) -> Value {

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use sockmgr_engine::{Command, Engine, ExitStatus, JobMode, ProcessId, SavedProcess, SavedUnit, Verb};
 use sockmgr_sys::notify::NotifySocket;
@@ -13,6 +14,7 @@ use sockmgr_sys::poll::{Interest, Poll};
 use sockmgr_unit::{Diagnostic, Library, Settings, UnitName};
 
 use super::descriptors::{Descriptors, parse_held_name};
+use super::environment::Changes;
 use super::listeners::chain;
 use super::output::{Left, Outputs};
 use super::plan::Planner;
@@ -87,7 +89,9 @@ impl Driver {
         let outputs = Outputs::new(&mut left, options.logs.clone(), &settings, options.console)
             .map_err(|error| BootError::Step("make room for what services write", chain(&error)))?;
         let loader = Loader::new(SearchPath::new(options.scope, &options.unit_path, &settings.unit_path));
+        let read_at = SystemTime::now();
         let library = read_library(&loader, &options, &settings);
+        let environment = Changes::take_up(&mut estate.values);
         let notify_path = options.runtime_dir.join("notify");
         let notify = adopt_or(&mut link, &mut estate, "notify", || {
             NotifySocket::bind(&notify_path).map(OwnedFd::from).map_err(|error| chain(&error))
@@ -97,7 +101,9 @@ impl Driver {
         })?;
         let cpus = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
         let mut driver = Self {
-            planner: Planner::new(options.scope, notify_path, &settings),
+            planner: Planner::new(options.scope, notify_path, &settings, &environment),
+            environment,
+            files_read: (read_at, BTreeMap::new()),
             engine: Engine::new(library, settings, cpus),
             link,
             inbox: VecDeque::new(),

@@ -21,6 +21,7 @@ use sockmgr_unit::{
 
 use super::confine;
 use super::descriptors::Descriptors;
+use super::environment::Changes;
 use super::journal::Journal;
 use super::listeners::chain;
 use super::output::Pipe;
@@ -143,18 +144,24 @@ pub(super) struct Planner {
 }
 
 impl Planner {
-    pub(super) fn new(scope: Scope, notify_path: PathBuf, settings: &Settings) -> Self {
+    pub(super) fn new(scope: Scope, notify_path: PathBuf, settings: &Settings, changes: &Changes) -> Self {
         let mut planner =
             Self { scope, notify_path, inherited: BTreeMap::new(), journal: Journal::default() };
-        planner.set_defaults(settings);
+        planner.set_defaults(settings, changes);
         planner
     }
 
     /// Takes over what the settings say about all services. The keeper is to be told of [`Planner::common_environment`] then.
-    pub(super) fn set_defaults(&mut self, settings: &Settings) {
+    pub(super) fn set_defaults(&mut self, settings: &Settings, changes: &Changes) {
         self.inherited = inherited_environment(self.scope);
         self.inherited.extend(settings.default_environment.iter().cloned());
+        changes.apply(&mut self.inherited);
         self.journal = Journal::of(settings);
+    }
+
+    /// What all services inherit.
+    pub(super) fn inherited(&self) -> &BTreeMap<String, String> {
+        &self.inherited
     }
 
     /// Whether output that goes to a log goes to the journal.

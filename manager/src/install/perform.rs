@@ -48,8 +48,7 @@ fn perform(change: &Change, written: &[PathBuf]) -> Result<(), (PathBuf, io::Err
 
 fn link(path: &Path, target: &Path, replaces: bool, written: &[PathBuf]) -> io::Result<()> {
     let place = Place::of(path, written)?;
-    DirBuilder::new().recursive(true).mode(0o755).create(place.base)?;
-    let directory = place.open(true)?;
+    let directory = place.make()?;
     if !replaces {
         return Ok(symlinkat(target, &directory, place.name)?);
     }
@@ -85,14 +84,14 @@ fn is_directory(directory: &OwnedFd, name: &OsStr) -> io::Result<bool> {
 }
 
 /// One entry of a directory that may be written to, or of a directory in that.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     base: &'a Path,
     within: Option<&'a OsStr>,
-    name: &'a OsStr,
+    pub(super) name: &'a OsStr,
 }
 
 impl<'a> Place<'a> {
-    fn of(path: &'a Path, written: &'a [PathBuf]) -> io::Result<Self> {
+    pub(super) fn of(path: &'a Path, written: &'a [PathBuf]) -> io::Result<Self> {
         let place = written.iter().find_map(|base| {
             let parts: Vec<Component<'_>> = path.strip_prefix(base).ok()?.components().collect();
             match parts.as_slice() {
@@ -104,6 +103,12 @@ impl<'a> Place<'a> {
             }
         });
         place.ok_or_else(|| io::Error::other("lies outside of the directories that may be written to"))
+    }
+
+    /// Its directory, made if it is not there.
+    pub(super) fn make(&self) -> io::Result<OwnedFd> {
+        DirBuilder::new().recursive(true).mode(0o755).create(self.base)?;
+        self.open(true)
     }
 
     fn open(&self, make: bool) -> io::Result<OwnedFd> {

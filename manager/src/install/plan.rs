@@ -153,8 +153,7 @@ impl From<Refusal> for Stop {
 }
 
 pub(super) fn plan(files: UnitFiles, request: &Request, manner: Manner) -> Plan {
-    let written = [Some(&files.tree.configuration), files.tree.runtime.as_ref()];
-    let written = written.into_iter().flatten().cloned().collect();
+    let written = written(&files.tree);
     let config =
         if manner.runtime { files.tree.runtime.clone() } else { Some(files.tree.configuration.clone()) };
     let Some(config) = config else {
@@ -180,6 +179,11 @@ pub(super) fn plan(files: UnitFiles, request: &Request, manner: Manner) -> Plan 
     }
     let Planner { changes, rules, has_failed, .. } = planner;
     Plan { changes, has_install: rules > 0, has_failed, written }
+}
+
+/// The directories that may be written to.
+pub(super) fn written(tree: &Tree) -> Vec<PathBuf> {
+    [Some(&tree.configuration), tree.runtime.as_ref()].into_iter().flatten().cloned().collect()
 }
 
 impl Planner {

@@ -4,7 +4,7 @@
 //! what it has decided so far.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
 
 use sockmgr_unit::UnitName;
@@ -13,6 +13,28 @@ use crate::loader::{Leads, Links, SearchPath, unit_of};
 
 /// The ends of the directories that hold dependencies.
 const DEPENDENCY_ENDS: [&str; 3] = [".wants", ".requires", ".upholds"];
+
+/// Which units somebody wants to know of. Of all others it does not matter whether their files are empty.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked<'a> {
+    All,
+    One(&'a UnitName),
+}
+
+impl Asked<'_> {
+    fn concerns(self, unit: &UnitName) -> bool {
+        match self {
+            Self::All => true,
+            Self::One(asked) => asked == unit || asked.template().is_some_and(|template| template == *unit),
+        }
+    }
+}
+
+/// How the directories are looked at.
+struct Look<'a> {
+    links: Links,
+    asked: Asked<'a>,
+}
 
 /// All directories of a search path.
 #[derive(Debug)]
@@ -73,9 +95,10 @@ pub(super) enum Means {
 
 impl Tree {
     /// Looks at everything. A directory that cannot be looked into is as good as empty, as it is for the loader.
-    pub(super) fn read(path: &SearchPath) -> Self {
-        let links = Links::of(path);
-        let directories = path.directories().iter().map(|path| Directory::read(path, &links)).collect();
+    pub(super) fn read(path: &SearchPath, asked: Asked<'_>) -> Self {
+        let look = Look { links: Links::of(path), asked };
+        let directories = path.directories().iter().map(|path| Directory::read(path, &look)).collect();
+        let links = look.links;
         Self {
             root: path.root().to_owned(),
             configuration: path.configuration().to_owned(),
@@ -183,23 +206,26 @@ impl Pointer {
 }
 
 impl Directory {
-    fn read(path: &Path, links: &Links) -> Self {
+    fn read(path: &Path, look: &Look<'_>) -> Self {
         let mut directory = Self { path: path.to_owned(), ..Self::default() };
-        for name in names_in(path) {
-            directory.entry(&name, links);
+        for (name, kind) in entries_of(path) {
+            directory.entry(&name, kind, look);
         }
         directory
     }
 
-    fn entry(&mut self, name: &str, links: &Links) {
+    fn entry(&mut self, name: &str, kind: FileType, look: &Look<'_>) {
         let path = self.path.join(name);
         if let Some(unit) = name.strip_suffix(".d").and_then(unit_of) {
             self.drop_ins.insert(unit, names_in(&path));
         } else if DEPENDENCY_ENDS.iter().any(|end| name.strip_suffix(end).and_then(unit_of).is_some()) {
-            self.dependencies(name, &path, links);
+            self.dependencies(name, &path, &look.links);
         } else if let Some(unit) = unit_of(name) {
             // `web.socket` comes before `web.socket.toml`, and counts.
-            let entry = Entry::read(&unit, path, links);
+            let entry = match kind.is_file() && !look.asked.concerns(&unit) {
+                true => Entry { path, means: Means::File, pointer: None },
+                false => Entry::read(&unit, path, &look.links),
+            };
             self.units.entry(unit).or_insert(entry);
         }
     }
@@ -243,10 +269,16 @@ fn follow(unit: &UnitName, path: &Path, links: &Links) -> Means {
     }
 }
 
-/// The names in a directory, sorted; none where it cannot be looked into.
-fn names_in(directory: &Path) -> Vec<String> {
+/// What is in a directory, sorted by name; nothing where it cannot be looked into.
+fn entries_of(directory: &Path) -> Vec<(String, FileType)> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort_unstable();
-    names
+    let mut entries: Vec<(String, FileType)> = entries
+        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.file_type().ok()?)))
+        .collect();
+    entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    entries
+}
+
+fn names_in(directory: &Path) -> Vec<String> {
+    entries_of(directory).into_iter().map(|(name, _)| name).collect()
 }

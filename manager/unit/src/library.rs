@@ -230,6 +230,14 @@ impl Library {
         }
     }
 
+    /// The file that a unit comes from, and the drop-ins in directories of its own name. `None`: there is no file, or no
+    /// unit has been loaded from it.
+    pub fn files(&self, name: &UnitName) -> Option<(&Path, Vec<&Path>)> {
+        let Found::File { id, file } = self.find(name) else { return None };
+        let drop_ins = self.drop_ins.of_very(&id).into_iter().map(|drop_in| &*drop_in.path);
+        Some((self.fragment(&file)?.path()?, drop_ins.collect()))
+    }
+
     /// The files that these instances of one template are made of; `None` where they have no template of their name, or one of them
     /// has a file of its own.
     pub fn edition(&self, instances: &[UnitName]) -> Option<Edition> {

@@ -185,6 +185,13 @@ fn example_call(method: &Method) -> Message {
         "u" => call.build(&1u32),
         "as" => call.build(&none),
         "asas" => call.build(&(&none, &none)),
+        "asb" => call.build(&(&none, false)),
+        "asbb" => call.build(&(&none, false, false)),
+        "assbb" => call.build(&(&none, "full", false, false)),
+        "asssbb" => call.build(&(&none, unit, "Wants", false, false)),
+        "ast" => call.build(&(&none, 0u64)),
+        "sb" => call.build(&(unit, false)),
+        "sbb" => call.build(&("full", false, false)),
         other => panic!("no example for {other}"),
     };
     built.unwrap()

@@ -11,7 +11,7 @@ use sockmgr_engine::{
     Action, Command, Direction, Engine, Event, ExitStatus, JobId, KillWho, Notice, ProcessId, RequestError,
     Time, Verb,
 };
-use sockmgr_unit::{Fragment, Host, Library, Settings, Source, Syntax, UnitName};
+use sockmgr_unit::{Fragment, Host, Library, Settings, Source, Syntax, Unit, UnitName};
 use tokio::sync::Notify;
 use zbus::Message;
 use zbus::message::Flags;
@@ -47,6 +47,7 @@ pub(super) struct World {
     now: u64,
     pids: BTreeMap<ProcessId, u32>,
     pub(super) reload_error: Option<String>,
+    pub(super) environment: Vec<String>,
     /// What is on disk; the engine knows nothing of it.
     pub(super) unit_files: tempfile::TempDir,
 }
@@ -81,6 +82,7 @@ impl World {
             now: 1_000_000,
             pids,
             reload_error: None,
+            environment: Vec::new(),
             unit_files: tempfile::tempdir().unwrap(),
         };
         // What a manager has up before anybody asks for more.
@@ -199,6 +201,24 @@ impl Core for World {
 
     fn unit_path(&self) -> Vec<PathBuf> {
         vec![PathBuf::from("/units")]
+    }
+
+    fn unit_file_state(&self, unit: &UnitName) -> (&'static str, &'static str) {
+        if self.engine.unit(unit).is_some() { ("enabled", "disabled") } else { ("", "") }
+    }
+
+    fn needs_reload(&self, unit: &Unit) -> bool {
+        unit.name == "bad.service"
+    }
+
+    fn environment(&self) -> Vec<String> {
+        self.environment.clone()
+    }
+
+    fn change_environment(&mut self, unset: &[String], set: &[String]) -> Result<(), String> {
+        self.environment.retain(|variable| !unset.contains(variable));
+        self.environment.extend_from_slice(set);
+        Ok(())
     }
 
     fn unit_files(&self, operands: &[String]) -> UnitFiles {
