@@ -57,10 +57,22 @@ impl Invocation {
     }
 }
 
-/// The verb with all options, still described as itself.
+/// The verb with all options, still described as itself. A letter of its own comes before that of an option which it has no
+/// use for: `-f` is `--force`, but with `logs` it is `--follow`.
 fn with_options(verb: clap::Command) -> clap::Command {
     let about = verb.get_about().cloned().unwrap_or_default();
-    Flags::augment_args(verb).about(about).long_about(None)
+    let own: Vec<(clap::Id, char)> =
+        verb.get_arguments().filter_map(|arg| Some((arg.get_id().clone(), arg.get_short()?))).collect();
+    let mut verb = Flags::augment_args(verb).about(about).long_about(None);
+    let is_hidden = |arg: &&clap::Arg| {
+        own.iter().any(|(id, letter)| arg.get_short() == Some(*letter) && arg.get_id() != id)
+    };
+    let hidden: Vec<clap::Id> =
+        verb.get_arguments().filter(is_hidden).map(|arg| arg.get_id().clone()).collect();
+    for id in hidden {
+        verb = verb.mut_arg(id, |arg| arg.short(None));
+    }
+    verb
 }
 
 /// Puts the verb in front of all options: as with systemctl they may stand before it as well as behind.
@@ -708,6 +720,9 @@ mod tests {
         assert_eq!(flags("kill web --kill-who=main").kill_whom, "main");
         assert_eq!(flags("kill web --kill-whom main").kill_whom, "main");
         assert_eq!(flags("status -n5").lines, Some(5));
+        assert!(flags("stop -f web").force);
+        let Some(Verb::Logs(what)) = parse("-f logs -n 3 web").unwrap().verb else { panic!("it is logs") };
+        assert!(what.follow, "a verb's own letter counts");
         assert_eq!(flags("status -n all").lines, Some(usize::MAX));
         assert_eq!(flags("list-units --json").json(), Some(Json::Short));
         assert_eq!(flags("list-units --json=pretty").json(), Some(Json::Pretty));
