@@ -126,7 +126,11 @@ fn notify_access(unit: &UnitSubject<'_>) -> NotifyAccess {
 }
 
 /// Microseconds, likewise.
+/// Before the first start there is none, as for systemd.
 fn watchdog(unit: &UnitSubject<'_>) -> u64 {
+    if main_start(unit).is_none() {
+        return u64::MAX;
+    }
     let asked_for = unit.service().and_then(|service| service.watchdog);
     let of_file = unit.unit.service().map(|file| file.service.watchdog_sec);
     asked_for.or(of_file).unwrap_or_default().as_micros()

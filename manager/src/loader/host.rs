@@ -133,13 +133,15 @@ fn system_directories(environment: &dyn Fn(&str) -> Option<OsString>) -> Directo
 }
 
 fn user_directories(runtime_dir: &Path, environment: &dyn Fn(&str) -> Option<OsString>) -> Directories {
-    let state = or_in_home(environment, "XDG_STATE_HOME", ".local/state");
+    // Who has no directory for state has it with the configuration: systemd 252 knows no other place, 254 moves it to ~/.local/state.
+    let configuration = or_in_home(environment, "XDG_CONFIG_HOME", ".config");
+    let state = absolute(environment, "XDG_STATE_HOME").unwrap_or_else(|| configuration.clone());
     Directories {
         runtime: text(absolute(environment, "XDG_RUNTIME_DIR").unwrap_or_else(|| runtime_dir.to_owned())),
         cache: text(or_in_home(environment, "XDG_CACHE_HOME", ".cache")),
         logs: text(state.join("log")),
         state: text(state),
-        configuration: text(or_in_home(environment, "XDG_CONFIG_HOME", ".config")),
+        configuration: text(configuration),
         shared: text(or_in_home(environment, "XDG_DATA_HOME", ".local/share")),
         temporary: temporary(environment, "/tmp"),
         var_temporary: temporary(environment, "/var/tmp"),
@@ -185,7 +187,7 @@ mod tests {
         };
         let found = user_directories(Path::new("/r"), &environment);
         let found = [&found.runtime, &found.state, &found.cache, &found.logs, &found.temporary];
-        assert_eq!(found.map(|path| &**path), ["/r", "/h/.local/state", "/c", "/h/.local/state/log", "/t"]);
+        assert_eq!(found.map(|path| &**path), ["/r", "/h/.config", "/c", "/h/.config/log", "/t"]);
     }
 
     #[test]

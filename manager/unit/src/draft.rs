@@ -398,6 +398,15 @@ impl<'a> Draft<'a> {
             resolve_surroundings(&mut body.exec, &mut body.resources, self.host);
             Arc::make_mut(&mut body.sandbox).resolve();
             let socket = &mut body.socket;
+            if socket.instances.is_none()
+                && let Some(template) = socket.service.take_if(|service| service.is_template())
+            {
+                let message = format!(
+                    "Service=: {template} is a template, and only a socket with Instances= starts one"
+                );
+                let path = self.fragment.unwrap_or_else(|| Path::new(""));
+                self.diagnostics.push(Diagnostic::new(Severity::Warning, path, message).about("Service"));
+            }
             socket.limit_action.get_or_insert(settings.default_limit_action);
             socket.timeout_sec = Some(timeout(socket.timeout_sec, settings.default_timeout_start_sec));
         }

@@ -2,9 +2,10 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::{fill, host, rows};
+use common::{fill, host, kinds, vectors};
 use serde::Deserialize;
 use sockmgr_unit::name::{escape, escape_path, mangle, unescape, unescape_path};
 use sockmgr_unit::specifier::{Scope, SpecifierError, Subject};
@@ -23,7 +24,7 @@ struct NameRow {
 
 #[test]
 fn valid_names_and_their_parts() {
-    for row in rows::<NameRow>(include_str!("table/unit-name.jsonl")) {
+    for row in vectors::<NameRow>("unit-name", "valid") {
         let Some(is) = row.is else {
             assert!(UnitName::new(&row.name).is_err(), "{:?}", row.name);
             continue;
@@ -75,48 +76,112 @@ fn a_name_is_a_string_in_json() {
     assert!(serde_json::from_str::<UnitName>("\"web\"").is_err());
 }
 
+/// A text and what is made of it; `None`: it is refused.
+#[derive(Deserialize)]
+struct TextRow {
+    #[serde(default)]
+    template: String,
+    #[serde(default)]
+    suffix: String,
+    input: String,
+    output: Option<String>,
+}
+
 #[test]
 fn escaping() {
-    for (kind, input, expected) in
-        rows::<(String, String, Option<String>)>(include_str!("table/unit-escape.jsonl"))
-    {
-        let output = match kind.as_str() {
-            "escape" => Some(escape(&input)),
-            "escape-path" => escape_path(&input).ok(),
-            "unescape" => unescape(&input).ok(),
-            "unescape-path" => unescape_path(&input).ok(),
-            "mangle" => mangle(&input).ok().map(|name| name.to_string()),
-            other => panic!("{other}"),
-        };
-        assert_eq!(output, expected, "{kind} {input:?}");
-    }
+    let check = |kind: &str, convert: &dyn Fn(&str) -> Option<String>| {
+        for row in vectors::<TextRow>("unit-name", kind) {
+            assert_eq!(convert(&row.input), row.output, "{kind} {:?}", row.input);
+        }
+    };
+    check("escape", &|input| Some(escape(input)));
+    check("escape-path", &|input| escape_path(input).ok());
+    check("unescape", &|input| unescape(input).ok());
+    check("unescape-path", &|input| unescape_path(input).ok());
+    check("mangle", &|input| mangle(input).ok().map(|name| name.to_string()));
 }
 
 #[test]
 fn instances_of_templates() {
-    let table = include_str!("table/unit-template.jsonl");
-    for (kind, template, input, expected) in rows::<(String, String, String, Option<String>)>(table) {
-        let instance = if kind == "template-path" { escape_path(&input).unwrap() } else { escape(&input) };
-        let template = UnitName::new(&template).ok().filter(UnitName::is_template);
-        let name = template.and_then(|template| template.with_instance(&instance).ok());
-        assert_eq!(name.as_ref().map(UnitName::as_str), expected.as_deref(), "{kind} {input:?}");
+    let escape_path = |input: &str| escape_path(input).unwrap();
+    let check = |kind: &str, escape: &dyn Fn(&str) -> String| {
+        for row in vectors::<TextRow>("unit-name", kind) {
+            let template = UnitName::new(&row.template).ok().filter(UnitName::is_template);
+            let name = template.and_then(|template| template.with_instance(&escape(&row.input)).ok());
+            assert_eq!(name.map(|name| name.to_string()), row.output, "{kind} {:?}", row.input);
+        }
+    };
+    check("template", &|input| escape(input));
+    check("template-path", &escape_path);
+}
+
+#[test]
+fn an_escaped_text_with_a_suffix_is_a_name() {
+    for row in vectors::<TextRow>("unit-name", "suffix") {
+        let name = UnitName::new(&format!("{}.{}", escape(&row.input), row.suffix));
+        assert_eq!(name.ok().map(|name| name.to_string()), row.output, "{:?}", row.input);
     }
+}
+
+#[derive(Deserialize)]
+struct SpecifierRow {
+    unit: String,
+    description: String,
+    #[serde(default)]
+    value: String,
+    result: String,
+    #[serde(default)]
+    expand: BTreeMap<String, Option<String>>,
+}
+
+/// What `text` is in a file of `unit`.
+fn expanded(unit: &str, text: &str) -> Option<String> {
+    let (unit, host) = (UnitName::new(unit).expect("a valid name"), host());
+    let file = unit.template().unwrap_or_else(|| unit.clone());
+    let path = Path::new("/home/me/.config/systemd/user").join(file.as_str());
+    let subject = Subject { unit: &unit, fragment: Some(&path), host: &host };
+    subject.expand(text, Scope::Any).ok().map(|expansion| expansion.text)
 }
 
 #[test]
 fn specifiers() {
-    let host = host();
-    for (unit, text, expected) in
-        rows::<(String, String, Option<String>)>(include_str!("table/specifier.jsonl"))
-    {
-        let unit = UnitName::new(&unit).unwrap();
-        let file = unit.template().unwrap_or_else(|| unit.clone());
-        let path = Path::new("/home/me/.config/systemd/user").join(file.as_str());
-        let subject = Subject { unit: &unit, fragment: Some(&path), host: &host };
-        let expansion = subject.expand(&text, Scope::Any).ok().map(|expansion| expansion.text);
-        // A refused description shows the unit's name instead.
-        assert_eq!(expansion, expected.map(|text| fill(&text)), "{unit} {text:?}");
+    for row in vectors::<SpecifierRow>("unit-name", "specifiers") {
+        for (text, expected) in row.expand {
+            let expected = expected.map(|text| fill(&text));
+            assert_eq!(expanded(&row.unit, &text), expected, "{} {text:?}", row.unit);
+        }
+        assert_eq!(expanded(&row.unit, "d:%n:%p:%i:%I:%j:%%"), Some(row.description));
     }
+}
+
+#[test]
+fn texts_with_specifiers() {
+    for row in vectors::<SpecifierRow>("unit-name", "specifier-string") {
+        // A refused description shows the unit's name instead.
+        let expected = (row.result != "refused").then_some(row.description);
+        assert_eq!(expanded(&row.unit, &row.value), expected, "{} {:?}", row.unit, row.value);
+    }
+}
+
+#[test]
+fn every_kind_of_row_has_its_test() {
+    let mut here = [
+        "valid",
+        "escape",
+        "escape-path",
+        "unescape",
+        "unescape-path",
+        "mangle",
+        "template",
+        "template-path",
+        "suffix",
+        "specifiers",
+        "specifier-string",
+        // `what_is_not_there_is_an_error_and_an_odd_name_is_not`
+        "robustness",
+    ];
+    here.sort_unstable();
+    assert_eq!(kinds("unit-name").into_iter().collect::<Vec<_>>(), here);
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{fill, load, rows};
 use serde::Deserialize;
-use serde_json::Value as Json;
-use sockmgr_unit::Property;
+use serde_json::{Value as Json, json};
 use sockmgr_unit::value::{Mode, Resource, Rlimit, Signal, Size, Span, parse_bool, parse_i32, parse_u32};
+use sockmgr_unit::{Diagnostic, Property, Unit, UnitKind};
 
 /// Rows of `[text, result or null]`; the text as after `=`, so blanks at its ends are cut off first.
 fn check<T>(table: &str, parse: impl Fn(&str) -> Option<T>)
@@ -97,36 +99,113 @@ fn time_spans_are_read_and_printed() {
         assert_eq!(span.map(Span::as_micros), expected.as_ref().map(limit), "{text:?}");
         assert_eq!(span.map(|span| span.to_string()), printed, "{text:?}");
     }
-    for (micros, printed) in rows::<(u64, String)>(include_str!("table/timespan-format.jsonl")) {
-        assert_eq!(Span::from_micros(micros).to_string(), printed);
+    for row in vector_rows("timespan").iter().filter(|row| row["result"] == "format") {
+        let span = Span::from_micros(limit(&row["format_usec"]));
+        assert_eq!(span.to_string(), row["human"], "{row}");
     }
 }
 
-/// A key set after another value, and the properties it leaves.
-#[derive(Deserialize)]
-struct KeyRow {
-    r#type: String,
-    key: String,
-    value: String,
-    after: std::collections::BTreeMap<String, Json>,
-}
-
+/// All timeouts are set first; the row says what they are after one more line.
 #[test]
 fn a_timeout_of_zero_is_none_and_a_bad_one_changes_nothing() {
-    for row in rows::<KeyRow>(include_str!("table/timespan-key.jsonl")) {
-        let (section, keys, base): (_, &[_], _) = match row.r#type.as_str() {
-            "service" => {
-                ("Service", &["TimeoutStartSec", "TimeoutStopSec", "RestartSec"], "ExecStart=/bin/x\n")
-            }
-            "socket" => ("Socket", &["TriggerLimitIntervalSec"], "ListenStream=80\n"),
+    let mut checked = 0;
+    for row in vector_rows("timespan").iter().filter(|row| row.get("props").is_some()) {
+        let text_of = |field: &str| row[field].as_str().unwrap();
+        let (section, base) = match text_of("unit_type") {
+            "service" => (
+                "Service",
+                "ExecStart=/bin/x\nTimeoutSec=77s\nTimeoutAbortSec=77s\nRuntimeMaxSec=77s\nWatchdogSec=77s\nRestartSec=77s",
+            ),
+            "socket" => (
+                "Socket",
+                "ListenStream=80\nTimeoutSec=77s\nKeepAliveTimeSec=77s\nKeepAliveIntervalSec=77s\nDeferAcceptSec=77s\nTriggerLimitIntervalSec=77s",
+            ),
             other => panic!("{other}"),
         };
-        let earlier: String = keys.iter().map(|key| format!("{key}=77s\n")).collect();
-        let text = format!("[{section}]\n{base}{earlier}{}={}\n", row.key, row.value);
-        let (unit, _) = load(&format!("x.{}", row.r#type), &text);
-        for (property, expected) in &row.after {
+        let text = format!("[{section}]\n{base}\n{}={}\n", text_of("key"), text_of("value"));
+        let (unit, diagnostics) = load(&format!("x.{}", text_of("unit_type")), &text);
+        for (property, expected) in row["props"].as_object().unwrap() {
             assert_eq!(unit.property(property), Some(Property::U64(limit(expected))), "{text}{property}");
         }
+        assert_eq!(diagnostics.is_empty(), row["result"] == "accepted", "{text}{diagnostics:?}");
+        checked += 1;
+    }
+    assert!(checked >= 40, "{checked}");
+}
+
+/// What `tests/vectors/run_values.py` cannot say in the words of `show`: lists, sequences, and what is refused without a
+/// value before.
+#[test]
+fn rows_that_are_more_than_a_word() {
+    for row in vector_rows("enum") {
+        let text_of = |field: &str| row[field].as_str().unwrap();
+        let is_plain = row["shown"].as_str().is_some_and(|shown| !shown.contains('{'));
+        if is_plain || row["shown"].is_boolean() || row["shown"].is_null() {
+            continue;
+        }
+        let (unit, _) = load_with(text_of("unit"), &[(text_of("key"), text_of("value"))]);
+        assert_eq!(unit.load_state.as_str(), row["load_state"], "{row}");
+        let expected: Json = serde_json::from_str(&fill(&row["shown"].to_string())).unwrap();
+        match (text_of("prop"), unit.property(text_of("prop")).map(json)) {
+            // What it triggers is known to the engine only.
+            ("Triggers", None) => {
+                let UnitKind::Socket(body) = &unit.kind else { panic!("{row}") };
+                let service = body.socket.triggered_service(&unit.name).map(|name| name.to_string());
+                assert_eq!(json!([service]), expected, "{row}");
+            }
+            (_, None) => {}
+            (_, Some(shown)) => assert_eq!(shown, expected, "{row}"),
+        }
+    }
+    for row in vector_rows("cpuset").iter().filter(|row| row.get("sequence").is_some()) {
+        let key = row["key"].as_str().unwrap();
+        let values = row["sequence"].as_array().unwrap().iter().map(|value| (key, value.as_str().unwrap()));
+        let (_, diagnostics) = load_with("x.service", &values.collect::<Vec<_>>());
+        assert!(diagnostics.is_empty() || !is_declared(key), "{row}: {diagnostics:?}");
+    }
+    for row in vector_rows("signal").iter().filter(|row| row["result"] == "refused") {
+        let (key, value) = (row["key"].as_str().unwrap(), row["value"].as_str().unwrap());
+        let (_, diagnostics) = load_with("x.service", &[(key, value)]);
+        assert_eq!(diagnostics.len(), 1, "{row}");
+    }
+}
+
+fn is_declared(key: &str) -> bool {
+    sockmgr_unit::directives().any(|directive| directive.name == key)
+}
+
+fn vector_rows(name: &str) -> Vec<Json> {
+    rows(match name {
+        "timespan" => include_str!("../../../tests/vectors/timespan.jsonl"),
+        "enum" => include_str!("../../../tests/vectors/enum.jsonl"),
+        "cpuset" => include_str!("../../../tests/vectors/cpuset.jsonl"),
+        "signal" => include_str!("../../../tests/vectors/signal.jsonl"),
+        other => panic!("{other}"),
+    })
+}
+
+/// A unit that would load without these assignments.
+fn load_with(unit: &str, assignments: &[(&str, &str)]) -> (Arc<Unit>, Vec<Diagnostic>) {
+    let base = if unit.ends_with(".socket") {
+        "[Socket]\nListenStream=/run/x"
+    } else {
+        "[Service]\nExecStart=/bin/x"
+    };
+    let lines: String = assignments.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+    load(unit, &format!("{base}\n{lines}"))
+}
+
+fn json(property: Property) -> Json {
+    match property {
+        Property::Bool(value) => json!(value),
+        Property::U32(value) => json!(value),
+        Property::I32(value) => json!(value),
+        Property::U64(value) => json!(value),
+        Property::I64(value) => json!(value),
+        Property::Str(value) => json!(value),
+        Property::Strs(value) => json!(value),
+        Property::ExitStatuses(codes, signals) => json!([codes, signals]),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -37,7 +37,7 @@ impl Engine {
     }
 
     pub(super) fn abort_limit(&self, name: &UnitName) -> Span {
-        self.service_unit(name).service.timeout_abort_sec.unwrap_or_else(|| self.stop_limit(name))
+        self.service_unit(name).service.timeout_abort_sec.map_or_else(|| self.stop_limit(name), |span| span.0)
     }
 
     /// `RuntimeMaxSec=`, from when it came up.

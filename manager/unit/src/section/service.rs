@@ -3,8 +3,8 @@
 use super::{BusName, PidFile, SocketNames};
 use crate::directive::section;
 use crate::value::{
-    ExecCommand, ExitStatuses, FailureMode, FdStorePreserve, NotifyAccess, ReadyCheck, Restart, RestartMode,
-    ServiceType, Signal, Span, Weight,
+    ExecCommand, ExitStatuses, FailureMode, FdStorePreserve, NotifyAccess, ReadyCheck, ResettableSpan,
+    Restart, RestartMode, ServiceType, Signal, Span, Weight,
 };
 
 section! {
@@ -99,7 +99,7 @@ section! {
             "TimeoutStopSec" | "TimeoutSec": "Time allowed for the stop, then SIGKILL; 0 or infinity: any; default 90s";
         }
         /// Time allowed for an end by the watchdog's signal; `None`: as for the stop.
-        timeout_abort_sec: Option<Span> = None => ("TimeoutAbortUSec" by effective_timeout_abort) {
+        timeout_abort_sec: Option<ResettableSpan> = None => ("TimeoutAbortUSec" by effective_timeout_abort) {
             "TimeoutAbortSec": "Time allowed for dumping core after the signal of the watchdog; default as TimeoutStopSec=";
         }
         /// What is done when the start takes too long.
@@ -206,7 +206,7 @@ impl ServiceSection {
 
     /// How long an end by the watchdog's signal may take: as long as a stop, unless it was set.
     pub fn effective_timeout_abort(&self) -> Span {
-        self.timeout_abort_sec.or(self.timeout_stop_sec).unwrap_or(Span::INFINITY)
+        self.timeout_abort_sec.map(|span| span.0).or(self.timeout_stop_sec).unwrap_or(Span::INFINITY)
     }
 
     /// Who may send notifications: the main process of a service that has something to say, else nobody, unless it was set.

@@ -59,7 +59,7 @@ pub use scheduling::{
 pub use signal::Signal;
 pub use size::Size;
 pub use socket_option::{BindDevice, FastOpen, IpTos, SocketOption, SocketProtocol, Timestamping};
-pub use span::Span;
+pub use span::{ResettableSpan, Span};
 pub use stdio::{InputData, StandardInput, StandardOutput};
 pub use syslog::{ExtraFields, SyslogFacility, SyslogLevel};
 pub use system_call::{Filter, LoggedCalls, SystemCall, SystemCallFilter, SystemCallLog, system_call_group};

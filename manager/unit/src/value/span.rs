@@ -241,11 +241,31 @@ impl Scalar for Span {
     fn parse(text: &str, cx: &Context<'_>) -> Result<Self, ValueError> {
         let span = Self::parse(text)?;
         // No time to start or stop in makes no sense: zero turns a timeout off (systemd.service(5)).
-        let off = span == Self::ZERO && cx.key().contains("Timeout") && cx.key() != "UserTimeoutSec";
+        let is_timeout =
+            cx.key().contains("Timeout") && !["UserTimeoutSec", "TimeoutAbortSec"].contains(&cx.key());
+        let off = span == Self::ZERO && is_timeout;
         Ok(if off { Self::INFINITY } else { span })
     }
 
     fn property(&self) -> Property {
         Property::U64(self.0)
+    }
+}
+
+/// A span that an empty assignment takes back, where others refuse it (`TimeoutAbortSec=`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResettableSpan(pub Span);
+
+impl Scalar for ResettableSpan {
+    const FORM: &'static str = EXPECTED;
+    const SIGNATURE: &'static str = "t";
+    const EMPTY_RESETS: bool = true;
+
+    fn parse(text: &str, cx: &Context<'_>) -> Result<Self, ValueError> {
+        <Span as Scalar>::parse(text, cx).map(Self)
+    }
+
+    fn property(&self) -> Property {
+        Scalar::property(&self.0)
     }
 }

@@ -3,10 +3,12 @@
 // Each test program uses its own part of this.
 #![allow(dead_code, unreachable_pub)]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
 use sockmgr_unit::specifier::{Directories, User};
 use sockmgr_unit::{Diagnostic, Fragment, Host, Library, Source, Syntax, Unit, UnitName};
 
@@ -16,6 +18,32 @@ pub fn rows<T: DeserializeOwned>(table: &str) -> Vec<T> {
     let rows: Vec<T> = table.lines().map(parse).collect();
     assert!(!rows.is_empty(), "an empty table tests nothing");
     rows
+}
+
+fn vector_file(name: &str) -> &'static str {
+    match name {
+        "exec-command" => include_str!("../../../../tests/vectors/exec-command.jsonl"),
+        "unit-name" => include_str!("../../../../tests/vectors/unit-name.jsonl"),
+        other => panic!("{other}"),
+    }
+}
+
+/// The rows of one kind in the vectors of command lines or of names (`tests/vectors`).
+pub fn vectors<T: DeserializeOwned>(name: &str, kind: &str) -> Vec<T> {
+    let of_kind = rows::<Json>(vector_file(name)).into_iter().filter(|row| row["kind"] == kind);
+    let parse =
+        |row: Json| serde_json::from_value(row.clone()).unwrap_or_else(|error| panic!("{row}: {error}"));
+    let rows: Vec<T> = of_kind.map(parse).collect();
+    assert!(!rows.is_empty(), "no rows of the kind {kind}");
+    rows
+}
+
+/// Every kind of row in the vectors of this name.
+pub fn kinds(name: &str) -> BTreeSet<String> {
+    rows::<Json>(vector_file(name))
+        .iter()
+        .map(|row| row["kind"].as_str().expect("a word").to_owned())
+        .collect()
 }
 
 /// A host whose every property can be told from the others.
