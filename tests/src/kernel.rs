@@ -1,6 +1,6 @@
 //! What the kernel says about processes and sockets, read from /proc: no opinion of sockmgr's is in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -185,7 +185,9 @@ fn inet(table: &str, address: SocketAddr, state: &str) -> Vec<Inode> {
     let rows = text.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
     let wanted =
         rows.filter(|row| row.len() > 9 && row[3] == state && parse_address(row[1]) == Some(address));
-    wanted.filter_map(|row| row[9].parse().ok().map(Inode)).collect()
+    // The kernel gives the table in pieces: where sockets come and go meanwhile, it gives some of them twice.
+    let found: BTreeSet<Inode> = wanted.filter_map(|row| row[9].parse().ok().map(Inode)).collect();
+    found.into_iter().collect()
 }
 
 /// `0100007F:1F90` is 127.0.0.1:8080: words of four bytes, each in the byte order of the machine.

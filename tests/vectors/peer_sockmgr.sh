@@ -7,9 +7,11 @@
 #   start-nowait UNIT               queue the job and return
 #   kill UNIT SIGNAL                signal the main process
 #   show UNIT PROPERTY              the value of one property, as systemctl show -P prints it
+#   show-all UNIT...                all properties of each, as systemctl show --all prints them
 #   list PATTERN                    known units: "name active sub"
 #   clean                           stop and forget all units
 #   unitsdir                        the directory of the unit files, then the one of lower priority
+#   places                          the home and the runtime directory of its user, a line each
 # SOCKMGR, SOCKMGRD: the binaries, by default those of the debug build beside this file. VEC_BASE: where this manager lives; runs with
 # another one do not see each other.
 here=$(dirname "$(readlink -f "$0")")
@@ -82,11 +84,16 @@ start | stop | restart | reset-failed) ctl "$verb" -- "$@" ;;
 start-nowait) ctl --no-block start -- "$@" ;;
 kill) ctl kill --kill-whom=main --signal="$2" -- "$1" ;;
 show) ctl show -P "$2" -- "$1" ;;
+show-all) ctl show --all -- "$@" ;;
 list) list "$1" ;;
 clean) clean ;;
 unitsdir)
     echo "$units"
     echo "$low"
+    ;;
+places)
+    echo "$home"
+    echo "$run"
     ;;
 *)
     echo "unknown verb $verb" >&2

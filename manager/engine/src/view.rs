@@ -227,7 +227,8 @@ impl Engine {
             sub: self.sub_state(node),
             job: node.job.and_then(|id| Some((id, self.jobs.get(&id)?.kind))),
             stamps: node.stamps,
-            triggers: links.triggers.iter().collect(),
+            // With Accept=yes it is one instance after the other.
+            triggers: links.triggers.iter().filter(|service| !service.is_template()).collect(),
             triggered_by: match node.service().and_then(|service| service.served_socket()) {
                 Some(socket) => vec![socket],
                 None => links.triggered_by.iter().collect(),

@@ -224,6 +224,7 @@ fn scalar(name: &str, value: &Variant<'_>) -> String {
             [Variant::Bool(is_allow_list), Variant::Array(names)] => {
                 format!("{}{}", if *is_allow_list { "" } else { "~" }, joined(names, plain))
             }
+            [Variant::Array(codes), Variant::Array(signals)] => exit_statuses(codes, signals),
             _ => UNPRINTABLE.into(),
         },
         other => plain(other),
@@ -234,6 +235,18 @@ fn scalar(name: &str, value: &Variant<'_>) -> String {
 fn numa_policy(number: i32) -> &'static str {
     const WORDS: [&str; 5] = ["default", "preferred", "bind", "interleave", "local"];
     usize::try_from(number).ok().and_then(|at| WORDS.get(at)).unwrap_or(&"n/a")
+}
+
+/// The numbers of exit codes, then the names of signals, each in order.
+fn exit_statuses(codes: &Array<'_>, signals: &Array<'_>) -> String {
+    let sorted = |numbers: &Array<'_>| {
+        let mut numbers: Vec<i32> =
+            numbers.inner().iter().filter_map(|number| i32::try_from(number).ok()).collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    let codes = sorted(codes).into_iter().map(|code| code.to_string());
+    codes.chain(sorted(signals).into_iter().map(signal_name)).collect::<Vec<_>>().join(" ")
 }
 
 fn is_mode(name: &str) -> bool {
@@ -294,18 +307,22 @@ fn yes_no(flag: bool) -> &'static str {
 /// A word of a list: in quotes where it would not read as one word, as systemd does.
 fn quote(word: &str) -> String {
     const SPECIAL: &str = " \t\n\r\"\\`$*?['()<>|&;!";
-    if word.chars().any(|c| c.is_control()) {
-        return UNPRINTABLE.into();
-    }
-    if !word.is_empty() && !word.contains(|c| SPECIAL.contains(c)) {
+    let is_special = |c: char| SPECIAL.contains(c) || c.is_ascii_control();
+    if !word.is_empty() && !word.contains(is_special) {
         return word.to_owned();
     }
     let mut quoted = String::from("\"");
     for c in word.chars() {
-        if matches!(c, '"' | '\\' | '`' | '$') {
-            quoted.push('\\');
+        match c {
+            '"' | '\\' | '`' | '$' => quoted.extend(['\\', c]),
+            '\x07' => quoted.push_str("\\a"),
+            '\x08' => quoted.push_str("\\b"),
+            '\x0b' => quoted.push_str("\\v"),
+            '\x0c' => quoted.push_str("\\f"),
+            '\n' | '\r' | '\t' => quoted.extend(c.escape_default()),
+            c if c.is_ascii_control() => quoted.push_str(&format!("\\{:03o}", u32::from(c))),
+            c => quoted.push(c),
         }
-        quoted.push(c);
     }
     quoted + "\""
 }
@@ -393,7 +410,7 @@ mod tests {
             (strings(&["man:foo(1)", "https://example.org/"]), "\"man:foo(1)\" https://example.org/"),
             (strings(&["a\"b$c"]), "\"a\\\"b\\$c\""),
             (strings(&[""]), "\"\""),
-            (strings(&["a\nb", "c"]), "[unprintable] c"),
+            (strings(&["a\nb\x01", "c"]), "\"a\\nb\\001\" c"),
         ];
         for (value, expected) in table {
             assert_eq!(texts("Environment", &value), Some(vec![expected.to_owned()]));

@@ -132,7 +132,10 @@ fn load_error(unit: &UnitSubject<'_>) -> Value {
     if is_loaded(unit) {
         return (String::new(), String::new()).into();
     }
-    let text = unit.unit.load_error.clone().unwrap_or_default();
+    let text = match unit.unit.load_state {
+        LoadState::Masked => format!("Unit {} is masked.", unit.unit.name),
+        _ => unit.unit.load_error.clone().unwrap_or_default(),
+    };
     (load_error_name(unit.unit.load_state).as_str().to_owned(), text).into()
 }
 

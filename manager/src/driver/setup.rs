@@ -2,12 +2,13 @@
 //!
 //! Never here: when something is opened. Invariant: a directive that is not set asks for nothing.
 
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use sockmgr_sys::listener::{
     self, FifoSpec, ListenAddress, Listener, ListenerSpec, QueueSpec, SocketKind, UsbFunction,
 };
-use sockmgr_sys::options::{RawOption, SocketOptions, Timestamping};
+use sockmgr_sys::options::{RawOption, SocketOptions, Timestamping, set_smack_label};
 use sockmgr_unit::section::OptionSection;
 use sockmgr_unit::value::{self, SocketProtocol};
 use sockmgr_unit::{BindIpv6Only, Listen, ListenKind, Size, SocketUnit, Span};
@@ -22,7 +23,13 @@ pub(super) fn open_node(body: &SocketUnit, listen: &Listen) -> Option<Result<Lis
     let opened = match listen.kind {
         ListenKind::Fifo => {
             let (mode, directory_mode) = (section.socket_mode.0, section.directory_mode.0);
-            listener::open_fifo(path, &FifoSpec { mode, directory_mode, pipe_size: size(options.pipe_size) })
+            let spec = FifoSpec { mode, directory_mode, pipe_size: size(options.pipe_size) };
+            listener::open_fifo(path, &spec).map(|mut fifo| {
+                let labelled =
+                    options.smack_label.as_deref().map(|label| set_smack_label(fifo.fd.as_fd(), label));
+                fifo.warnings.extend(labelled.and_then(Result::err));
+                fifo
+            })
         }
         ListenKind::MessageQueue => {
             let spec = QueueSpec {
@@ -131,7 +138,7 @@ fn with_numbers(flags: SocketOptions, options: &OptionSection) -> SocketOptions 
         mark: unless_negative(options.mark),
         ip_tos: unless_negative(options.ip_tos.0),
         ip_ttl: unless_negative(options.ip_ttl),
-        tcp_congestion: text(&options.tcp_congestion),
+        tcp_congestion: options.tcp_congestion.as_deref().map(str::to_owned),
         smack_label_ip_in: text(&options.smack_label_ip_in),
         smack_label_ip_out: text(&options.smack_label_ip_out),
         tcp_fast_open: Some(options.tcp_fast_open.0).filter(|length| *length > 0),

@@ -164,12 +164,14 @@ impl<'a> Scan<'a> {
     fn links(&mut self, unit: &UnitName, kind: DependencyKind, directory: &Path) {
         for (name, file_type) in self.list(directory) {
             let target = name.to_str().and_then(unit_of);
-            let masked =
-                || fs::read_link(directory.join(&name)).is_ok_and(|target| target == Path::new("/dev/null"));
-            if let Some(target) = target
-                && !(file_type.is_symlink() && masked())
-            {
-                self.library.add_dependency_link(unit.clone(), kind, target);
+            let path = directory.join(&name);
+            let masked = || fs::read_link(&path).is_ok_and(|target| target == Path::new("/dev/null"));
+            match target {
+                Some(_) if !file_type.is_symlink() => {
+                    self.report(Severity::Warning, &path, "is not a link, and adds no dependency".to_owned());
+                }
+                Some(target) if !masked() => self.library.add_dependency_link(unit.clone(), kind, target),
+                Some(_) | None => {}
             }
         }
     }
@@ -191,8 +193,9 @@ impl<'a> Scan<'a> {
 }
 
 fn classify(name: &str) -> Entry<'_> {
+    // A name may begin with a dot; what belongs to it is hidden all the same.
     if name.starts_with('.') {
-        return Entry::Other;
+        return unit_of(name).map_or(Entry::Other, Entry::Unit);
     }
     if let Some(of) = name.strip_suffix(".d") {
         let has_drop_ins = of.parse::<UnitName>().is_ok() || UnitType::from_suffix(of).is_some();

@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use libc::c_int;
 
+use crate::error::SysError;
 use crate::sockopt;
 
 /// `SO_PASSRIGHTS` of asm-generic/socket.h (Linux 6.16); libc does not have it yet.
@@ -327,13 +328,9 @@ impl Setter<'_> {
 
     /// A label of the security module Smack, which is an extended attribute of the socket.
     fn label(&mut self, directive: &'static str, attribute: &CStr, value: Option<&str>) {
-        let Some(value) = value else { return };
-        // SAFETY: `attribute` is a string and `value` so many bytes; both outlive the call.
-        let result = unsafe {
-            libc::fsetxattr(self.fd.as_raw_fd(), attribute.as_ptr(), value.as_ptr().cast(), value.len(), 0)
-        };
-        let result = if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
-        self.note(directive, result);
+        if let Some(value) = value {
+            self.note(directive, set_attribute(self.fd, attribute, value));
+        }
     }
 
     fn buffer(&mut self, directive: &'static str, names: [c_int; 2], bytes: Option<u64>) {
@@ -359,6 +356,21 @@ fn set_buffer(fd: BorrowedFd<'_>, [plain, force]: [c_int; 2], bytes: u64) -> io:
         Err(error) if !is_set() && error.raw_os_error() != Some(libc::EPERM) => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Gives a file the label of the security module Smack by which others may use it (`SmackLabel=`).
+///
+/// # Errors
+/// The cause; `EOPNOTSUPP` where the kernel has no such module.
+pub fn set_smack_label(fd: BorrowedFd<'_>, label: &str) -> Result<(), SysError> {
+    set_attribute(fd, c"security.SMACK64", label).map_err(|error| SysError::new("set SmackLabel= for", error))
+}
+
+fn set_attribute(fd: BorrowedFd<'_>, attribute: &CStr, value: &str) -> io::Result<()> {
+    // SAFETY: `attribute` is a string and `value` so many bytes; both outlive the call.
+    let result =
+        unsafe { libc::fsetxattr(fd.as_raw_fd(), attribute.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// How large the buffers of a socket are in the measure of `ReceiveBuffer=` and `SendBuffer=`: half of what the kernel tells.

@@ -75,6 +75,11 @@ impl<'a> Context<'a> {
         Ok(expansion.text)
     }
 
+    /// Says that the value differs between instances although no specifier in it does.
+    pub(crate) fn depend_on_instance(&self) {
+        self.instance_dependent.set(true);
+    }
+
     /// Reports one bad word of a value whose other words are used.
     pub fn warn(&self, warning: ValueError) {
         self.warnings.borrow_mut().push(warning);

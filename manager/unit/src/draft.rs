@@ -223,10 +223,10 @@ impl<'a> Draft<'a> {
         let _ = self.file(&source);
     }
 
-    /// Adds a link of a `.wants`, `.requires` or `.upholds` directory; one to a template means the instance of the same name.
+    /// Adds a link of a `.wants`, `.requires` or `.upholds` directory; one to a template means an instance of the same name.
     pub(crate) fn add_dependency(&mut self, kind: DependencyKind, target: &UnitName) {
         self.instance_dependent |= target.is_template();
-        let of_instance = || target.with_instance(self.name.instance()?).ok();
+        let of_instance = || target.with_instance(self.name.instance_or_prefix()).ok();
         let target = if target.is_template() { of_instance() } else { Some(target.clone()) };
         let names = match kind {
             DependencyKind::Wants => &mut self.unit.wants,

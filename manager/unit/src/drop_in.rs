@@ -41,7 +41,7 @@ impl DropIns {
     /// The drop-ins of a unit with these names (its own first), in the order in which they apply.
     ///
     /// Of several files of one name, the one counts whose directory comes first: by name, search path, and how special
-    /// it is; those for all units of a type come last. An empty file hides the others.
+    /// it is; those for all units of a type come last. An empty file hides the others, and is among those of the unit.
     pub(crate) fn of(&self, names: &[&UnitName]) -> Vec<&Source> {
         if self.by_directory.is_empty() {
             return Vec::new();
@@ -59,7 +59,7 @@ impl DropIns {
             let of_type = self.files(name.unit_type().as_str());
             choose(&mut chosen, of_type.map(|ranked| (ranked.rank, 0, &ranked.source)).collect());
         }
-        chosen.into_values().filter(|source| !source.text.is_empty()).collect()
+        chosen.into_values().collect()
     }
 
     /// Those of them that lie in a directory of the very name of the unit, or of its template: `[Install]` is read from no
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn an_empty_file_hides_those_of_its_name() {
         let files = [("a.socket", 0, "50.conf", ""), ("a.socket", 1, "50.conf", "x")];
-        assert_eq!(chosen(&["a.socket"], &files), [""; 0]);
+        assert_eq!(chosen(&["a.socket"], &files), ["/0/a.socket.d/50.conf"]);
     }
 
     #[test]

@@ -162,6 +162,11 @@ impl UnitName {
         self.stem().split_once('@').map(|(_, instance)| instance)
     }
 
+    /// What a template becomes an instance by, where this unit depends on it.
+    pub(crate) fn instance_or_prefix(&self) -> &str {
+        self.instance().unwrap_or_else(|| self.prefix())
+    }
+
     /// The instance, still escaped; `None` for plain names and templates.
     pub fn instance(&self) -> Option<&str> {
         self.after_at().filter(|instance| !instance.is_empty())

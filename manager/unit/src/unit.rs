@@ -289,7 +289,8 @@ impl Unit {
         properties.extend(socket.properties());
         properties.extend(options.properties());
         if socket.file_descriptor_name.is_empty() {
-            properties.push(("FileDescriptorName", Property::Str(socket.fd_name(0, &self.name).to_owned())));
+            // Also with Accept=yes, where the descriptor is called `connection`.
+            properties.push(("FileDescriptorName", Property::Str(self.name.to_string())));
         }
         properties
     }

@@ -351,7 +351,10 @@ impl Engine {
 
     fn trigger_rate(&self, name: &UnitName) -> Rate {
         let section = self.section(name);
-        Rate { interval: section.trigger_limit_interval_sec, burst: section.effective_trigger_limit_burst() }
+        Rate {
+            interval: section.effective_trigger_limit_interval(),
+            burst: section.effective_trigger_limit_burst(),
+        }
     }
 
     fn poll_rate(&self, name: &UnitName) -> Rate {

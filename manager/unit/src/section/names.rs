@@ -34,11 +34,11 @@ fn add_names(
     names: &mut Vec<UnitName>,
     text: &str,
     cx: &Context<'_>,
-    accept: impl Fn(&UnitName) -> Result<(), ValueError>,
+    accept: impl Fn(UnitName) -> Result<UnitName, ValueError>,
 ) {
     for word in text.split_ascii_whitespace() {
         let name = cx.expand_name(word).and_then(|word| Ok(word.parse::<UnitName>()?));
-        match name.and_then(|name| accept(&name).map(|()| name)) {
+        match name.and_then(&accept) {
             Ok(name) if names.contains(&name) => {}
             Ok(name) => names.push(name),
             Err(error) => cx.warn(error),
@@ -50,13 +50,22 @@ fn names_property(names: &[UnitName]) -> Property {
     Property::Strs(names.iter().map(|name| name.as_str().to_owned()).collect())
 }
 
+/// A template among dependencies means the instance with the name of the unit's own instance, or else of the unit.
+fn instance_for(cx: &Context<'_>, name: UnitName) -> Result<UnitName, ValueError> {
+    if !name.is_template() {
+        return Ok(name);
+    }
+    cx.depend_on_instance();
+    Ok(name.with_instance(cx.unit().instance_or_prefix())?)
+}
+
 /// Dependencies add up; an empty assignment does not take any away (systemd.unit(5)).
 impl Value for Vec<UnitName> {
     const FORM: &'static str = FORM;
     const SIGNATURE: &'static str = "as";
 
     fn assign(&mut self, text: &str, cx: &Context<'_>) -> Result<(), ValueError> {
-        add_names(self, text, cx, |_| Ok(()));
+        add_names(self, text, cx, |name| instance_for(cx, name));
         Ok(())
     }
 
@@ -82,7 +91,11 @@ impl Value for SocketNames {
     fn assign(&mut self, text: &str, cx: &Context<'_>) -> Result<(), ValueError> {
         add_names(&mut self.0, text, cx, |name| {
             let is_socket = name.unit_type() == UnitType::Socket;
-            is_socket.then_some(()).ok_or_else(|| ValueError::new(format!("{name} is not a socket")))
+            if is_socket {
+                instance_for(cx, name)
+            } else {
+                Err(ValueError::new(format!("{name} is not a socket")))
+            }
         });
         Ok(())
     }
@@ -110,7 +123,7 @@ impl Value for InstallNames {
         if text.is_empty() {
             self.0.clear();
         }
-        add_names(&mut self.0, text, cx, |_| Ok(()));
+        add_names(&mut self.0, text, cx, Ok);
         Ok(())
     }
 

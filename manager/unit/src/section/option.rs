@@ -1,7 +1,7 @@
 //! How the sockets of a socket unit are set up, beside where they listen (systemd.socket(5)).
 
 use super::names::word_list;
-use crate::directive::{Context, Property, Value, section};
+use crate::directive::{Context, Property, Scalar, Value, section};
 use crate::value::word::{Backslash, Words};
 use crate::value::{
     BindDevice, FastOpen, IpTos, Size, SocketOption, SocketProtocol, Span, Timestamping, ValueError, path,
@@ -115,8 +115,12 @@ section! {
             "IPTTL": "Hops that what is sent may take (IP_TTL, IPV6_UNICAST_HOPS); default -1: the kernel's";
         }
         /// `TCP_CONGESTION`
-        tcp_congestion: Option<Box<str>> = None => "TCPCongestion" {
+        tcp_congestion: Option<RawText> = None => "TCPCongestion" {
             "TCPCongestion": "The algorithm against congestion (TCP_CONGESTION), such as bbr; default: the kernel's";
+        }
+        /// `security.SMACK64`
+        smack_label: Option<Box<str>> = None => "SmackLabel" {
+            "SmackLabel": "SMACK label of a FIFO";
         }
         /// `security.SMACK64IPIN`
         smack_label_ip_in: Option<Box<str>> = None => "SmackLabelIPIn" {
@@ -150,6 +154,32 @@ section! {
         socket_option: Vec<SocketOption> = Vec::new() => ("SocketOption" own) {
             "SocketOption": "Any other option, as level:name=value, set last; may be repeated";
         }
+    }
+}
+
+/// Text without specifiers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawText(Box<str>);
+
+impl std::ops::Deref for RawText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Scalar for RawText {
+    const FORM: &'static str = "text";
+    const SIGNATURE: &'static str = "s";
+    const EMPTY_RESETS: bool = true;
+
+    fn parse(text: &str, _: &Context<'_>) -> Result<Self, ValueError> {
+        Ok(Self(text.into()))
+    }
+
+    fn property(&self) -> Property {
+        Property::Str(self.0.to_string())
     }
 }
 

@@ -27,9 +27,8 @@ impl Scalar for PidFile {
         if !text.starts_with('/') {
             text = format!("{}/{text}", cx.host().directories.runtime);
         }
-        // systemd.service(5): /var/run is the old name of /run.
-        let text = text.strip_prefix("/var/run/").map_or(text.clone(), |rest| format!("/run/{rest}"));
-        path::absolute(&text).map(Self).map_err(|error| ValueError::Unreadable(Box::new(error)))
+        let path = path::absolute(&text).map_err(|error| ValueError::Unreadable(Box::new(error)))?;
+        Ok(Self(path::below_run(&path).into()))
     }
 
     fn property(&self) -> Property {
@@ -52,9 +51,11 @@ impl Deref for BusName {
 const BUS_NAME_MAX: usize = 255;
 
 fn is_bus_name(text: &str) -> bool {
+    // A unique name, such as :1.5, may have numbers.
+    let (text, unique) = text.strip_prefix(':').map_or((text, false), |rest| (rest, true));
     let element = |part: &str| {
         !part.is_empty()
-            && !part.starts_with(|c: char| c.is_ascii_digit())
+            && (unique || !part.starts_with(|c: char| c.is_ascii_digit()))
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
     };
     text.len() <= BUS_NAME_MAX && text.contains('.') && text.split('.').all(element)
@@ -85,10 +86,10 @@ mod tests {
 
     #[test]
     fn bus_names_are_those_of_the_specification() {
-        for good in ["org.example.Web", "a.b", "org.x_y.z-1"] {
+        for good in ["org.example.Web", "a.b", "org.x_y.z-1", ":1.5"] {
             assert!(is_bus_name(good), "{good}");
         }
-        for bad in ["", "org", ".org.x", "org..x", "org.1x", ":1.5", "org.x.", "org.ü.x"] {
+        for bad in ["", "org", ".org.x", "org..x", "org.1x", "org.x.", "org.ü.x"] {
             assert!(!is_bus_name(bad), "{bad}");
         }
     }

@@ -239,6 +239,9 @@ impl ServiceSection {
         if oneshot && matches!(self.effective_restart(), Restart::Always | Restart::OnSuccess) {
             return Err(ServiceError::OneshotRestart);
         }
+        if oneshot && !self.restart_force_exit_status.is_empty() {
+            return Err(ServiceError::OneshotRestartForced);
+        }
         Ok(())
     }
 }
@@ -260,4 +263,6 @@ pub(crate) enum ServiceError {
     NoBusName,
     #[error("Type=oneshot cannot have Restart=always or Restart=on-success: ending is its purpose")]
     OneshotRestart,
+    #[error("Type=oneshot cannot have RestartForceExitStatus=: ending is its purpose")]
+    OneshotRestartForced,
 }

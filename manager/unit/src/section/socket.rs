@@ -119,8 +119,8 @@ section! {
         max_connections: u32 = 64 => "MaxConnections" {
             "MaxConnections": "Accept=yes: connections served at once; further ones wait, or with LimitAction=fail are closed; default 64";
         }
-        /// The window of the trigger limit; zero: no limit.
-        trigger_limit_interval_sec: Span = Span::from_secs(2) => "TriggerLimitIntervalUSec" {
+        /// The window of the trigger limit; zero: no limit; see [`SocketSection::effective_trigger_limit_interval`].
+        trigger_limit_interval_sec: Span = Span::INFINITY => ("TriggerLimitIntervalUSec" by effective_trigger_limit_interval) {
             "TriggerLimitIntervalSec": "Window in which traffic may start services TriggerLimitBurst= times; 0: any number; default 2s";
         }
         /// Triggers allowed in the window; see [`SocketSection::effective_trigger_limit_burst`].
@@ -168,9 +168,22 @@ section! {
 }
 
 impl SocketSection {
+    /// The window of the trigger limit: for systemd "infinity" is what was not set.
+    pub fn effective_trigger_limit_interval(&self) -> Span {
+        if self.trigger_limit_interval_sec.is_infinite() {
+            Span::from_secs(2)
+        } else {
+            self.trigger_limit_interval_sec
+        }
+    }
+
     /// Number of triggers allowed in the window: 200 with `Accept=yes`, else 20, unless it was set (systemd.socket(5)).
     pub fn effective_trigger_limit_burst(&self) -> u32 {
-        self.trigger_limit_burst.unwrap_or(if self.accept { 200 } else { 20 })
+        self.trigger_limit_burst.filter(|burst| *burst != u32::MAX).unwrap_or(if self.accept {
+            200
+        } else {
+            20
+        })
     }
 
     /// Whether `IdleStopSec=` says that its service stops by itself.

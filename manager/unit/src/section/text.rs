@@ -5,6 +5,7 @@ use std::ops::Deref;
 use super::names::word_list;
 use crate::directive::{Context, Property, Scalar, Value};
 use crate::value::ValueError;
+use crate::value::word::{Backslash, Words};
 
 /// Free text with specifiers; the empty text unsets it.
 impl Scalar for Box<str> {
@@ -37,8 +38,8 @@ impl Value for Uris {
         if text.is_empty() {
             self.0.clear();
         }
-        for word in text.split_ascii_whitespace() {
-            match cx.expand(word) {
+        for word in Words::new(text, Backslash::Literal) {
+            match cx.expand(&word?.into_text()?) {
                 Ok(uri)
                     if SCHEMES
                         .iter()

@@ -16,7 +16,8 @@ pub(crate) fn parse(text: &[u8]) -> Vec<Entry<'_>> {
     let mut number = 0;
     for line in Lines(text) {
         number += 1;
-        if line.len() > LINE_MAX {
+        // One byte less than the buffer that systemd reads into.
+        if line.len() >= LINE_MAX {
             return parser.broken(number, SyntaxError::LineTooLong);
         }
         // Comments go first: also within a continuation, which they do not end, and before the BOM is looked for.
@@ -255,7 +256,7 @@ mod tests {
         let half = "x".repeat(LINE_MAX / 2);
         let joined = format!("[A]\nk={half}\\\n{half}\nj=1");
         assert_eq!(show(joined.as_bytes()), ["1 [A]", "3 broken LineTooLong"]);
-        let fits = format!("[A]\nk={}", "x".repeat(LINE_MAX - 2));
+        let fits = format!("[A]\nk={}", "x".repeat(LINE_MAX - 3));
         assert_eq!(parse(fits.as_bytes()).len(), 2);
     }
 }

@@ -277,27 +277,11 @@ fn unix(text: &str) -> Result<ListenAddress, ValueError> {
     if text.len() < 2 {
         return Err(not_an_address(text));
     }
-    let path = below_run(text);
+    let path = path::below_run(text);
     if path.len() > UNIX_MAX {
         return Err(ValueError::TooLong { length: path.len(), limit: UNIX_MAX });
     }
     Ok(ListenAddress::Unix(path.into()))
-}
-
-/// Where /var/run is a link to /run both name one place, and /run is there earlier.
-fn below_run(path: &str) -> String {
-    path.strip_prefix("/var/run/").map_or(path.into(), |rest| format!("/run/{rest}"))
-}
-
-/// A path that does not lead into a file system of the kernel's own.
-fn node(text: &str) -> Result<Box<str>, ValueError> {
-    let path = path::absolute(text)?;
-    let is_below =
-        |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if ["/dev", "/proc", "/sys"].into_iter().any(is_below) {
-        return Err(ValueError::new(format!("\"{path}\" lies in a file system of the kernel")));
-    }
-    Ok(path)
 }
 
 fn abstract_name(text: &str) -> Result<ListenAddress, ValueError> {
@@ -326,11 +310,10 @@ fn vsock(text: &str) -> Result<ListenAddress, ValueError> {
     Ok(ListenAddress::Vsock { cid, port })
 }
 
-/// All but the number that means "any".
+/// The largest number means "any".
 fn vsock_number(number: &str, text: &str) -> Result<u32, ValueError> {
-    const LIMIT: &str = "numbers of vsock are from 0 to 4294967294";
+    const LIMIT: &str = "numbers of vsock are from 0 to 4294967295";
     match parse_u32(number) {
-        Ok(u32::MAX) => Err(ValueError::range(text, LIMIT)),
         Ok(number) => Ok(number),
         Err(ValueError::Range { .. }) => Err(ValueError::range(text, LIMIT)),
         Err(_) => Err(not_an_address(text)),
@@ -431,8 +414,8 @@ impl Listen {
                 ListenAddress::parse(&text, cx.host())?
             }
             ListenKind::Netlink => ListenAddress::Netlink(NetlinkAddress::parse(&text)?),
-            ListenKind::Fifo => ListenAddress::Node(node(&below_run(&text))?),
-            ListenKind::MessageQueue => ListenAddress::Node(node(&text)?),
+            ListenKind::Fifo => ListenAddress::Node(path::absolute(&path::below_run(&text))?),
+            ListenKind::MessageQueue => ListenAddress::Node(path::absolute(&text)?),
             ListenKind::Special | ListenKind::UsbFunction => ListenAddress::Node(path::absolute(&text)?),
         };
         let is_unix = matches!(address, ListenAddress::Unix(_) | ListenAddress::Abstract(_));

@@ -170,7 +170,7 @@ impl CommandReader<'_> {
         while let Some(argument) = self.argument()? {
             argv.push(argument.into());
         }
-        if argv.first().is_none_or(|argument| argument.is_empty()) {
+        if argv.is_empty() {
             return Err(ValueError::new(format!(
                 "`@` before \"{program}\" needs the program's name as the next word"
             )));

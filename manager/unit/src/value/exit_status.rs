@@ -92,6 +92,11 @@ struct Sets {
 }
 
 impl ExitStatuses {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.as_deref().is_none_or(|sets| sets.codes.is_empty() && sets.signals.is_empty())
+    }
+
     /// Whether this exit code is among them.
     pub fn has_code(&self, code: i32) -> bool {
         let sets = self.0.as_deref();

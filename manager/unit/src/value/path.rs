@@ -20,6 +20,15 @@ pub fn simplify(path: &str) -> String {
     }
 }
 
+/// Where `/var/run` is a link to `/run` both name one place, and `/run` is there earlier (systemd.socket(5)).
+pub fn below_run(path: &str) -> String {
+    match path.strip_prefix("/var/run") {
+        Some("") => "/run/".to_owned(),
+        Some(rest) if rest.starts_with('/') => format!("/run{rest}"),
+        Some(_) | None => path.to_owned(),
+    }
+}
+
 /// Whether no component of `path` is `.` or `..`.
 pub fn is_normalized(path: &str) -> bool {
     path.split('/').all(|part| part != "." && part != "..")

@@ -17,6 +17,8 @@ pub enum Backslash {
     EscapesOrLiteral,
     /// The next character is taken literally.
     Quotes,
+    /// It stays, with the next character.
+    Literal,
 }
 
 /// A word: its bytes, since `\xff` can make any.
@@ -133,6 +135,10 @@ impl<'a> Words<'a> {
         let literal = &after[..next.len_utf8()];
         match self.backslash {
             Backslash::Quotes => word.bytes.extend_from_slice(literal.as_bytes()),
+            Backslash::Literal => {
+                word.bytes.push(b'\\');
+                word.bytes.extend_from_slice(literal.as_bytes());
+            }
             Backslash::Escapes | Backslash::EscapesOrLiteral => {
                 if let Some((bytes, rest)) = unescape_c(after) {
                     word.bytes.extend_from_slice(&bytes);
