@@ -7,6 +7,7 @@
 mod repertoire;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -27,6 +28,9 @@ const PORT: u16 = 8080;
 
 /// Servers in a scene whose group keeps its size.
 const INSTANCES: usize = 4;
+
+/// What servers have at the end of their names that are made to crash.
+const DOOMED: &str = " doomed";
 
 /// From the beginning of one round to that of the next, at least.
 const ROUND: Duration = Duration::from_secs(1);
@@ -138,6 +142,15 @@ impl Scene {
         self.shape == Shape::Datagrams
     }
 
+    /// How many times as long it takes as its connections at their rate.
+    #[must_use]
+    pub fn slowness(&self) -> u32 {
+        match self.shape {
+            Shape::Bursts => 4,
+            Shape::Steady | Shape::Trickle | Shape::KeepAlive | Shape::BehindNginx | Shape::Datagrams => 1,
+        }
+    }
+
     /// Whether it is about servers that stop while nobody comes.
     fn stops_between(&self) -> bool {
         matches!(self.shape, Shape::Bursts | Shape::Trickle)
@@ -164,7 +177,8 @@ impl Scene {
         load.until_answered(u32::try_from(stage.total / 20).unwrap_or(u32::MAX));
         let rounds = self.rounds(&play, &load);
         let report = load.finish();
-        let (killed, is_lossy) = (play.killed.take(), stage.is_lossy);
+        let (mut killed, is_lossy) = (play.killed.take(), stage.is_lossy);
+        killed.extend(taken_for_hung(&play.manager.program.log()));
         let never_stopped = self.stops_between() && servers(&report) <= INSTANCES;
         Played { report, rounds, killed, never_stopped, cost: self.cost, is_lossy }
     }
@@ -190,7 +204,11 @@ impl Scene {
             Shape::Steady => tcp(),
             // A burst is over in a tenth of a second.
             Shape::Bursts => tcp().bursts(stage.rate / 10, Duration::from_millis(300)),
-            Shape::Trickle => tcp().total(stage.total / 10).bursts(4, Duration::from_millis(120)),
+            // No more than there is time for: eight times a second four of them.
+            Shape::Trickle => {
+                let seconds = (stage.total / u64::from(stage.rate)).max(6);
+                tcp().total(seconds * 32).bursts(4, Duration::from_millis(120))
+            }
             Shape::KeepAlive => {
                 let exchange = Exchange::Http { requests: 10, pause: Duration::from_millis(50) };
                 let plan = Plan::new(Server::Tcp(address), (stage.rate / 10).max(1));
@@ -257,7 +275,7 @@ impl Played {
         let wrong = match self.cost {
             Cost::Nothing | Cost::Time => report.lost() > 0,
             Cost::TheAccepted => {
-                let innocent = |who: &String| !self.killed.contains(who);
+                let innocent = |who: &String| !self.killed.contains(who) && !who.ends_with(DOOMED);
                 let lost = report.count(|end| matches!(end, End::Lost(_)));
                 // Killed between accept and its first word, or before that word was sent again.
                 let unnamed = if self.is_lossy { self.abandoned() } else { 0 };
@@ -287,6 +305,21 @@ impl Played {
     }
 }
 
+/// The processes that the manager has killed because it took them for hung, as its log tells: on a loaded machine that may be any.
+fn taken_for_hung(log: &str) -> Vec<String> {
+    let (mut running, mut hung) = (BTreeMap::new(), Vec::new());
+    for line in log.lines() {
+        let mut words = line.split_whitespace().skip_while(|word| !word.ends_with(".service"));
+        let Some(unit) = words.next() else { continue };
+        if let Some((_, pid)) = line.split_once("running (pid ") {
+            running.insert(unit, pid.trim_end_matches(')'));
+        } else if line.contains("accepts nobody") {
+            hung.extend(running.get(unit).map(|pid| format!("{unit} {pid}")));
+        }
+    }
+    hung
+}
+
 /// How many processes have answered.
 fn servers(report: &Report) -> usize {
     report.ends.keys().filter(|end| matches!(end, End::Answered(_))).count()
@@ -295,5 +328,18 @@ fn servers(report: &Report) -> usize {
 impl fmt::Display for Played {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} rounds, {} killed; {}", self.rounds, self.killed.len(), self.report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_taken_for_hung_is_in_the_log() {
+        let log = "2026 web@1.service      running (pid 7)\n2026 web@2.service running (pid 8)\n\
+                   2026 web@1.service warning: accepts nobody (AcceptTimeoutSec=); restarting it\n\
+                   2026 web@1.service      running (pid 9)\n";
+        assert_eq!(taken_for_hung(log), ["web@1.service 7"]);
     }
 }

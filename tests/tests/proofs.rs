@@ -26,5 +26,13 @@ scenes! {
     processes_that_share_a_listener: "shared-tcp",
     a_unix_socket_behind_nginx: "unix-behind-nginx",
     datagrams_over_restarts: "udp",
+    new_files_that_are_good: "rollout",
+    new_files_that_are_bad: "bad-rollout",
     nothing_at_all: "quiet",
+}
+
+#[test]
+fn a_minute_of_everything() {
+    let stage = Stage { total: 60 * 500, ..Stage::default() };
+    Scene::called("torture").play(&stage).check();
 }

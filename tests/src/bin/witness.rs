@@ -10,7 +10,7 @@
 //! | `WITNESS_ANSWER_MS` | so long for each answer |
 //! | `WITNESS_GRACE` | at SIGTERM it accepts nobody any more and finishes with those who are here |
 //! | `WITNESS_SHUTS` | with the former: it shuts its listeners down first (shutdown(2)), and with them everybody else's |
-//! | `WITNESS_CRASH_MS` | it aborts so long after it was ready |
+//! | `WITNESS_CRASH_MS` | it aborts so long after it was ready; it has `doomed` in its name |
 //! | `WITNESS_HTTP` | it speaks HTTP instead, one request on each connection |
 //! | `WITNESS_BIND` | an address that it binds itself, with `SO_REUSEPORT`, as workers without a manager do |
 
@@ -45,7 +45,9 @@ async fn main() -> io::Result<()> {
 }
 
 async fn serve() -> io::Result<()> {
-    let name = format!("{} {}", std::env::var("SOCKMGR_UNIT").unwrap_or_default(), std::process::id());
+    let doomed = if std::env::var_os("WITNESS_CRASH_MS").is_some() { " doomed" } else { "" };
+    let unit = std::env::var("SOCKMGR_UNIT").unwrap_or_default();
+    let name = format!("{unit} {}{doomed}", std::process::id());
     let (answer, is_http) = (milliseconds("WITNESS_ANSWER_MS"), std::env::var_os("WITNESS_HTTP").is_some());
     let is_stopping = watch::Sender::new(false);
     let witness = Rc::new(Witness { name, answer, is_http, is_stopping });
