@@ -256,6 +256,8 @@ fn kill_one(play: &Play<'_>, round: u32) {
 /// It stops in its tracks; the manager finds out and replaces it.
 fn hang_one(play: &Play<'_>, round: u32) {
     let unit = instance(round);
+    // One that hangs while it starts is another matter (`TimeoutStartSec=`).
+    play.manager.until_sub_state(&unit, "running");
     let process = play.victim(&unit);
     kill(Pid::from_raw(process.0), Signal::SIGSTOP).expect("the process runs");
     until_replaced(play, &unit, process);
