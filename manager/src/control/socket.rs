@@ -25,6 +25,8 @@ pub(super) static INTERFACE: Interface = Interface {
         // Whom a unit runs as is told where it was looked up for it; a socket's commands run as the manager.
         Field::of_unit("UID", "u", |_| u32::MAX.into()),
         Field::of_unit("GID", "u", |_| u32::MAX.into()),
+        // Only a service can have it; systemd shows it where processes are run.
+        Field::of_unit("NonBlocking", "b", |_| false.into()),
         Field::of_unit("NRefused", "u", |unit| count(unit, |socket| socket.n_refused).into()).announced(),
     ],
     ..Interface::EMPTY

@@ -8,11 +8,11 @@ use std::fmt::Write;
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::directive::{Directive, Scalar, Section};
-use crate::draft::refuse_decimal;
+use crate::draft::refuse_number;
 use crate::library::Source;
 use crate::suggest;
 use crate::syntax::{self, Assignment, Entry, Place, Syntax, systemd, toml};
-use crate::value::{Mode, parse_bool};
+use crate::value::{Instances, Mode, parse_bool};
 
 /// Longest array that stays on one line, in bytes.
 const ARRAY_MAX: usize = 80;
@@ -70,8 +70,8 @@ fn pieces(source: &Source) -> Result<Vec<Piece<'_>>, Box<Diagnostic>> {
                 section = Section::named(&name);
                 (place, What::Section(name))
             }
-            Entry::Assignment(Assignment { key, value, place, decimal }) => {
-                if let Some(error) = section.and_then(|section| refuse_decimal(section, &key, decimal)) {
+            Entry::Assignment(Assignment { key, value, place, written }) => {
+                if let Some(error) = section.and_then(|section| refuse_number(section, &key, written)) {
                     return Err(refused(source, place, format!("{key}=: {error}")));
                 }
                 (place, What::Assignment(key, value))
@@ -98,8 +98,8 @@ fn comments(source: &Source) -> Vec<(u32, Option<Cow<'_, str>>)> {
         Syntax::Toml => {
             // Other bytes have ended the reading before.
             let text = std::str::from_utf8(&source.text).unwrap_or_default();
-            let some = |(line, comment)| (line, Some(Cow::Borrowed(comment)));
-            toml::comments(text.trim_start_matches('\u{feff}')).into_iter().map(some).collect()
+            let owned = |(line, comment): (u32, Option<_>)| (line, comment.map(Cow::Borrowed));
+            toml::comments(text.trim_start_matches('\u{feff}')).into_iter().map(owned).collect()
         }
     }
 }
@@ -271,7 +271,7 @@ fn native(directive: &Directive, value: &str) -> Option<String> {
         return Mode::parse(value).ok().map(|Mode(mode)| format!("{mode:#o}"));
     }
     let number: i64 = value.parse().ok()?;
-    let is_count = matches!(directive.signature, "i" | "u");
+    let is_count = matches!(directive.signature, "i" | "u") || directive.form == <Instances as Scalar>::FORM;
     (is_count && number.to_string() == value).then(|| value.to_owned())
 }
 
@@ -331,9 +331,20 @@ mod tests {
 
     #[test]
     fn toml_becomes_lines() {
-        let text = "# a\n[Unit]\nDescription = 'x\\' # b\n[Socket]\nAccept = true\nListenStream = [80, # c\n '@a']\nSocketMode = 0o600\n";
-        let expected = "# a\n[Unit]\n# b\nDescription=x\\ \n\n[Socket]\nAccept=yes\n# c\nListenStream=80\nListenStream=@a\nSocketMode=0600\n";
+        let text = "# a\n[Unit]\nDescription = 'x\\' # b\n[Socket]\nAccept = true\nListenStream = [80, # c\n '@a']\nSocketMode = 0o600\n\n# c\n\nInstances = 4\n";
+        let expected = "# a\n[Unit]\n# b\nDescription=x\\ \n\n[Socket]\nAccept=yes\n# c\nListenStream=80\nListenStream=@a\nSocketMode=0600\n\n# c\n\nInstances=4\n";
         check(Syntax::Toml, text, expected);
+    }
+
+    #[test]
+    fn counts_of_instances_are_numbers() {
+        let toml =
+            "[Socket]\nListenStream = \"80\"\nInstances = 4\nMinInstances = \"auto\"\nTimeoutSec = \"5\"\n";
+        check(
+            Syntax::Systemd,
+            "[Socket]\nListenStream=80\nInstances=4\nMinInstances=auto\nTimeoutSec=5\n",
+            toml,
+        );
     }
 
     #[test]

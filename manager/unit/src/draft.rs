@@ -20,9 +20,9 @@ use crate::section::{
 use crate::settings::Settings;
 use crate::specifier::Host;
 use crate::suggest;
-use crate::syntax::{self, Assignment, Entry, Place, SyntaxError};
+use crate::syntax::{self, Assignment, Entry, Place, SyntaxError, Written};
 use crate::unit::{LoadState, ServiceUnit, SocketUnit, UnitKind};
-use crate::value::{KeyringMode, ListenAddress, Mode, ServiceType, Span, ValueError, path};
+use crate::value::{KeyringMode, ListenAddress, Mode, ServiceType, Size, Span, ValueError, path};
 
 /// Directives of `[Unit]` that systemd also takes, for old files, in `[Service]`.
 const UNIT_KEYS_IN_SERVICE: [&str; 2] = ["StartLimitInterval", "StartLimitBurst"];
@@ -305,9 +305,9 @@ impl<'a> Draft<'a> {
         assignment: &Assignment<'_>,
         source: &Source,
     ) -> Result<(), Stop> {
-        let Assignment { key, value, place, decimal } = assignment;
+        let Assignment { key, value, place, written } = assignment;
         let cx = Context::new(self.name, self.host).of_fragment(self.fragment).at(key);
-        let outcome = match refuse_decimal(section, key, *decimal) {
+        let outcome = match refuse_number(section, key, *written) {
             Some(error) => Some(Err(error)),
             None => self.assign(section, value, &cx),
         };
@@ -503,10 +503,23 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// An access mode is read in eights: a TOML number in tens would mean another mode than it says.
-pub(crate) fn refuse_decimal(section: Section, key: &str, decimal: bool) -> Option<ValueError> {
-    let is_mode = || suggest::directives_of(section, key).any(|found| found.form == <Mode as Scalar>::FORM);
-    (decimal && is_mode()).then(|| ValueError::new("a mode is not a number in tens; write 0o660 or \"0660\""))
+/// A number that would not mean what it says: an access mode is read in eights, a span or size has a unit.
+pub(crate) fn refuse_number(section: Section, key: &str, written: Written) -> Option<ValueError> {
+    let is = |form: &str| suggest::directives_of(section, key).any(|found| found.form == form);
+    let why = match written {
+        Written::Text => return None,
+        Written::Decimal if is(<Mode as Scalar>::FORM) => {
+            "a mode is not a number in tens; write 0o660 or \"0660\""
+        }
+        Written::Decimal | Written::Number if is(<Span as Scalar>::FORM) => {
+            "a time span is a text, so that its unit can be seen; write \"5s\""
+        }
+        Written::Decimal | Written::Number if is(<Size as Scalar>::FORM) => {
+            "a size is a text, so that its unit can be seen; write \"64K\""
+        }
+        Written::Decimal | Written::Number => return None,
+    };
+    Some(ValueError::new(why))
 }
 
 /// A path through `..` cannot be put in relation to mounts: systemd does not load such a unit.

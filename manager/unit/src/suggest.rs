@@ -24,7 +24,8 @@ pub(crate) fn form(section: Section, key: &str) -> Option<String> {
 /// Why `key` is not accepted in `section`.
 pub(crate) fn unknown(section: Section, key: &str) -> Unknown {
     if is_known_to_systemd(section, key) {
-        let message = format!("{key}= is not supported by sockmgr yet; it has no effect");
+        let message =
+            format!("{key}= is a directive of systemd's that sockmgr does not support; it has no effect");
         return Unknown { message, help: None };
     }
     let message = format!("unknown directive {key}= in [{}]", section.as_str());
@@ -177,9 +178,17 @@ mod tests {
 
     /// `(section, key, message or help that must be said)`
     const CASES: &[(Section, &str, &str)] = &[
-        (Section::Socket, "ListenFIFO", "ListenFIFO= is not supported by sockmgr yet; it has no effect"),
+        (
+            Section::Socket,
+            "ListenFIFO",
+            "ListenFIFO= is a directive of systemd's that sockmgr does not support; it has no effect",
+        ),
         (Section::Unit, "User", "User= belongs in [Service] or [Socket]"),
-        (Section::Service, "PAMName", "PAMName= is not supported by sockmgr yet; it has no effect"),
+        (
+            Section::Service,
+            "PAMName",
+            "PAMName= is a directive of systemd's that sockmgr does not support; it has no effect",
+        ),
         (Section::Unit, "ListenStream", "ListenStream= belongs in [Socket]"),
         (Section::Socket, "ExecStart", "ExecStart= belongs in [Service]"),
         (Section::Socket, "listenstream", "did you mean ListenStream=?"),

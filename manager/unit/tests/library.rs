@@ -59,7 +59,7 @@ fn toml_means_the_same_as_systemd_s_syntax() {
              WantedBy=sockets.target\n",
             "[Unit]\nDescription = \"Web\"\nAfter = [\"a.target\", \"b.target\"]\n[Socket]\nListenStream = [8080, \"@web\"]\n\
              ListenDatagram = 53\nBacklog = 16\nNoDelay = true\nSocketMode = 0o600\nWorkers = 4\nFileDescriptorName = \"x\"\n\
-             TriggerLimitIntervalSec = 1.5\n[Install]\nWantedBy = \"sockets.target\"\n",
+             TriggerLimitIntervalSec = \"1.5\"\n[Install]\nWantedBy = \"sockets.target\"\n",
         ),
         (
             "web.service",
@@ -84,14 +84,17 @@ fn toml_means_the_same_as_systemd_s_syntax() {
 
 #[test]
 fn toml_mistakes_have_a_place_and_the_form_that_is_right() {
-    let text = "[Socket]\nListenStream = [80, { port = 81 }]\nNoDelay = 2\n";
+    let text =
+        "[Socket]\nListenStream = [80, { port = 81 }]\nNoDelay = 2\nTimeoutSec = 5\nReceiveBuffer = 0x10\n";
     let mut library = library(&[("a.socket.toml", text)]);
     assert_eq!(load(&mut library, "a.socket").load_state, LoadState::Loaded);
     let lines = said(&mut library);
     assert!(lines[0].starts_with("a.socket.toml:2:21: warning: ListenStream cannot be a table"), "{lines:?}");
     assert!(lines[0].contains("\n    help: ListenStream= takes "), "{lines:?}");
     assert!(lines[1].starts_with("a.socket.toml:3:1: warning: NoDelay=: "), "{lines:?}");
-    assert_eq!(lines.len(), 2);
+    assert!(lines[2].contains(":4:1: warning: TimeoutSec=: a time span is a text"), "{lines:?}");
+    assert!(lines[3].contains(":5:1: warning: ReceiveBuffer=: a size is a text"), "{lines:?}");
+    assert_eq!(lines.len(), 4);
 }
 
 #[test]
@@ -366,7 +369,10 @@ fn mistakes_are_named_with_what_would_be_right() {
             "a.socket:7: warning: unknown directive ExecStart= in [Socket]",
             " | ExecStart= belongs in [Service]",
         ),
-        ("a.socket:8: warning: SELinuxContextFromNet= is not supported by sockmgr yet", ""),
+        (
+            "a.socket:8: warning: SELinuxContextFromNet= is a directive of systemd's that sockmgr does not support",
+            "",
+        ),
         (
             "a.socket:9: warning: the line has no '='",
             " | a line is a [Section] header, Key=value, or a # comment",

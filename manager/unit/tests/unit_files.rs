@@ -132,7 +132,11 @@ fn sorted(property: &str, value: Value) -> Value {
 /// File and line of each warning, without those that systemd does not give because it has the directive.
 fn ignored_lines(library: &mut Library) -> Value {
     let diagnostics = library.take_diagnostics();
-    let lines = diagnostics.iter().filter(|found| !found.message.contains("not supported by sockmgr"));
+    let lines = diagnostics.iter().filter(|found| {
+        !["not supported by sockmgr", "sockmgr does not support"]
+            .iter()
+            .any(|part| found.message.contains(part))
+    });
     let mut lines: Vec<(&Path, u32)> = lines.filter_map(|found| Some((&*found.file, found.line?))).collect();
     lines.sort_unstable();
     json!(lines)

@@ -44,8 +44,18 @@ pub(crate) struct Assignment<'a> {
     pub(crate) key: Cow<'a, str>,
     pub(crate) value: Cow<'a, str>,
     pub(crate) place: Place,
-    /// A whole number in tens, written as a number; only TOML tells.
-    pub(crate) decimal: bool,
+    pub(crate) written: Written,
+}
+
+/// How a value is written; only TOML tells numbers from text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// As text, or as a boolean.
+    Text,
+    /// As a whole number in tens.
+    Decimal,
+    /// As another number: in eights or sixteens, or with a fraction.
+    Number,
 }
 
 /// What is wrong with a line, before any meaning.

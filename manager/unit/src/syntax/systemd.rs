@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{Assignment, Entry, LINE_MAX, Place, SyntaxError};
+use super::{Assignment, Entry, LINE_MAX, Place, SyntaxError, Written};
 
 const BOM: &[u8] = "\u{feff}".as_bytes();
 
@@ -131,7 +131,7 @@ fn assignment(text: Cow<'_, str>, place: Place) -> Result<Assignment<'_>, Syntax
             (Cow::Owned(text[..equals].to_owned()), Cow::Owned(text[equals + 1..].to_owned()))
         }
     };
-    Ok(Assignment { key: trim(key), value: trim(value), place, decimal: false })
+    Ok(Assignment { key: trim(key), value: trim(value), place, written: Written::Text })
 }
 
 fn utf8(line: Cow<'_, [u8]>) -> Result<Cow<'_, str>, std::str::Utf8Error> {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeFloat, DeInteger, DeTable, DeValue};
 
-use super::{Assignment, Entry, Place, SyntaxError};
+use super::{Assignment, Entry, Place, SyntaxError, Written};
 
 /// Everything that the file says, in its order.
 pub(crate) fn parse(bytes: &[u8]) -> Vec<Entry<'_>> {
@@ -47,8 +47,8 @@ fn in_order(table: DeTable<'_>) -> Vec<Pair<'_>> {
     pairs
 }
 
-/// The comments, each with its line and without `#`; what looks like one within a text is none.
-pub(crate) fn comments(text: &str) -> Vec<(u32, &str)> {
+/// The comments, each with its line and without `#`, and the empty lines (`None`); what looks like either within a text is none.
+pub(crate) fn comments(text: &str) -> Vec<(u32, Option<&str>)> {
     let places = Places::of(text);
     let mut taken = Vec::new();
     if let Ok(table) = DeTable::parse(text) {
@@ -58,10 +58,17 @@ pub(crate) fn comments(text: &str) -> Vec<(u32, &str)> {
     taken.push((text.len(), text.len()));
     let (mut comments, mut from) = (Vec::new(), 0);
     for (start, end) in taken {
-        while let Some(hash) = text.get(from..start).and_then(|gap| gap.find('#')).map(|hash| from + hash) {
-            let line = text[hash..].lines().next().unwrap_or_default();
-            comments.push((places.at(hash).line, &line[1..]));
-            from = hash + line.len();
+        let mut at = from;
+        for line in text.get(from..start).unwrap_or_default().split_inclusive('\n') {
+            let is_whole = (at == 0 || text[..at].ends_with('\n')) && line.ends_with('\n');
+            match line.split_once('#') {
+                Some((_, comment)) => {
+                    comments.push((places.at(at).line, Some(comment.trim_end_matches(['\n', '\r']))))
+                }
+                None if is_whole && line.trim().is_empty() => comments.push((places.at(at).line, None)),
+                None => {}
+            }
+            at += line.len();
         }
         from = from.max(end);
     }
@@ -153,10 +160,14 @@ impl<'a> Reader<'a> {
 
     fn assign(&mut self, key: Cow<'a, str>, at: usize, value: DeValue<'a>) {
         let place = self.places.at(at);
-        let decimal = matches!(&value, DeValue::Integer(number) if number.radix() == 10);
+        let written = match &value {
+            DeValue::Integer(number) if number.radix() == 10 => Written::Decimal,
+            DeValue::Integer(_) | DeValue::Float(_) => Written::Number,
+            _ => Written::Text,
+        };
         let entry = match text(value) {
             Ok(value) if value.contains('\0') => Entry::Ignored { place, problem: SyntaxError::Nul },
-            Ok(value) => Entry::Assignment(Assignment { key, value: one_line(value), place, decimal }),
+            Ok(value) => Entry::Assignment(Assignment { key, value: one_line(value), place, written }),
             Err(found) => {
                 Entry::Ignored { place, problem: SyntaxError::BadType { key: key.into_owned(), found } }
             }
@@ -279,7 +290,10 @@ mod tests {
     fn comments_are_found_between_values_only() {
         let text = "# a\n[S] # b\nk = '#no' # c\n\"q#\" = [1, # d\n \"\"\"\n# no\n\"\"\"] # e\n#";
         let expected = [(1, " a"), (2, " b"), (3, " c"), (4, " d"), (7, " e"), (8, "")];
+        let expected = expected.map(|(line, comment)| (line, Some(comment)));
         assert_eq!(comments(text), expected);
+        let empty = [(2, None), (3, Some(" c")), (4, None)];
+        assert_eq!(comments("[S]\n\n# c\n  \nk = '''\n\n'''\nl = 1\n"), empty);
     }
 
     #[test]
