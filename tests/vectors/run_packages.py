@@ -99,8 +99,16 @@ class Side:
             elif last: properties[last] += '\n' + line
         return properties
 
-def same(name, ours, theirs):
-    if name in NAMES: return ours is not None and set(ours.split()) == set(theirs.split())
+INVERSE = {'After': 'Before', 'Before': 'After', 'Conflicts': 'ConflictedBy'}
+
+def own_names(sides, side, unit, name):
+    """What the unit itself depends on: of the other units' dependencies systemd shows those that it happens to have loaded."""
+    others = lambda other: ' '.join(any.get(other, {}).get(INVERSE.get(name, ''), '') for any in sides).split()
+    return {other for other in side[unit].get(name, '').split() if unit not in others(other)}
+
+def same(name, unit, one, other):
+    ours, theirs = one[unit].get(name), other[unit][name]
+    if name in NAMES: return ours is not None and own_names((one, other), one, unit, name) == own_names((one, other), other, unit, name)
     return (ours or '') == theirs if theirs == '' else ours == theirs
 
 packages, left_out = read_listing()
@@ -118,7 +126,7 @@ for kind in ('system', 'user'):
     for unit in names:
         wrong = []
         for name, value in other[unit].items():
-            if name != 'LoadState' and other[unit]['LoadState'] != 'loaded' or same(name, one[unit].get(name), value): continue
+            if name != 'LoadState' and other[unit]['LoadState'] != 'loaded' or same(name, unit, one, other): continue
             reasons = {reason for reason in (name, f'{unit} {name}') if reason in left_out}
             used |= reasons
             if not reasons: wrong.append(name); differing[name].append((unit, value, one[unit].get(name)))

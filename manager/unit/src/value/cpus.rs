@@ -62,6 +62,8 @@ impl NumberSet {
         let (first, last) = (parse_u32(first)?, parse_u32(last)?);
         if first > last {
             warn(ValueError::range(text, "a range goes from its lower to its higher number"));
+            // It is not nothing: the earlier numbers stay.
+            self.0.resize(self.0.len().max(WORD), 0);
             return Ok(());
         }
         if last >= MAX {
@@ -144,13 +146,14 @@ impl Value for CpuAffinity {
     const SIGNATURE: &'static str = "ay";
 
     fn assign(&mut self, text: &str, cx: &Context<'_>) -> Result<(), ValueError> {
-        match (text, &mut *self) {
+        let text = cx.expand(text)?;
+        match (text.as_str(), &mut *self) {
             ("numa", _) => *self = Self::Numa,
             ("instance", _) => *self = Self::Instance,
-            (_, Self::Cpus(cpus)) => cpus.extend(text, cx)?,
+            (_, Self::Cpus(cpus)) => cpus.extend(&text, cx)?,
             (_, Self::Numa | Self::Instance) => {
                 let mut cpus = NumberSet::default();
-                cpus.extend(text, cx)?;
+                cpus.extend(&text, cx)?;
                 *self = Self::Cpus(cpus);
             }
         }

@@ -53,7 +53,7 @@ impl Rlimit {
 
 impl Resource {
     fn parse(self, text: &str) -> Result<u64, ValueError> {
-        if text == "infinity" {
+        if text == "infinity" && self != Self::Nice {
             return Ok(Rlimit::INFINITY);
         }
         let limit = match self {

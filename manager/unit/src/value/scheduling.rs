@@ -240,7 +240,7 @@ const USUAL_SEGMENTS: u64 = 0x33;
 impl CoredumpFilter {
     fn of_word(word: &str) -> Result<u64, ValueError> {
         match word {
-            "all" => return Ok(u64::MAX >> 1),
+            "all" => return Ok(u64::from(u32::MAX)),
             "default" => return Ok(USUAL_SEGMENTS),
             _ => {}
         }

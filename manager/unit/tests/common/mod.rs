@@ -49,7 +49,6 @@ pub fn kinds(name: &str) -> BTreeSet<String> {
 /// A host whose every property can be told from the others.
 pub fn host() -> Host {
     Host {
-        is_of_user: true,
         host_name: "web.example.org".into(),
         machine_id: Some("0123456789abcdef0123456789abcdef".into()),
         boot_id: Some("fedcba9876543210fedcba9876543210".into()),
