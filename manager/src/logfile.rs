@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use sockmgr_unit::UnitName;
 
-pub use reader::{Order, Reader, Source, logs_in};
+pub use reader::{Order, Reader, Source, is_there, logs_in};
 pub use record::{Header, OwnedRecord};
 pub use writer::{LogFiles, Size};
 

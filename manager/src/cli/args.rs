@@ -468,7 +468,7 @@ pub(crate) struct Verify {
 }
 
 /// Which lines of which logs.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Logs {
     /// Unit names (`web` is `web.service` and its instances) or globs; none: all
     #[arg(value_name = "UNIT")]

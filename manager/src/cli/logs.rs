@@ -4,12 +4,14 @@
 //! come in the order of their time.
 
 mod form;
+mod journal;
 mod moment;
 mod tail;
 
 use std::io::{self, Write};
 use std::iter::Peekable;
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -39,23 +41,27 @@ const LOOK_EVERY: u16 = 1000;
 pub(crate) fn run(flags: &Flags, target: &Target, what: &Logs) -> Result<Exit, CliError> {
     let selection = Selection::of(&what.units, &places(target))?;
     let span = moment::Span::of(what)?;
-    let mut sources = selection.sources()?;
-    let printer = Printer::new(what.output, Style::of_stdout());
-    let mut out = io::stdout().lock();
     let lines = flags.lines.or(what.follow.then_some(BEFORE_FOLLOWING));
-    let mut show = |record: &OwnedRecord| out.write_all(&printer.line(record)).map_err(CliError::Output);
-    for record in chosen(&sources, &selection, span, lines, what.reverse)? {
-        show(&record?)?;
+    let mut sources = selection.sources()?;
+    if sources.is_empty() && journal::is_asked(target) {
+        let error = journal::command(flags, what, lines).exec();
+        return Err(unreadable(Path::new("the journal by journalctl"), error));
     }
+    let printer = Printer::new(what.output, Style::of_stdout());
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for record in chosen(&sources, &selection, span, lines, what.reverse)? {
+        out.write_all(&printer.line(&record?)).map_err(CliError::Output)?;
+    }
+    out.flush().map_err(CliError::Output)?;
     if !what.follow {
         return Ok(Exit::Success);
     }
     let mut watch = Watch::new(&selection.directories);
     loop {
         for record in added(&mut sources, &selection)? {
-            show(&record)?;
+            out.write_all(&printer.line(&record)).map_err(CliError::Output)?;
         }
-        io::stdout().flush().map_err(CliError::Output)?;
+        out.flush().map_err(CliError::Output)?;
         watch.wait();
     }
 }
@@ -65,6 +71,9 @@ pub(crate) fn last(target: &Target, unit: &str, count: usize, style: Style) -> V
     let read = || {
         let selection = Selection::of(&[unit.to_owned()], &places(target))?;
         let sources = selection.sources()?;
+        if sources.is_empty() && journal::is_asked(target) {
+            return Ok(last_in_journal(unit, count));
+        }
         let printer = Printer::new(Form::Short, style);
         let records = chosen(&sources, &selection, moment::Span::default(), Some(count), false)?;
         let lines = records.map(|record| {
@@ -74,6 +83,14 @@ pub(crate) fn last(target: &Target, unit: &str, count: usize, style: Style) -> V
         lines.collect::<Result<Vec<String>, CliError>>()
     };
     read().unwrap_or_default()
+}
+
+fn last_in_journal(unit: &str, count: usize) -> Vec<String> {
+    let flags = Flags { quiet: true, ..Flags::default() };
+    let what = Logs { units: vec![unit.to_owned()], ..Logs::default() };
+    let output = journal::command(&flags, &what, Some(count)).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().map(|line| form::visible(line.as_bytes())).collect()
 }
 
 fn places(target: &Target) -> Places {
@@ -112,12 +129,18 @@ impl Selection {
     }
 
     fn paths(&self) -> Result<Vec<PathBuf>, CliError> {
+        let names: Option<Vec<Vec<String>>> = self.wanted.iter().map(Wanted::file_names).collect();
         let mut paths = Vec::new();
         for directory in &self.directories {
+            if let Some(names) = names.as_ref().filter(|names| !names.is_empty()) {
+                let named = names.iter().flatten().map(|name| directory.join(name));
+                paths.extend(named.filter(|path| logfile::is_there(path)));
+                continue;
+            }
             paths.extend(logfile::logs_in(directory).map_err(|error| unreadable(directory, error))?);
         }
-        paths
-            .retain(|path| self.wanted.is_empty() || self.wanted.iter().any(|wanted| wanted.may_be_in(path)));
+        paths.sort_unstable();
+        paths.dedup();
         Ok(paths)
     }
 
@@ -127,10 +150,11 @@ impl Selection {
 }
 
 impl Wanted {
-    fn may_be_in(&self, path: &Path) -> bool {
-        let Self::Unit(name) = self else { return true };
-        let own = Some(name.clone()).into_iter().chain(template_of(name));
-        own.map(|name| logfile::file_name(&name)).any(|file| path.file_name().is_some_and(|it| it == &*file))
+    /// The files in which its lines are; `None`: any.
+    fn file_names(&self) -> Option<Vec<String>> {
+        let Self::Unit(name) = self else { return None };
+        let all = std::iter::once(name.clone()).chain(template_of(name));
+        Some(all.map(|name| logfile::file_name(&name)).collect())
     }
 
     fn is(&self, unit: &str) -> bool {
@@ -152,6 +176,14 @@ fn template_of(name: &UnitName) -> Option<UnitName> {
         return None;
     }
     format!("{}@.{}", name.prefix(), name.unit_type().as_str()).parse().ok()
+}
+
+/// The same for what stands on the command line.
+fn template_of_argument(argument: &str) -> Option<UnitName> {
+    match mangle(argument, UnitType::Service).ok()? {
+        Named::Unit(name) => template_of(&name.parse().ok()?),
+        Named::Glob(_) => None,
+    }
 }
 
 fn unreadable(path: &Path, source: io::Error) -> CliError {
@@ -299,7 +331,7 @@ mod tests {
         }
         assert!(Wanted::Glob("we*@[12].service".to_owned()).is("web@2.service"));
         assert!(!Wanted::Glob("we?".to_owned()).is("web.service"));
-        assert!(wanted("web.service").may_be_in(Path::new("/x/web@.service.log")));
-        assert!(!wanted("web@1.service").may_be_in(Path::new("/x/web.service.log")));
+        assert_eq!(wanted("web.service").file_names().unwrap(), ["web.service.log", "web@.service.log"]);
+        assert_eq!(wanted("web@1.service").file_names().unwrap(), ["web@.service.log"]);
     }
 }

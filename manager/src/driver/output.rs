@@ -35,9 +35,10 @@ use lines::Limiter;
 pub(super) const TOKENS: u64 = 1 << 62;
 
 /// Bytes that are taken in one turn, so that no flood keeps others waiting.
-const TURN_MAX: usize = 2 * BATCH;
-/// Batches that are taken from a process that has ended before that is told, so that its last words come first.
-const LAST_WORDS: usize = 4;
+const TURN_MAX: usize = BATCH;
+/// Batches that are taken from a process that has ended before that is told, so that its last words come first: what a pipe
+/// usually holds.
+const LAST_WORDS: usize = (64 << 10) / BATCH;
 /// Bytes that are taken at the end of the manager.
 const FAREWELL_MAX: usize = 64 << 20;
 /// Lines are written to the file when there are so many bytes of them.
@@ -263,7 +264,7 @@ impl Outputs {
                 Level::Info => 6,
                 Level::Debug => 7,
             };
-            let header = Header::new(
+            let mut header = Header::new(
                 realtime_micros(),
                 unit.as_str(),
                 OWN_NAME,

@@ -261,6 +261,11 @@ impl Iterator for Reader<'_> {
     }
 }
 
+/// Whether there is anything of the log at `path`: just after it was put away only older files are.
+pub fn is_there(path: &Path) -> bool {
+    (0..2).any(|number| numbered(path, number).exists())
+}
+
 /// The logs in a directory: the path of each newest file. A directory that is not there has none.
 ///
 /// # Errors

@@ -4,7 +4,6 @@
 //! have a line break in it. Invariant: what [`Header::write`] writes, [`Record::parse`] reads back.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use jiff::Timestamp;
 
@@ -102,6 +101,8 @@ impl OwnedRecord {
 pub struct Header {
     time: String,
     source: String,
+    /// The whole of it, for lines of this priority.
+    prefix: (u32, Vec<u8>),
 }
 
 impl Header {
@@ -126,13 +127,17 @@ impl Header {
             source.push('=');
             escape(&mut source, value);
         }
-        Self { time: format!("{:.6}", time.unwrap_or_default()), source }
+        let time = format!("{:.6}", time.unwrap_or_default());
+        Self { time, source, prefix: (0, Vec::new()) }
     }
 
     /// Adds a line. The message must have no line break in it.
-    pub fn write(&self, priority: u32, message: &[u8], lines: &mut Vec<u8>) {
-        // Writing to a vector cannot fail.
-        let _ = write!(lines, "{} <{priority}> {}: ", self.time, self.source);
+    pub fn write(&mut self, priority: u32, message: &[u8], lines: &mut Vec<u8>) {
+        // Most lines have the priority of the one before.
+        if self.prefix.0 != priority || self.prefix.1.is_empty() {
+            self.prefix = (priority, format!("{} <{priority}> {}: ", self.time, self.source).into_bytes());
+        }
+        lines.extend_from_slice(&self.prefix.1);
         lines.extend_from_slice(message);
         lines.push(b'\n');
     }

@@ -20,8 +20,9 @@ use nix::unistd::pipe2;
 
 use crate::error::SysError;
 
-/// The most that is taken from a pipe at once; what a pipe usually holds.
-pub const BATCH: usize = 64 << 10;
+/// The most that is taken from a pipe at once: enough to be quick, and so little that even if each line is a single letter it
+/// is dealt with in a millisecond or two.
+pub const BATCH: usize = 16 << 10;
 
 /// The most that may be left over of a batch until the next one from the same pipe.
 pub const REST_MAX: usize = 48 << 10;

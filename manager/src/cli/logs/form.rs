@@ -10,9 +10,10 @@ use crate::cli::style::{Style, Tone};
 use crate::logfile::OwnedRecord;
 
 /// The forms of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Form {
     /// Time, unit, program and message
+    #[default]
     Short,
     /// The same, with the time of ISO 8601
     ShortIso,
