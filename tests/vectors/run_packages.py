@@ -104,7 +104,9 @@ INVERSE = {'After': 'Before', 'Before': 'After', 'Conflicts': 'ConflictedBy'}
 def own_names(sides, side, unit, name):
     """What the unit itself depends on: of the other units' dependencies systemd shows those that it happens to have loaded."""
     others = lambda other: ' '.join(any.get(other, {}).get(INVERSE.get(name, ''), '') for any in sides).split()
-    return {other for other in side[unit].get(name, '').split() if unit not in others(other)}
+    names = {other for other in side[unit].get(name, '').split() if unit not in others(other)}
+    # sockmgr has neither mounts nor, but for names, slices.
+    return {other for other in names if not other.rstrip('"').endswith(('.mount', '.slice'))}
 
 def same(name, unit, one, other):
     ours, theirs = one[unit].get(name), other[unit][name]
@@ -122,7 +124,8 @@ for kind in ('system', 'user'):
     for side in ours, theirs: side.load(directory)
     names = units_of(directory)
     counts += len(names); sockets += sum(name.endswith('.socket') for name in names)
-    one, other = ours.show(names), theirs.show(names)
+    targets = [name for name in os.listdir(directory) if name.endswith('.target') and '@' not in name]
+    one, other = ours.show(names + targets), theirs.show(names + targets)
     for unit in names:
         wrong = []
         for name, value in other[unit].items():
