@@ -6,6 +6,7 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 
 use sockmgr_tests::kernel::{Process, tcp_listeners, udp_sockets, unix_sockets};
 use sockmgr_tests::manager::{Manager, Setup};
+use sockmgr_tests::namespace::is_root;
 use sockmgr_tests::site::Site;
 use sockmgr_tests::wait::{PATIENCE, until};
 
@@ -332,7 +333,7 @@ fn ipv6_and_a_bare_port_are_listened_on() {
 fn paths_have_the_modes_that_were_asked_for() {
     use std::os::unix::fs::PermissionsExt;
     let site = Site::new();
-    site.unit("deep.socket", "[Socket]\nListenStream={dir}/one/two/s\nSocketMode=0620\nDirectoryMode=0710\n");
+    site.unit("deep.socket", "[Socket]\nListenStream={dir}/one/two/s\nSocketMode=0640\nDirectoryMode=0710\n");
     site.unit("deep.service", SLEEPER);
     let manager = Setup::new(&site).start();
     manager.up("deep.socket");
@@ -386,6 +387,35 @@ fn a_flood_of_failures_pauses_the_socket_and_it_comes_back_by_itself() {
 /// Told in the log; the socket stays active.
 fn is_paused(manager: &Manager) -> bool {
     manager.program.log().lines().any(|line| line.contains("bad.socket") && line.contains("paus"))
+}
+
+#[test]
+fn sockets_and_fifos_belong_to_whom_the_unit_says() {
+    use std::os::unix::fs::MetadataExt;
+
+    let site = Site::new();
+    let (user, group) = if is_root() { ("nobody", "daemon") } else { ("", "") };
+    let lines = format!("SocketUser={user}\nSocketGroup={group}\nSocketMode=0640\n");
+    site.unit(
+        "own.socket",
+        &format!("[Socket]\nListenStream={{dir}}/stream\nListenFIFO={{dir}}/fifo\n{lines}"),
+    );
+    site.unit("own.service", "[Service]\nExecStart=/bin/sleep 1000\n");
+    let manager = Setup::new(&site).start();
+    manager.up("own.socket");
+    let ids = |user: &str| {
+        let output = std::process::Command::new("id").args(["-u", user]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().parse::<u32>().unwrap()
+    };
+    for node in ["stream", "fifo"] {
+        let found = std::fs::symlink_metadata(site.path(node)).unwrap();
+        assert_eq!(found.mode() & 0o777, 0o640, "{node}");
+        if is_root() {
+            // Debian's group daemon has the number of the user.
+            assert_eq!((found.uid(), found.gid()), (ids("nobody"), ids("daemon")), "{node}");
+        }
+    }
+    assert_eq!(manager.property("own.socket", "SubState"), "listening");
 }
 
 #[test]

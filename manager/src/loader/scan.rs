@@ -193,9 +193,8 @@ impl<'a> Scan<'a> {
 }
 
 fn classify(name: &str) -> Entry<'_> {
-    // A name may begin with a dot; what belongs to it is hidden all the same.
     if name.starts_with('.') {
-        return unit_of(name).map_or(Entry::Other, Entry::Unit);
+        return Entry::Other;
     }
     if let Some(of) = name.strip_suffix(".d") {
         let has_drop_ins = of.parse::<UnitName>().is_ok() || UnitType::from_suffix(of).is_some();
