@@ -41,6 +41,8 @@ const TURN_MAX: usize = BATCH;
 const LAST_WORDS: usize = (64 << 10) / BATCH;
 /// Bytes that are taken at the end of the manager.
 const FAREWELL_MAX: usize = 64 << 20;
+/// How often it is said that lines cannot be written, in microseconds.
+const COMPLAIN_EVERY: u64 = 60_000_000;
 /// Lines are written to the file when there are so many bytes of them.
 const WRITE_AT: usize = 64 << 10;
 
@@ -74,8 +76,8 @@ pub(super) struct Outputs {
     remarks: Vec<(UnitName, Level, String)>,
     /// Whose turn it was last.
     last: u64,
-    /// Lines could not be written, and that has been said.
-    is_failing: bool,
+    /// When it was last said that lines cannot be written, in microseconds.
+    complained: Option<u64>,
     bytes: Vec<u8>,
     lines: Vec<u8>,
 }
@@ -153,7 +155,7 @@ impl Outputs {
             kernel: Kernel::default(),
             remarks: Vec::new(),
             last: 0,
-            is_failing: false,
+            complained: None,
             bytes: Vec::new(),
             lines: Vec::new(),
         })
@@ -245,14 +247,14 @@ impl Outputs {
         self.report(&unit, failure);
     }
 
-    /// What cannot be written is said once, until it can be again.
+    /// That lines cannot be written is said now and then: on a full disk some may still fit.
     fn report(&mut self, unit: &UnitName, failure: Option<std::io::Error>) {
-        if let Some(error) = &failure
-            && !self.is_failing
-        {
+        let Some(error) = failure else { return };
+        let now = monotonic_micros();
+        if self.complained.is_none_or(|then| now.saturating_sub(then) >= COMPLAIN_EVERY) {
+            self.complained = Some(now);
             tracing::error!(%unit, "cannot write its log: {error}; what services say is lost");
         }
-        self.is_failing = failure.is_some();
     }
 
     /// What the manager has to say of a unit goes to its log as well, behind what the unit has said.
