@@ -72,7 +72,7 @@ impl DropIns {
             files.map(|ranked| (ranked.rank, speciality, &ranked.source)).collect::<Vec<_>>()
         };
         choose(&mut chosen, names.into_iter().flatten().enumerate().flat_map(of_name).collect());
-        chosen.into_values().filter(|source| !source.text.is_empty()).collect()
+        chosen.into_values().collect()
     }
 
     /// Every file that any of these units might have, with its directory and rank.
