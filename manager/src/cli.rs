@@ -19,6 +19,7 @@ mod fds;
 mod format;
 mod groups;
 mod install;
+mod job_list;
 mod jobs;
 mod list;
 mod logs;
@@ -101,6 +102,9 @@ fn run(invocation: Invocation) -> Result<Exit, CliError> {
         Verb::Fds(units) => fds::run(&mut open(flags)?, &units.units),
         Verb::Cat(units) => cat::run(&mut open(flags)?, &units.units),
         Verb::ListSockets(patterns) => list::sockets(&mut open(flags)?, &patterns.units),
+        Verb::ListJobs(wanted) => job_list::list(&mut open(flags)?, &wanted),
+        Verb::Cancel(wanted) => job_list::cancel(&mut open(flags)?, &wanted.jobs),
+        Verb::Isolate(wanted) => jobs::isolate(&mut open(flags)?, &wanted.unit),
         Verb::ListUnits(patterns) => list::units(&mut open(flags)?, &patterns.units),
         Verb::ListDependencies(wanted) => dependencies::run(&mut open(flags)?, &wanted),
         Verb::IsActive(units) => state::is_active(&mut open(flags)?, &units.units),

@@ -6,6 +6,7 @@
 
 mod bus;
 mod bus_names;
+mod conditions;
 mod dispatch;
 mod error;
 mod generation;
@@ -108,6 +109,15 @@ pub trait Core {
     /// # Errors
     /// The unit does not exist, cannot be used, or has no such function.
     fn request(&mut self, command: &Command) -> Result<Option<JobId>, RequestError>;
+
+    /// Takes a job back, and with it those that wait for it to succeed.
+    ///
+    /// # Errors
+    /// There is no such job.
+    fn cancel(&mut self, job: JobId) -> Result<(), RequestError>;
+
+    /// Takes all jobs back.
+    fn cancel_all(&mut self);
 
     /// Sends `signal` to processes of `unit`.
     ///

@@ -4,6 +4,7 @@
 //! action has been performed, in order, and every fallible one was answered.
 
 mod boot;
+mod conditions;
 mod confine;
 mod descriptors;
 mod environment;
@@ -121,6 +122,7 @@ impl Driver {
             Action::Accept { fd, max } => return Some(self.accept(fd, max)),
             Action::Spawn { .. } => return self.spawn(action),
             Action::Probe { .. } => return self.begin_probe(action),
+            Action::Check { unit } => return self.check_conditions(unit),
             Action::Measure { fd } => return Some(self.measure(fd)),
             Action::Count { fd } => return Some(self.count(fd)),
             Action::Freeze { process } => self.push(ToKeeper::Freeze { process: ProcessId(process.0) }),
@@ -306,6 +308,14 @@ impl Core for Driver {
 
     fn request(&mut self, command: &Command) -> Result<Option<sockmgr_engine::JobId>, RequestError> {
         self.command(|engine, now, actions| engine.request(now, command, actions))
+    }
+
+    fn cancel(&mut self, job: sockmgr_engine::JobId) -> Result<(), RequestError> {
+        self.command(|engine, now, actions| engine.cancel(now, job, actions))
+    }
+
+    fn cancel_all(&mut self) {
+        self.command(|engine, now, actions| engine.cancel_all(now, actions));
     }
 
     fn kill(&mut self, unit: &UnitName, who: KillWho, signal: i32) -> Result<(), RequestError> {

@@ -2,6 +2,7 @@
 
 pub mod chown;
 pub mod cli;
+pub mod condition;
 pub mod control;
 pub mod daemon;
 pub mod driver;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use sockmgr_unit::{Diagnostic, Host, Library, Settings, Source, Syntax, UnitName};
 
 pub use self::glob::{glob, matches};
-pub use self::host::host;
+pub use self::host::{architecture, host};
 pub use self::link::{Leads, Links};
 use self::scan::Scan;
 pub(crate) use self::scan::unit_of;

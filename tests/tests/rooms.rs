@@ -23,10 +23,11 @@ const CRATES: [(&str, &[&str]); 7] = [
 ];
 
 /// Each module of `manager/src`, what of the others it may import, and which crates.
-const ROOMS: [(&str, &[&str], &[&str]); 15] = [
+const ROOMS: [(&str, &[&str], &[&str]); 16] = [
     ("paths", &[], &["sys"]),
     ("chown", &[], &["sys"]),
     ("protocol", &[], &["sys"]),
+    ("condition", &["loader"], &["unit", "sys"]),
     ("log", &[], &["unit"]),
     ("keeper", &["protocol"], &["sys"]),
     ("loader", &["paths"], &["unit", "sys"]),
@@ -35,7 +36,18 @@ const ROOMS: [(&str, &[&str], &[&str]); 15] = [
     ("control", &["install", "paths"], &["engine", "unit", "sys"]),
     (
         "driver",
-        &["chown", "control", "install", "keeper", "loader", "log", "logfile", "paths", "protocol"],
+        &[
+            "chown",
+            "condition",
+            "control",
+            "install",
+            "keeper",
+            "loader",
+            "log",
+            "logfile",
+            "paths",
+            "protocol",
+        ],
         &["engine", "unit", "sys"],
     ),
     ("metrics", &["control", "driver"], &["engine", "unit", "sys"]),

@@ -136,6 +136,9 @@ impl Engine {
             }
             Event::LeftGone { process } => self.left_are_gone(process),
             Event::Probed { process, result } => self.service_probed(process, result),
+            Event::Checked { unit, conditions, asserts } => {
+                self.conditions_checked(&unit, &conditions, &asserts);
+            }
             Event::Measured { fd, queued } => self.queue_measured(fd, queued),
             Event::Counted { fd, count, has_visitors } => self.use_counted(fd, count, has_visitors),
             Event::Frozen { process, is_still } => self.process_frozen(process, is_still),

@@ -75,6 +75,15 @@ pub enum Event {
         /// It is ready; or why it does not seem so.
         result: Result<(), String>,
     },
+    /// Answers [`Action::Check`].
+    Checked {
+        /// The unit.
+        unit: UnitName,
+        /// Of each of its conditions whether it holds.
+        conditions: Vec<bool>,
+        /// Of each of its asserts whether it holds.
+        asserts: Vec<bool>,
+    },
     /// Answers [`Action::Measure`].
     Measured {
         /// The listener.
@@ -396,6 +405,11 @@ pub enum Action {
         detour: Option<Detour>,
         /// When no answer is one, too; `None`: never.
         until: Option<Time>,
+    },
+    /// Look whether the conditions and asserts of a unit hold. Answer: [`Event::Checked`].
+    Check {
+        /// The unit.
+        unit: UnitName,
     },
     /// Ask how much waits on this listener. Answer: [`Event::Measured`].
     Measure {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sockmgr_unit::{LoadState, Relation, UnitName};
 
 use crate::command::{Command, JobMode, RequestError, Verb};
+use crate::condition::Check;
 use crate::engine::{Engine, Timer};
 use crate::event::{Action, Notice};
 use crate::ids::{JobId, Time};
@@ -117,6 +118,8 @@ pub(crate) struct Job {
     pub(crate) is_irreversible: bool,
     /// When it has taken too long (`JobTimeoutSec=`, `JobRunningTimeoutSec=`).
     pub(crate) deadline: Option<Time>,
+    /// Whether its unit's conditions hold.
+    pub(crate) check: Check,
     /// The unfinished job that this one waits for.
     blocked_on: Option<JobId>,
     /// Jobs to look at again when this one ends.
@@ -243,6 +246,7 @@ impl Engine {
             ignore_order,
             is_irreversible: false,
             deadline: None,
+            check: Check::Due,
             blocked_on: None,
             waiters: Vec::new(),
         };
@@ -276,6 +280,7 @@ impl Engine {
     fn rerun(&mut self, id: JobId) {
         self.set_running(id, false);
         if let Some(job) = self.jobs.get_mut(&id) {
+            job.check = Check::Due;
             self.queue.extend(job.waiters.drain(..));
         }
         self.queue.push_back(id);
@@ -349,9 +354,18 @@ impl Engine {
         }
     }
 
+    /// Has the job begin where it had to stop for an answer.
+    pub(crate) fn begin_again(&mut self, id: JobId) {
+        self.set_running(id, false);
+        self.queue.push_back(id);
+    }
+
     fn begin(&mut self, name: &UnitName, kind: JobKind) -> Begun {
         if kind == JobKind::VerifyActive {
             return self.verify_active(name);
+        }
+        if let Some(begun) = self.check_conditions(name, kind) {
+            return begun;
         }
         if kind == JobKind::Start
             && self.active_state(name).is_down()

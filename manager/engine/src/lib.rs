@@ -5,6 +5,7 @@
 //! ordering of the world can be replayed from a list.
 
 mod command;
+mod condition;
 mod engine;
 mod event;
 mod group;
@@ -27,6 +28,7 @@ mod upkeep;
 mod view;
 
 pub use command::{Command, Direction, JobMode, KillWho, RequestError, Verb};
+pub use condition::Verdict;
 pub use engine::Engine;
 pub use event::{
     Action, Connection, Detour, Event, ExecList, ExitStatus, KillScope, Level, MainHint, Migrated, Notice,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sockmgr_unit::value::ServiceType;
 use sockmgr_unit::{Unit, UnitName};
 
+use crate::condition::Checks;
 use crate::group::Group;
 use crate::ids::{JobId, Time};
 use crate::service::Service;
@@ -107,11 +108,13 @@ pub(crate) struct Node {
     pub(crate) job: Option<JobId>,
     pub(crate) deadline: Option<Time>,
     pub(crate) stamps: Stamps,
+    /// What its conditions were found to be; `None` where it has none, or was not started yet.
+    pub(crate) checks: Option<Box<Checks>>,
 }
 
 impl Node {
     pub(crate) fn new(unit: Arc<Unit>, machine: Machine) -> Self {
-        Self { unit, machine, job: None, deadline: None, stamps: Stamps::default() }
+        Self { unit, machine, job: None, deadline: None, stamps: Stamps::default(), checks: None }
     }
 
     pub(crate) fn socket(&self) -> Option<&Socket> {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sockmgr_unit::UnitName;
 
+use crate::condition::{Check, Checks};
 use crate::engine::Engine;
 use crate::event::{Action, ExitStatus, KillScope, SpawnError};
 use crate::group::Wish;
@@ -28,6 +29,7 @@ pub struct UnitToSave<'a> {
     machine: MachineToSave<'a>,
     deadline: Option<Time>,
     stamps: Stamps,
+    checks: Option<&'a Checks>,
     job: Option<SavedJob>,
     /// With its unit, since the two change places: what is saved of one must fit the other.
     other: Option<OtherToSave<'a>>,
@@ -49,6 +51,7 @@ pub struct SavedUnit {
     machine: SavedMachine,
     deadline: Option<Time>,
     stamps: Stamps,
+    checks: Option<Box<Checks>>,
     job: Option<SavedJob>,
     other: Option<Box<SavedOther>>,
 }
@@ -115,7 +118,8 @@ impl Engine {
         let (name, node) = self.nodes.get_key_value(name)?;
         let job = self.job_of(name).map(|job| SavedJob {
             kind: job.kind,
-            running: job.running,
+            // Who asked is gone, and so is the answer.
+            running: job.running && job.check != Check::Asked,
             ignore_order: job.ignore_order,
             is_irreversible: job.is_irreversible,
             deadline: job.deadline,
@@ -131,7 +135,8 @@ impl Engine {
             Machine::Target(target) => MachineToSave::Target(*target),
         };
         let other = self.other_to_save(name);
-        Some(UnitToSave { name, machine, deadline: node.deadline, stamps: node.stamps, job, other })
+        let checks = node.checks.as_deref();
+        Some(UnitToSave { name, machine, deadline: node.deadline, stamps: node.stamps, checks, job, other })
     }
 
     /// Takes up the state that an earlier manager left, in an engine that is fresh. `held` are the descriptors that are still there.
@@ -194,6 +199,7 @@ impl Engine {
         }
         if let Some(node) = self.nodes.get_mut(&name) {
             node.stamps = saved.stamps;
+            node.checks = saved.checks;
         }
         self.set_deadline(&name, saved.deadline);
         if self.nodes[&name].service().is_some() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sockmgr_unit::value::{NotifyAccess, Span};
 use sockmgr_unit::{Unit, UnitName};
 
+use crate::condition::Verdict;
 use crate::engine::Engine;
 use crate::event::{ExitStatus, Port};
 use crate::ids::{FdId, JobId, Time};
@@ -27,6 +28,10 @@ pub struct UnitView<'a> {
     pub job: Option<(JobId, JobKind)>,
     /// When it changed.
     pub stamps: Stamps,
+    /// What its conditions were found to be; `None`: it has none, or was not started yet.
+    pub conditions: Option<&'a Verdict>,
+    /// The same, of its asserts.
+    pub asserts: Option<&'a Verdict>,
     /// Units it starts on traffic.
     pub triggers: Vec<&'a UnitName>,
     /// Sockets that start it on traffic.
@@ -227,6 +232,8 @@ impl Engine {
             sub: self.sub_state(node),
             job: node.job.and_then(|id| Some((id, self.jobs.get(&id)?.kind))),
             stamps: node.stamps,
+            conditions: node.checks.as_deref().map(|checks| &checks.conditions),
+            asserts: node.checks.as_deref().map(|checks| &checks.asserts),
             // With Accept=yes it is one instance after the other.
             triggers: links.triggers.iter().filter(|service| !service.is_template()).collect(),
             triggered_by: match node.service().and_then(|service| service.served_socket()) {

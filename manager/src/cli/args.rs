@@ -426,6 +426,34 @@ pub(crate) struct Hold {
     pub(crate) stop: bool,
 }
 
+/// Which unit to isolate.
+#[derive(Debug, Args)]
+pub(crate) struct Isolate {
+    /// The unit; `rescue` is `rescue.target`
+    pub(crate) unit: String,
+}
+
+/// Which jobs to list.
+#[derive(Debug, Args)]
+pub(crate) struct Jobs {
+    #[command(flatten)]
+    pub(crate) patterns: Patterns,
+    /// Show also which jobs wait for each
+    #[arg(long)]
+    pub(crate) after: bool,
+    /// Show also which jobs each waits for
+    #[arg(long)]
+    pub(crate) before: bool,
+}
+
+/// Which jobs to take back.
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    /// Their numbers
+    #[arg(value_name = "JOB")]
+    pub(crate) jobs: Vec<u32>,
+}
+
 /// What list-dependencies follows.
 #[derive(Debug, Args)]
 pub(crate) struct Dependencies {
@@ -508,6 +536,8 @@ pub(crate) enum Verb {
     ReloadOrRestart(Units),
     /// Reload units that can, restart the others, if they are running
     TryReloadOrRestart(Units),
+    /// Start one unit with what it needs, and stop all others
+    Isolate(Isolate),
     /// Send a signal to the processes of units
     Kill(Units),
     /// Forget that units failed
@@ -542,6 +572,10 @@ pub(crate) enum Verb {
     ListSockets(Patterns),
     /// List loaded units
     ListUnits(Patterns),
+    /// List the jobs that are queued or run
+    ListJobs(Jobs),
+    /// Take jobs back, all without a number
+    Cancel(Cancel),
     /// Show what units depend on, as a tree
     ListDependencies(Dependencies),
     /// Say whether units are active: exit code 0 when one is

@@ -6,6 +6,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use sockmgr_unit::UnitType;
+
 use super::bus::BusError;
 use super::exit::{CliError, Exit, chain};
 use super::manager::{Interface, JobRemoved, texts};
@@ -63,6 +65,14 @@ pub(crate) fn run(session: &mut Session, verb: JobVerb, arguments: &[String]) ->
         }
         _ => Ok(exit),
     }
+}
+
+/// Starts a unit, a target where the name does not say, and stops everything that it does not need.
+pub(crate) fn isolate(session: &mut Session, unit: &str) -> Result<Exit, CliError> {
+    let name = sockmgr_unit::mangle_as(unit, UnitType::Target)
+        .map_or_else(|_| unit.to_owned(), |name| name.to_string());
+    session.flags.job_mode = "isolate".to_owned();
+    run(session, JobVerb::Start, &[name])
 }
 
 /// Asks for the jobs; what comes back are pairs of unit and job.

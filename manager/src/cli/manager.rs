@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use zbus::wire::{DynamicType, OwnedObjectPath, OwnedVariant, Signature, Type, Variant};
 
 use super::bus::{Bus, BusError, Call, Signal};
+use super::job_list::JobRow;
 use super::names::{type_of, unit_path};
 use crate::install::{Manner, Request};
 
@@ -182,6 +183,23 @@ impl Manager {
 
     pub(crate) fn reset_failed_unit(&mut self, unit: &str) -> Result<(), BusError> {
         self.call("ResetFailedUnit", (unit,))
+    }
+
+    pub(crate) fn list_jobs(&mut self) -> Result<Vec<JobRow>, BusError> {
+        self.call("ListJobs", ())
+    }
+
+    /// `GetJobAfter` or `GetJobBefore`.
+    pub(crate) fn jobs_beside(&mut self, method: &str, job: u32) -> Result<Vec<JobRow>, BusError> {
+        self.call(method, (job,))
+    }
+
+    pub(crate) fn cancel_job(&mut self, job: u32) -> Result<(), BusError> {
+        self.call("CancelJob", (job,))
+    }
+
+    pub(crate) fn clear_jobs(&mut self) -> Result<(), BusError> {
+        self.call("ClearJobs", ())
     }
 
     pub(crate) fn reload(&mut self) -> Result<(), BusError> {

@@ -3,12 +3,12 @@
 //! Never here: sorting for people; the client does that. Invariant: rows come in the order of the engine: units by name,
 //! jobs by age.
 
-use sockmgr_engine::{Engine, JobView, UnitView};
+use sockmgr_engine::{Engine, JobId, JobView, RequestError, UnitView};
 use sockmgr_unit::{UnitName, glob};
 use zbus::OwnedObjectPath;
 
 use super::dispatch::{Answer, Call};
-use super::object::resolve;
+use super::object::{find_job, resolve};
 use super::subject::UnitSubject;
 use super::{manager, path};
 
@@ -73,11 +73,35 @@ fn subject_row<'s>(subject: &'s UnitSubject<'_>) -> UnitRow<'s> {
     (name, unit.description(), load, active, subject.sub_state(), "", object, 0, "", path::none())
 }
 
-/// `a(usssoo)`: number, unit, type, state, object, object of the unit.
+/// `(usssoo)`: number, unit, type, state, object, object of the unit.
+type JobRow = (u32, String, &'static str, &'static str, OwnedObjectPath, OwnedObjectPath);
+
+fn job_row(job: JobView<'_>) -> JobRow {
+    let (unit, object) = (job.unit.to_string(), path::of_unit(job.unit));
+    (job.id.0, unit, job.kind.as_str(), super::job::state(&job), path::of_job(job.id), object)
+}
+
 pub(super) fn jobs(call: &mut Call<'_>) -> Answer {
-    let row = |job: JobView<'_>| {
-        let (unit, object) = (job.unit.to_string(), path::of_unit(job.unit));
-        (job.id.0, unit, job.kind.as_str(), super::job::state(&job), path::of_job(job.id), object)
-    };
-    call.answer(&call.core.engine().jobs().map(row).collect::<Vec<_>>())
+    call.answer(&call.core.engine().jobs().map(job_row).collect::<Vec<_>>())
+}
+
+/// Where a job stands to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Jobs that wait for it.
+    After,
+    /// Jobs that it waits for.
+    Before,
+}
+
+/// The jobs of which order says that they come before or after this one.
+pub(super) fn jobs_of(call: &mut Call<'_>, side: Side) -> Answer {
+    let id = JobId(call.arguments()?);
+    let engine = call.core.engine();
+    if find_job(engine, id).is_none() {
+        return Err(RequestError::NoSuchJob(id).into());
+    }
+    let others = engine.jobs_in_way(id, side == Side::After);
+    let rows: Vec<JobRow> = engine.jobs().filter(|job| others.contains(&job.id)).map(job_row).collect();
+    call.answer(&rows)
 }

@@ -5,12 +5,13 @@
 
 use std::path::Path;
 
-use sockmgr_engine::{ActiveState, Engine, JobId, Verb};
+use sockmgr_engine::{ActiveState, Engine, JobId, JobKind, Verb};
 use sockmgr_unit::UnitName;
 
 use super::dispatch::{Answer, Call};
 use super::error::{BusError, ErrorName};
 use super::interface::{Access, Argument, Field, Interface, Method, Signal};
+use super::listing::Side;
 use super::object::{find_job, resolve, resolve_known};
 use super::value::Value;
 use super::{Core, install, listing, path, request, unit};
@@ -56,7 +57,19 @@ fn failed_units(engine: &Engine) -> impl Iterator<Item = &UnitName> {
 }
 
 fn system_state(engine: &Engine) -> &'static str {
-    if failed_units(engine).next().is_some() { "degraded" } else { "running" }
+    let is_stopping =
+        engine.jobs().any(|job| job.unit.as_str() == "shutdown.target" && job.kind == JobKind::Start);
+    let is_starting =
+        || engine.jobs().any(|job| job.unit.as_str() == "default.target" && job.kind == JobKind::Start);
+    if is_stopping {
+        "stopping"
+    } else if is_starting() {
+        "starting"
+    } else if failed_units(engine).next().is_some() {
+        "degraded"
+    } else {
+        "running"
+    }
 }
 
 fn unit_path(core: &dyn Core) -> Value {
@@ -68,6 +81,7 @@ const NAME_MODE: &[Argument] = &[("name", "s"), ("mode", "s")];
 const UNIT_NAME: &[Argument] = &[("name", "s")];
 const JOB: &[Argument] = &[("job", "o")];
 const UNIT: &[Argument] = &[("unit", "o")];
+const JOBS: &[Argument] = &[("jobs", "a(usssoo)")];
 const UNITS: &[Argument] = &[("units", "a(ssssssouso)")];
 
 const FILES_RUNTIME: &[Argument] = &[("files", "as"), ("runtime", "b")];
@@ -116,7 +130,18 @@ const METHODS: &[Method] = &[
     Method::any("RefUnit", Access::Change, UNIT_NAME, &[], get_ref),
     Method::any("UnrefUnit", Access::Change, UNIT_NAME, &[], get_ref),
     Method::any("GetJob", Access::Read, &[("id", "u")], JOB, get_job),
-    Method::any("ListJobs", Access::Read, &[], &[("jobs", "a(usssoo)")], listing::jobs),
+    Method::any("CancelJob", Access::Change, &[("id", "u")], &[], cancel_job),
+    Method::any("ClearJobs", Access::Change, &[], &[], |call| {
+        call.core.cancel_all();
+        call.answer(&())
+    }),
+    Method::any("GetJobAfter", Access::Read, &[("id", "u")], JOBS, |call| {
+        listing::jobs_of(call, Side::After)
+    }),
+    Method::any("GetJobBefore", Access::Read, &[("id", "u")], JOBS, |call| {
+        listing::jobs_of(call, Side::Before)
+    }),
+    Method::any("ListJobs", Access::Read, &[], JOBS, listing::jobs),
     Method::any("ListUnits", Access::Read, &[], UNITS, listing::units),
     Method::any("ListUnitsFiltered", Access::Read, &[("states", "as")], UNITS, listing::units_filtered),
     Method::any(
@@ -328,6 +353,12 @@ fn get_job(call: &mut Call<'_>) -> Answer {
 
 fn change_environment(call: &mut Call<'_>, unset: &[String], set: &[String]) -> Answer {
     call.core.change_environment(unset, set).map_err(BusError::invalid_args)?;
+    call.answer(&())
+}
+
+fn cancel_job(call: &mut Call<'_>) -> Answer {
+    let id = JobId(call.arguments()?);
+    call.core.cancel(id)?;
     call.answer(&())
 }
 

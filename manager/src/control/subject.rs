@@ -87,6 +87,7 @@ fn not_found(name: &UnitName) -> Unit {
         drop_in_paths: Arc::default(),
         unit: Arc::default(),
         relations: Arc::default(),
+        conditions: Arc::default(),
         implied: Arc::default(),
         install: Arc::default(),
         kind: match name.unit_type() {

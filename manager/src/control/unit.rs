@@ -6,6 +6,7 @@
 use sockmgr_engine::{Stamps, Time, UnitView, Verb};
 use sockmgr_unit::{LoadState, Relation, UnitName};
 
+use super::conditions::{self, List};
 use super::dispatch::{Answer, Call};
 use super::error::load_error_name;
 use super::interface::{Access, Argument, Field, Interface, Method};
@@ -78,6 +79,17 @@ const FIELDS: &[Field] = &[
     }),
     Field::of_unit("CanReload", "b", |unit| can_reload(unit).into()),
     Field::of_unit("CanIsolate", "b", |unit| (is_loaded(unit) && unit.unit.relations.allow_isolate).into()),
+    Field::of_unit("ConditionResult", "b", |unit| conditions::result(unit, List::Conditions)).announced(),
+    Field::of_unit("AssertResult", "b", |unit| conditions::result(unit, List::Asserts)).announced(),
+    Field::of_unit("ConditionTimestamp", "t", |unit| conditions::realtime(unit, List::Conditions))
+        .announced(),
+    Field::of_unit("ConditionTimestampMonotonic", "t", |unit| conditions::since_boot(unit, List::Conditions))
+        .announced(),
+    Field::of_unit("AssertTimestamp", "t", |unit| conditions::realtime(unit, List::Asserts)).announced(),
+    Field::of_unit("AssertTimestampMonotonic", "t", |unit| conditions::since_boot(unit, List::Asserts))
+        .announced(),
+    Field::of_unit("Conditions", "a(sbbsi)", |unit| conditions::rows(unit, List::Conditions)),
+    Field::of_unit("Asserts", "a(sbbsi)", |unit| conditions::rows(unit, List::Asserts)),
     Field::of_unit("Job", "(uo)", job).announced(),
     Field::of_unit("InvocationID", "ay", |unit| invocation(unit).into()).announced(),
     Field::of_unit("LoadError", "(ss)", load_error),

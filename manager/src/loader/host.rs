@@ -69,7 +69,7 @@ fn os(release: &Variables) -> OsRelease {
 }
 
 /// systemd's word for the architecture that this was built for (systemd.unit(5), ConditionArchitecture=).
-fn architecture() -> &'static str {
+pub fn architecture() -> &'static str {
     let little = cfg!(target_endian = "little");
     match std::env::consts::ARCH {
         "x86_64" => "x86-64",

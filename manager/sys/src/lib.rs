@@ -9,6 +9,7 @@ mod ancillary;
 pub mod arrivals;
 pub mod child;
 pub mod clock;
+pub mod cpu;
 pub mod descriptor;
 pub mod diag;
 pub mod error;

@@ -12,7 +12,7 @@ use crate::implied::implied;
 use crate::library::{DependencyKind, Fragment, Source};
 use crate::name::{UnitName, UnitType};
 use crate::relation::Implied;
-use crate::section::RelationSection;
+use crate::section::{ConditionSection, RelationSection};
 use crate::section::{
     ExecSection, InstallSection, OptionSection, ResourceSection, SandboxSection, StreamSection, UnitSection,
     WorkingDirectory,
@@ -43,6 +43,7 @@ pub(crate) struct Draft<'a> {
     fragment: Option<&'a Path>,
     unit: UnitSection,
     relations: RelationSection,
+    conditions: ConditionSection,
     install: InstallSection,
     body: Body,
     type_given: bool,
@@ -77,6 +78,7 @@ enum Current {
 pub(crate) struct Finished {
     pub(crate) unit: UnitSection,
     pub(crate) relations: Arc<RelationSection>,
+    pub(crate) conditions: Arc<ConditionSection>,
     pub(crate) implied: Arc<Implied>,
     pub(crate) install: Arc<InstallSection>,
     pub(crate) kind: UnitKind,
@@ -91,6 +93,7 @@ pub(crate) struct Finished {
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     relations: Arc<RelationSection>,
+    conditions: Arc<ConditionSection>,
     socket_implied: Arc<Implied>,
     service_implied: Arc<Implied>,
     install: Arc<InstallSection>,
@@ -107,6 +110,7 @@ impl Pool {
     /// Lets the unit have the last section instead of its own where the two are equal.
     pub(crate) fn share(&mut self, unit: &mut Finished) {
         share(&mut self.relations, &mut unit.relations);
+        share(&mut self.conditions, &mut unit.conditions);
         share(&mut self.install, &mut unit.install);
         match &mut unit.kind {
             UnitKind::Socket(body) => {
@@ -162,6 +166,7 @@ impl<'a> Draft<'a> {
             fragment: None,
             unit,
             relations,
+            conditions: ConditionSection::default(),
             install,
             body,
             type_given,
@@ -333,7 +338,11 @@ impl<'a> Draft<'a> {
 
     fn assign(&mut self, section: Section, text: &str, cx: &Context<'_>) -> Option<Result<(), ValueError>> {
         match (section, &mut self.body) {
-            (Section::Unit, _) => self.unit.assign(text, cx).or_else(|| self.relations.assign(text, cx)),
+            (Section::Unit, _) => self
+                .unit
+                .assign(text, cx)
+                .or_else(|| self.relations.assign(text, cx))
+                .or_else(|| self.conditions.assign(text, cx)),
             (Section::Install, _) => self.install.assign(text, cx),
             (Section::Socket, Body::Socket(body)) => {
                 let SocketUnit { socket, options, exec, streams, resources, sandbox, kill } = &mut **body;
@@ -426,6 +435,7 @@ impl<'a> Draft<'a> {
         Finished {
             unit: self.unit,
             relations: Arc::new(self.relations),
+            conditions: Arc::new(self.conditions),
             implied: Arc::new(implied),
             install: Arc::new(self.install),
             kind,
@@ -466,6 +476,7 @@ impl<'a> Draft<'a> {
     fn shrink(&mut self) {
         self.unit.shrink();
         self.relations.shrink();
+        self.conditions.shrink();
         self.install.shrink();
         match &mut self.body {
             Body::Socket(body) => {

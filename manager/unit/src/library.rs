@@ -344,6 +344,7 @@ impl Library {
         let unit = Unit {
             unit: Arc::new(finished.unit),
             relations: finished.relations,
+            conditions: finished.conditions,
             implied: finished.implied,
             install: finished.install,
             kind: finished.kind,

@@ -11,7 +11,7 @@ use crate::directive::Property;
 use crate::implied::mount_paths;
 use crate::name::{UnitName, UnitType};
 use crate::relation::{Implied, Relation};
-use crate::section::RelationSection;
+use crate::section::{ConditionSection, RelationSection};
 use crate::section::{
     ExecSection, InstallSection, KillSection, OptionSection, ResourceSection, SandboxSection, ServiceSection,
     SocketSection, StreamSection, UnitSection,
@@ -71,6 +71,8 @@ pub struct Unit {
     pub unit: Arc<UnitSection>,
     /// `[Unit]`, what most leave as it is.
     pub relations: Arc<RelationSection>,
+    /// `[Unit]`, what must be so that it is started.
+    pub conditions: Arc<ConditionSection>,
     /// Relations that its files do not say.
     pub implied: Arc<Implied>,
     /// `[Install]`
@@ -345,7 +347,8 @@ impl Unit {
             UnitType::Target => UnitKind::Target,
             _ => UnitKind::Other,
         };
-        let (unit, relations, implied) = (Arc::default(), Arc::default(), Arc::default());
+        let (unit, relations, conditions, implied) =
+            (Arc::default(), Arc::default(), Arc::default(), Arc::default());
         let (install, drop_in_paths) = (Arc::default(), Arc::default());
         Self {
             name,
@@ -356,6 +359,7 @@ impl Unit {
             drop_in_paths,
             unit,
             relations,
+            conditions,
             implied,
             install,
             kind,

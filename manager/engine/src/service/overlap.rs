@@ -14,6 +14,7 @@ use sockmgr_unit::value::{ReadyCheck, RestartMode, ServiceType};
 use sockmgr_unit::{UnitName, UnitType};
 
 use super::{Service, ServiceResult};
+use crate::condition::Check;
 use crate::engine::Engine;
 use crate::ids::{FdId, ProcessId, Time};
 use crate::job::{Begun, JobKind, JobResult};
@@ -85,6 +86,7 @@ impl Engine {
             ServiceType::Simple | ServiceType::Exec | ServiceType::Notify | ServiceType::NotifyReload
         );
         may_be_two
+            && self.job_of(name).is_none_or(|job| job.check != Check::Unmet)
             && self.active_state(name).is_up()
             && service.main.is_some()
             && !service.is_per_connection()
@@ -97,7 +99,9 @@ impl Engine {
     /// A restart job: the next generation first, or down and up again.
     pub(crate) fn service_restart(&mut self, name: &UnitName) -> Begun {
         if !self.restart_overlaps(name) {
-            if self.restart_mode(name) == RestartMode::Overlap && self.active_state(name).is_up() {
+            let is_unmet = self.job_of(name).is_some_and(|job| job.check == Check::Unmet);
+            let was_to_overlap = self.restart_mode(name) == RestartMode::Overlap && !is_unmet;
+            if was_to_overlap && self.active_state(name).is_up() {
                 let text = "cannot be restarted by overlap: nobody could tell the two generations apart; stopping first";
                 self.log_warning(name, text.to_owned());
             }

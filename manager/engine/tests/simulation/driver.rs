@@ -150,6 +150,12 @@ impl World {
             Action::Migrate { socket, line, fds, live, again } => {
                 return self.migrate(socket, line, &fds, &live, again);
             }
+            Action::Check { unit } => {
+                let section = self.engine.as_ref()?.unit(&unit)?.unit.conditions.clone();
+                let mut toss = |count: usize| (0..count).map(|_| self.rng.percent(70)).collect::<Vec<bool>>();
+                let (conditions, asserts) = (toss(section.conditions.len()), toss(section.asserts.len()));
+                return Some(Event::Checked { unit, conditions, asserts });
+            }
             Action::Measure { fd } => {
                 let queued = self.kernel.listeners[&fd].queue.len() as u32;
                 return Some(Event::Measured { fd, queued: Some(queued) });

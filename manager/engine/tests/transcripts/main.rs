@@ -21,6 +21,7 @@ mod overlap;
 mod pool;
 mod processes;
 mod ready;
+mod relations;
 mod reload;
 mod rollout;
 mod services;

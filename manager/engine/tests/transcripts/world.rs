@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
 use sockmgr_engine::{
-    Action, Command, Connection, Direction, Engine, Event, ExecList, ExitStatus, FdId, JobMode, KillScope,
-    KillWho, Level, MainHint, Migrated, Notice, Notification, PassedFd, Peer, Port, ProcessId, SavedProcess,
-    SpawnError, StoreRequest, Time, Verb, WatchdogWord,
+    Action, Command, Connection, Direction, Engine, Event, ExecList, ExitStatus, FdId, JobId, JobMode,
+    KillScope, KillWho, Level, MainHint, Migrated, Notice, Notification, PassedFd, Peer, Port, ProcessId,
+    SavedProcess, SpawnError, StoreRequest, Time, Verb, WatchdogWord,
 };
-use sockmgr_unit::value::{Signal, Span};
+use sockmgr_unit::value::{Conditions, Signal, Span};
 use sockmgr_unit::{Settings, UnitName};
 
 use crate::support::{check_library, library, name, read_saved, save};
@@ -82,6 +82,8 @@ pub(crate) struct World {
     next_pid: u32,
     connections: u32,
     pending: VecDeque<Action>,
+    /// Paths that are there.
+    paths: BTreeSet<String>,
     /// Who was asked about and has not answered.
     probed: Vec<ProcessId>,
     /// The kernel moves connections of listeners that go away.
@@ -129,6 +131,7 @@ impl World {
             next_pid: 100,
             connections: 0,
             pending: VecDeque::new(),
+            paths: BTreeSet::new(),
             probed: Vec::new(),
             moves: false,
             text: String::new(),
@@ -168,6 +171,9 @@ impl World {
             ["plan", unit, list, plan] => self.plans.push((name(unit), list_of(list), plan_of(plan))),
             ["unopenable", unit] => drop(self.unopenable.insert(name(unit))),
             ["lose", unit, times] => drop(self.lost.insert(name(unit), number(times))),
+            ["make", path] => drop(self.paths.insert(path.to_owned())),
+            ["remove", path] => drop(self.paths.remove(path)),
+            ["cancel", id] => self.call(|engine, now, out| engine.cancel(now, JobId(number(id)), out)),
             ["exhaust"] => self.exhausted = true,
             ["incoming", listener] => self.feed(Event::Incoming { fd: self.fd_named(listener) }),
             ["unwatchable", listener] => {
@@ -247,6 +253,9 @@ impl World {
             ["manager-returns", "without", listener] => self.manager_returns(listener),
             [verb, unit] => self.command(verb, unit, JobMode::Replace),
             [verb, unit, "or-fail"] => self.command(verb, unit, JobMode::Fail),
+            [verb, unit, "as", mode] => {
+                self.command(verb, unit, JobMode::parse(mode).expect("a job mode"));
+            }
             [verb, unit, "alone"] => self.command(verb, unit, JobMode::IgnoreDependencies),
             _ => panic!("not a statement: {words:?}"),
         }
@@ -548,6 +557,7 @@ impl World {
             Action::Flush { fd } => drop(self.queues.remove(&fd)),
             Action::Probe { process, .. } => self.probed.push(process),
             Action::Migrate { socket, line, fds, live, .. } => self.migrate(socket, line, fds, &live),
+            Action::Check { unit } => self.check(unit),
             Action::Measure { fd } => {
                 let queued = self.queues.get(&fd).map_or(0, VecDeque::len) as u32;
                 self.feed(Event::Measured { fd, queued: Some(queued) });
@@ -742,6 +752,16 @@ impl World {
         let _ = writeln!(self.text, "  {line}");
     }
 
+    /// A path is there that the script has made.
+    fn check(&mut self, unit: UnitName) {
+        let section = self.engine.unit(&unit).expect("it is there").unit.conditions.clone();
+        let hold = |lines: &Conditions| -> Vec<bool> {
+            lines.iter().map(|line| self.paths.contains(&*line.parameter) != line.is_negated).collect()
+        };
+        let (conditions, asserts) = (hold(&section.conditions), hold(&section.asserts));
+        self.feed(Event::Checked { unit, conditions, asserts });
+    }
+
     fn describe_states(&mut self) {
         let new = self.look();
         let old = std::mem::replace(&mut self.states, new.clone());
@@ -770,6 +790,7 @@ impl World {
                     detour.as_ref().map(|detour| format!(", slot {} beside {:?}", detour.slot, detour.live));
                 format!("probe {check} {}{}", self.fd_name(*fd), detour.unwrap_or_default())
             }
+            Action::Check { unit } => format!("check {unit}"),
             Action::Measure { .. } | Action::Count { .. } => return,
             Action::Freeze { process } => {
                 format!("freeze {}", self.children.get(process).map_or("nobody", |child| child.unit.as_str()))

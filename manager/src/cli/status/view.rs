@@ -18,6 +18,9 @@ const COMMANDS: [&str; 7] =
 /// The column where the values begin.
 const INDENT: &str = "             ";
 
+/// One line of `Conditions`: its name, `|`, `!`, its parameter, and whether it held.
+type ConditionRow = (String, bool, bool, String, i32);
+
 /// Lines with right-aligned titles.
 #[derive(Default)]
 struct Lines(String);
@@ -115,8 +118,29 @@ impl View {
         }
         text.push_str(&self.since(status.since()));
         lines.field("Active", &text);
+        self.condition(properties, lines);
         if let Some(duration) = active_duration(properties) {
             lines.field("Duration", &short_span(duration));
+        }
+    }
+
+    /// Why it was not started, where its conditions or asserts did not hold.
+    fn condition(&self, properties: &Properties, lines: &mut Lines) {
+        for name in ["Condition", "Assert"] {
+            let time = properties.u64(&format!("{name}Timestamp")).unwrap_or(0);
+            if time == 0 || properties.bool(&format!("{name}Result")) {
+                continue;
+            }
+            let state = self.style.paint(Tone::Warning, &format!("start {} failed", name.to_lowercase()));
+            let at = timestamp(time).map(|text| format!(" at {text}; {}", relative(self.now, time)));
+            let rows: Vec<ConditionRow> = properties.rows(&format!("{name}s"));
+            let list =
+                rows.iter().filter(|row| row.4 < 0).map(|(condition, trigger, negate, parameter, _)| {
+                    let marks =
+                        format!("{}{}", if *trigger { "|" } else { "" }, if *negate { "!" } else { "" });
+                    format!("└─ {condition}={marks}{parameter} was not met")
+                });
+            lines.list(name, std::iter::once(format!("{state}{}", at.unwrap_or_default())).chain(list));
         }
     }
 

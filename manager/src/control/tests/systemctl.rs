@@ -119,7 +119,7 @@ fn refusals_have_systemctls_exit_codes() {
         ("status absent.socket", 4, &["could not be found"]),
         ("kill absent.service", 1, &[]),
         ("reset-failed absent.service", 1, &[]),
-        ("cancel 1", 1, &["Unknown method CancelJob"]),
+        ("cancel 1", 1, &["Job 1 does not exist"]),
         ("log-level", 1, &["Unknown object"]),
     ]);
 }

@@ -141,6 +141,14 @@ impl Core for World {
         self.ask(|engine, now, actions| engine.request(now, command, actions))
     }
 
+    fn cancel(&mut self, job: JobId) -> Result<(), RequestError> {
+        self.ask(|engine, now, actions| engine.cancel(now, job, actions))
+    }
+
+    fn cancel_all(&mut self) {
+        self.ask(|engine, now, actions| engine.cancel_all(now, actions));
+    }
+
     fn kill(&mut self, unit: &UnitName, who: KillWho, signal: i32) -> Result<(), RequestError> {
         self.ask(|engine, now, actions| engine.kill(now, unit, who, signal, actions))
     }

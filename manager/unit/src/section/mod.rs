@@ -2,6 +2,7 @@
 //!
 //! Never here: grammars of values and what the directives do. Invariant: a directive is declared in one place only.
 
+mod condition;
 mod exec;
 mod install;
 mod kill;
@@ -17,6 +18,7 @@ mod streams;
 mod text;
 mod unit;
 
+pub use condition::ConditionSection;
 pub use exec::{ExecSection, WorkingDirectory};
 pub use install::InstallSection;
 pub use kill::KillSection;
@@ -38,6 +40,7 @@ use crate::directive::Directive;
 pub(crate) const TABLES: &[&[Directive]] = &[
     UnitSection::TABLE,
     RelationSection::TABLE,
+    ConditionSection::TABLE,
     SocketSection::TABLE,
     OptionSection::TABLE,
     ServiceSection::TABLE,

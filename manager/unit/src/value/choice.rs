@@ -29,7 +29,8 @@ macro_rules! choice {
             /// Every value, in the order of the documentation.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            const WORDS: &'static str = $form;
+            /// The words, to complete the sentence "takes …".
+            pub const WORDS: &'static str = $form;
 
             /// The word for it.
             pub const fn as_str(self) -> &'static str {
@@ -58,6 +59,8 @@ macro_rules! choice {
         }
     };
 }
+
+pub(super) use choice;
 
 /// Makes a choice a [`Scalar`] whose text is read as it is.
 macro_rules! plain_scalar {

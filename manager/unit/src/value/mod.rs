@@ -7,6 +7,7 @@ mod address;
 pub mod base64;
 mod capability;
 mod choice;
+mod condition;
 mod cpus;
 mod environment;
 mod errno;
@@ -41,6 +42,7 @@ pub use choice::{
     KillMode, LimitAction, LogTarget, NotifyAccess, OnHang, Restart, RestartMode, ServiceType, Steering,
     SteeringMake, TerminalMode,
 };
+pub use condition::{Condition, ConditionKind, Conditions};
 pub use cpus::{CpuAffinity, NumberSet};
 pub use environment::{EnvironmentFile, EnvironmentFileError, is_variable_name, parse_environment_file};
 pub use errno::Refusal;
