@@ -8,6 +8,7 @@ mod conditions;
 mod confine;
 mod descriptors;
 mod environment;
+mod isolate;
 mod journal;
 mod limits;
 mod links;
@@ -16,6 +17,7 @@ mod migration;
 mod notify;
 mod output;
 mod plan;
+mod private_tmp;
 mod probe;
 mod queues;
 mod scheduling;
@@ -32,11 +34,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use sockmgr_engine::{
-    Action, Command, Direction, Engine, Event, ExecList, KillScope, KillWho, Level, MachineView, MainHint,
-    Notice, RequestError, SpawnError, Time,
+    Action, ActiveState, Command, Direction, Engine, Event, ExecList, KillScope, KillWho, Level, MachineView,
+    MainHint, Notice, RequestError, SpawnError, Time,
 };
+use sockmgr_sys::namespace::{self, Available};
 use sockmgr_sys::notify::NotifySocket;
 use sockmgr_sys::poll::Poll;
+use sockmgr_sys::spawn::{Isolation, SpawnStep};
+use sockmgr_unit::section::SandboxSection;
 use sockmgr_unit::{NotifyAccess, Unit, UnitName};
 use tokio::sync::Notify;
 
@@ -49,7 +54,7 @@ use crate::protocol::{ProcessId, ToKeeper, ToManager};
 pub use boot::{BootError, Options, read_settings};
 use descriptors::Descriptors;
 pub use listeners::chain;
-use plan::Planner;
+use plan::{PlanError, Planner};
 pub use setup::address_of;
 pub use turn::{Outcome, Wakeups};
 
@@ -87,6 +92,9 @@ pub struct Driver {
     /// The keeper does not take messages as fast as we make them.
     link_blocked: bool,
     is_stopping: bool,
+    private_tmp: private_tmp::PrivateTmp,
+    /// What namespaces can be had, once somebody has wanted to know.
+    namespaces: Option<Available>,
     /// Names on the message bus whose owners the engine wants to know of.
     bus_names: BTreeSet<String>,
     /// Rung when there is another one.
@@ -160,12 +168,13 @@ impl Driver {
     fn spawn(&mut self, action: Action) -> Option<Event> {
         let Action::Spawn { process, unit, list, index, fds, environment } = action else { return None };
         let view = self.engine.unit(&unit)?;
-        let owner = plan::Owner::of(view.unit)?;
         let unit_file = Arc::clone(view.unit);
+        let owner = plan::Owner::of(&unit_file)?;
         let notifies = view.unit.service().is_some() && notifies(self.engine.notify_access(&unit), list);
         let in_use = fds.iter().map(|passed| passed.fd).filter(|fd| self.engine.is_in_use(*fd, process));
         let in_use = in_use.collect();
-        if list == ExecList::Start && index == 0 && confine::lacks_filters(owner.sandbox()) {
+        let is_first = list == ExecList::Start && index == 0;
+        if is_first && confine::lacks_filters(owner.sandbox()) {
             tracing::warn!(unit = %unit, "this kernel has no filters of system calls: the unit runs without");
         }
         let planned = if list == ExecList::Chown {
@@ -175,18 +184,24 @@ impl Driver {
                 MachineView::Service(service) => service.seat.map(|(_, slot)| slot),
                 MachineView::Socket(_) | MachineView::Target | MachineView::Group(_) => None,
             };
-            let request = plan::Request {
-                unit: &unit_file.name,
-                owner,
-                list,
-                index,
-                fds: &fds,
-                in_use,
-                environment,
-                notifies,
-                slot,
-            };
-            self.planner.plan(&request, &self.descriptors)
+            let is_confined = owner.is_confined(list, index);
+            let isolation =
+                if is_confined { self.isolation(&unit, owner.sandbox(), is_first) } else { Ok(None) };
+            isolation.and_then(|isolation| {
+                let request = plan::Request {
+                    unit: &unit_file.name,
+                    owner,
+                    list,
+                    index,
+                    fds: &fds,
+                    in_use,
+                    environment,
+                    notifies,
+                    slot,
+                    isolation,
+                };
+                self.planner.plan(&request, &self.descriptors)
+            })
         };
         match planned {
             Ok(plan::Planned { plan, fds, output }) => {
@@ -199,6 +214,68 @@ impl Driver {
                 None
             }
             Err(error) => Some(Event::SpawnFailed { process, error: SpawnError::from(error) }),
+        }
+    }
+
+    /// The namespaces of a process of a unit. What the unit has to do without is said when it starts.
+    fn isolation(
+        &mut self,
+        unit: &UnitName,
+        sandbox: &SandboxSection,
+        is_first: bool,
+    ) -> Result<Option<Box<Isolation>>, PlanError> {
+        if !isolate::is_isolated(sandbox) {
+            return Ok(None);
+        }
+        let failed = |error: std::io::Error| PlanError::Step(SpawnStep::Namespace, error.to_string());
+        let available = match self.namespaces {
+            Some(available) => available,
+            None => *self.namespaces.insert(
+                namespace::available()
+                    .map_err(|error| PlanError::Step(SpawnStep::Namespace, chain(&error)))?,
+            ),
+        };
+        let means = isolate::Means {
+            available,
+            nodes: &isolate::make_nodes(&self.options.runtime_dir).map_err(failed)?,
+            temporary: self.temporary(unit, sandbox).map_err(failed)?,
+            notify: &self.options.runtime_dir.join("notify"),
+        };
+        let isolate::Isolated { isolation, left_out } = isolate::isolation(sandbox, &means)?;
+        if is_first && !left_out.is_empty() {
+            tracing::warn!(unit = %unit, "runs without {}: it cannot be had here", left_out.join(", "));
+        }
+        Ok(isolation)
+    }
+
+    /// The unit's own `/tmp` and `/var/tmp`, made now if it has none yet.
+    fn temporary(
+        &mut self,
+        unit: &UnitName,
+        sandbox: &SandboxSection,
+    ) -> std::io::Result<Option<[PathBuf; 2]>> {
+        if !sandbox.private_tmp {
+            return Ok(None);
+        }
+        if let Some(both) = self.private_tmp.get(unit) {
+            return Ok(Some(both.clone()));
+        }
+        let both = self.private_tmp.make(unit)?.clone();
+        let value = postcard::to_stdvec(&both).map_err(std::io::Error::other)?;
+        self.push(ToKeeper::Remember { key: private_tmp::key(unit), value });
+        Ok(Some(both))
+    }
+
+    /// Takes away what a unit has for itself while it is up.
+    fn drop_temporary(&mut self, unit: &UnitName) {
+        let is_down = |view: sockmgr_engine::UnitView<'_>| {
+            matches!(view.active, ActiveState::Inactive | ActiveState::Failed)
+        };
+        if self.private_tmp.get(unit).is_some()
+            && self.engine.unit(unit).is_none_or(is_down)
+            && self.private_tmp.remove(unit)
+        {
+            self.push(ToKeeper::Erase { keys: vec![private_tmp::key(unit)] });
         }
     }
 
@@ -237,6 +314,7 @@ impl Driver {
             }
             Notice::UnitChanged(unit) | Notice::UnitRemoved(unit) => {
                 self.unsaved.insert(unit.clone());
+                self.drop_temporary(unit);
             }
             Notice::UnitNew(_) | Notice::JobNew { .. } | Notice::JobRemoved { .. } => {}
         }

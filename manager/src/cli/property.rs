@@ -4,7 +4,7 @@
 //! Invariant: what is not understood prints as `[unprintable]` and never fails.
 
 use serde_json::Value;
-use sockmgr_unit::value::{NumberSet, base64, capability_names, namespaces_text};
+use sockmgr_unit::value::{NumberSet, Propagation, base64, capability_names, namespaces_text};
 use zbus::wire::{Array, Variant};
 
 use super::format;
@@ -123,9 +123,30 @@ pub(crate) const UNPRINTABLE: &str = "[unprintable]";
 /// no text form.
 pub(crate) fn texts(name: &str, value: &Variant<'_>) -> Option<Vec<String>> {
     match value {
+        // One line, where other lists of the same type have one for each row.
+        Variant::Array(array) if is_one_line(name) => Some(vec![joined(array, mounted)]),
         Variant::Array(array) => array_texts(name, array),
         Variant::Dict(_) | Variant::Fd(_) => None,
         _ => Some(vec![scalar(name, value)]),
+    }
+}
+
+fn is_one_line(name: &str) -> bool {
+    matches!(name, "BindPaths" | "BindReadOnlyPaths" | "TemporaryFileSystem")
+}
+
+/// A bind or a temporary file system, as in a unit file.
+fn mounted(value: &Variant<'_>) -> String {
+    let Variant::Structure(fields) = value else { return UNPRINTABLE.into() };
+    match fields.fields() {
+        [Variant::Str(path), Variant::Str(options)] if options.is_empty() => path.to_string(),
+        [Variant::Str(path), Variant::Str(options)] => format!("{path}:{options}"),
+        [Variant::Str(source), Variant::Str(destination), Variant::Bool(optional), Variant::U64(flags)] => {
+            let (optional, recursive) =
+                (if *optional { "-" } else { "" }, if *flags == 0 { "" } else { ":rbind" });
+            format!("{optional}{source}:{destination}{recursive}")
+        }
+        _ => UNPRINTABLE.into(),
     }
 }
 
@@ -263,6 +284,7 @@ fn number_text(name: &str, number: u64) -> String {
             return capability_names(number).collect::<Vec<_>>().join(" ");
         }
         "RestrictNamespaces" => return namespaces_text(number),
+        "MountFlags" => return Propagation::word(number).to_owned(),
         _ => {}
     }
     if name.ends_with("USec") {

@@ -58,6 +58,7 @@ pub(super) fn from_property(property: Property) -> Value {
         Property::Bytes(value) => value.into(),
         Property::ByteStrings(value) => value.into(),
         Property::ExitStatuses(codes, signals) => (codes, signals).into(),
+        Property::Binds(value) => value.into(),
         Property::AllowList(is_allow_list, names) => (is_allow_list, names).into(),
         Property::Inherited(inherited) => own(inherited),
     }

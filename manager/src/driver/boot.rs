@@ -18,6 +18,7 @@ use super::environment::Changes;
 use super::listeners::chain;
 use super::output::{Left, Outputs};
 use super::plan::Planner;
+use super::private_tmp::PrivateTmp;
 use super::queues::Looks;
 use super::steering::Steerings;
 use super::turn::LINK;
@@ -124,6 +125,8 @@ impl Driver {
             unsaved: BTreeSet::new(),
             forget: Vec::new(),
             is_stopping: false,
+            private_tmp: PrivateTmp::default(),
+            namespaces: None,
             bus_names: BTreeSet::new(),
             bus_names_wanted: Rc::default(),
             commanded: Rc::default(),
@@ -153,6 +156,7 @@ impl Driver {
 
     fn restore(&mut self, mut estate: Estate, left: Left) {
         self.steerings = Steerings::take_up(&mut estate.fds, &mut estate.values);
+        self.private_tmp = PrivateTmp::take_up(&mut estate.values);
         for (name, fd) in estate.fds {
             if let Some((id, node)) = parse_held_name(&name) {
                 self.descriptors.insert(id, fd, node);
@@ -165,6 +169,8 @@ impl Driver {
         self.take_up_outputs(left, &estate.processes);
         self.guard_slots();
         self.perform();
+        // Some may have gone down with nobody to see it.
+        self.private_tmp.units().iter().for_each(|unit| self.drop_temporary(unit));
         self.end_stray_steering();
     }
 
@@ -187,6 +193,8 @@ impl Driver {
                 tracing::debug!("cannot remove {}: {error}", path.display());
             }
         }
+        super::isolate::remove_nodes(&self.options.runtime_dir);
+        self.private_tmp.finish();
         self.push(ToKeeper::Goodbye);
         self.flush_link()
     }

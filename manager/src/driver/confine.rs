@@ -6,7 +6,7 @@
 
 use sockmgr_sys::seccomp::{self, Condition, Filter, Rule, Verdict};
 use sockmgr_sys::spawn::{Confinement, ResourceLimit, SpawnStep};
-use sockmgr_unit::section::SandboxSection;
+use sockmgr_unit::section::{ResourceSection, SandboxSection};
 use sockmgr_unit::value::{self, FamilyList, Refusal, system_call_group};
 
 use super::plan::PlanError;
@@ -16,9 +16,12 @@ const ENOSYS: Verdict = Verdict::Errno(libc::ENOSYS as u16);
 const EAFNOSUPPORT: Verdict = Verdict::Errno(libc::EAFNOSUPPORT as u16);
 
 /// What the processes of a unit with this section are given, if that is anything of their own.
-pub(super) fn confinement(sandbox: &SandboxSection) -> Result<Option<Box<Confinement>>, PlanError> {
+pub(super) fn confinement(
+    sandbox: &SandboxSection,
+    personality: u32,
+) -> Result<Option<Box<Confinement>>, PlanError> {
     let bounding_set = sandbox.capability_bounding_set;
-    let compiled = filters(sandbox).into_iter().map(|(step, filter)| {
+    let compiled = filters(sandbox, personality).into_iter().map(|(step, filter)| {
         let program = seccomp::compile(&filter);
         program.map(|program| (step, program)).map_err(|error| PlanError::Step(step, error.to_string()))
     });
@@ -33,7 +36,7 @@ pub(super) fn confinement(sandbox: &SandboxSection) -> Result<Option<Box<Confine
 
 /// Whether something is asked for that this kernel does not have, and that is left out therefore.
 pub(super) fn lacks_filters(sandbox: &SandboxSection) -> bool {
-    !seccomp::is_available() && !filters(sandbox).is_empty()
+    !seccomp::is_available() && !filters(sandbox, 0).is_empty()
 }
 
 /// The limits of a process, with one more: without real-time scheduling there is no priority for it, unless the unit says otherwise.
@@ -46,7 +49,7 @@ pub(super) fn limits(sandbox: &SandboxSection, mut limits: Vec<ResourceLimit>) -
 }
 
 /// The filters, in the order in which systemd loads them, each with the step at which a start without it would fail.
-fn filters(sandbox: &SandboxSection) -> Vec<(SpawnStep, Filter)> {
+fn filters(sandbox: &SandboxSection, personality: u32) -> Vec<(SpawnStep, Filter)> {
     let denying = |is_set: bool, rules: fn() -> Vec<Rule>| is_set.then(|| Filter::denying(rules()));
     let families = sandbox.restrict_address_families.get().map(address_families);
     let others = [
@@ -55,10 +58,13 @@ fn filters(sandbox: &SandboxSection) -> Vec<(SpawnStep, Filter)> {
         denying(sandbox.restrict_suid_sgid, set_id_bits),
         namespaces(sandbox.restrict_namespaces),
         denying(sandbox.protect_clock, || group("@clock")),
+        denying(sandbox.protect_kernel_tunables, || vec![Rule::always("_sysctl", EPERM)]),
         denying(sandbox.protect_kernel_modules, || group("@module")),
         denying(sandbox.protect_kernel_logs, || vec![Rule::always("syslog", EPERM)]),
+        denying(sandbox.private_devices, || group("@raw-io")),
+        denying(sandbox.protect_hostname, host_name),
         architectures(&sandbox.system_call_architectures),
-        denying(sandbox.lock_personality, personality),
+        sandbox.lock_personality.then(|| only_personality(personality)),
         logged(&sandbox.system_call_log),
         listed(&sandbox.system_call_filter, sandbox.system_call_error_number),
     ];
@@ -156,6 +162,11 @@ fn writable_code() -> Vec<Rule> {
     ]
 }
 
+/// `ProtectHostname=`: the name is the process's own, and yet not for it to change.
+fn host_name() -> Vec<Rule> {
+    vec![Rule::always("sethostname", EPERM), Rule::always("setdomainname", EPERM)]
+}
+
 /// `RestrictRealtime=`: only policies that starve nobody.
 fn realtime() -> Vec<Rule> {
     let harmless = [libc::SCHED_OTHER, libc::SCHED_BATCH, libc::SCHED_IDLE];
@@ -195,7 +206,21 @@ fn set_id_bits() -> Vec<Rule> {
 }
 
 /// `LockPersonality=`
-fn personality() -> Vec<Rule> {
-    let own = Condition::is(0, seccomp::own_personality());
-    vec![Rule::when("personality", &[own], Verdict::Allow), Rule::always("personality", EPERM)]
+fn only_personality(personality: u32) -> Filter {
+    let own = Condition::is(0, personality);
+    Filter::denying(vec![
+        Rule::when("personality", &[own], Verdict::Allow),
+        Rule::always("personality", EPERM),
+    ])
+}
+
+/// The execution domain that a process begins with: what `Personality=` says, else ours.
+pub(super) fn personality(resources: &ResourceSection) -> u32 {
+    const PER_LINUX: u32 = 0;
+    const PER_LINUX32: u32 = 8;
+    match &resources.personality {
+        Some(personality) if personality.is_32_bit => PER_LINUX32,
+        Some(_) => PER_LINUX,
+        None => seccomp::own_personality(),
+    }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use sockmgr_engine::{ExecList, FdId, PassedFd, SpawnError, commands, socket_commands};
 use sockmgr_sys::listener::set_nonblocking;
-use sockmgr_sys::spawn::{Credentials, SpawnPlan, SpawnStep, Stdio, WorkingDirectory};
+use sockmgr_sys::spawn::{Credentials, Isolation, SpawnPlan, SpawnStep, Stdio, WorkingDirectory};
 use sockmgr_sys::stdio;
 use sockmgr_sys::user::{self, User};
 use sockmgr_unit::section::{
@@ -48,6 +48,11 @@ impl<'a> Owner<'a> {
             Self::Service(service) => &service.sandbox,
             Self::Socket(socket) => &socket.sandbox,
         }
+    }
+
+    /// Whether what the unit is kept from is for this command: systemd.service(5), `+` is the whole of the manager's privileges.
+    pub(super) fn is_confined(self, list: ExecList, index: usize) -> bool {
+        self.commands(list).get(index).is_some_and(|command| command.flags.privilege != Privilege::Full)
     }
 
     fn exec(self) -> &'a ExecSection {
@@ -101,6 +106,8 @@ pub(super) struct Request<'a> {
     pub(super) notifies: bool,
     /// Its place in a group, from 0.
     pub(super) slot: Option<u32>,
+    /// The namespaces that it gets.
+    pub(super) isolation: Option<Box<Isolation>>,
 }
 
 /// A process to be: its plan, the descriptors that go with it, and the pipe by which we read what it logs.
@@ -182,8 +189,7 @@ impl Planner {
         let command = command_of(request)?;
         let (exec, resources) = (request.owner.exec(), request.owner.resources());
         let sandbox = request.owner.sandbox();
-        // systemd.service(5): `+` is the whole of the manager's privileges.
-        let is_confined = command.flags.privilege != Privilege::Full;
+        let is_confined = request.owner.is_confined(request.list, request.index);
         let user = if command.flags.privilege == Privilege::None { find_user(exec)? } else { None };
         let mut environment = self.environment(request, user.as_ref())?;
         let mut fds = Passing::default();
@@ -220,7 +226,12 @@ impl Planner {
             working_directory: self.working_directory(exec, user.as_ref())?,
             ignore_sigpipe: resources.ignore_sigpipe,
             no_new_privileges: is_confined && sandbox.no_new_privileges,
-            confinement: if is_confined { confine::confinement(sandbox)? } else { None },
+            isolation: request.isolation.clone(),
+            confinement: if is_confined {
+                confine::confinement(sandbox, confine::personality(resources))?
+            } else {
+                None
+            },
             watchdog_pid: request.environment.iter().any(|(name, _)| *name == "WATCHDOG_USEC"),
             exec_pid: true,
             ..SpawnPlan::default()

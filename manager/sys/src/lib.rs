@@ -20,6 +20,8 @@ pub mod listener;
 pub mod memfd;
 pub mod memory;
 pub mod migration;
+mod mount;
+pub mod namespace;
 mod netns;
 pub mod notify;
 pub mod options;

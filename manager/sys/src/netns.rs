@@ -67,6 +67,19 @@ fn namespace_of(socket: BorrowedFd<'_>) -> Result<OwnedFd, SysError> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Makes loopback work in this process's namespace, if that is new.
+pub(crate) fn raise_loopback() -> io::Result<()> {
+    let socket = new_socket(AddressFamily::Inet, SockType::Datagram)?;
+    // SAFETY: all zeros is a valid ifreq.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l'.cast_signed();
+    request.ifr_name[1] = b'o'.cast_signed();
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    // SAFETY: an ifreq that outlives the call is what the request takes.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use std::net::TcpListener;
@@ -79,25 +92,13 @@ pub(crate) mod tests {
     pub(crate) fn in_new_namespace<T: Send>(test: impl FnOnce() -> T + Send) -> T {
         let visit = || {
             unshare(CloneFlags::CLONE_NEWNET).unwrap();
-            raise_loopback();
+            raise_loopback().unwrap();
             test()
         };
         thread::scope(|scope| match scope.spawn(visit).join() {
             Ok(answer) => answer,
             Err(panic) => std::panic::resume_unwind(panic),
         })
-    }
-
-    fn raise_loopback() {
-        let socket = new_socket(AddressFamily::Inet, SockType::Datagram).unwrap();
-        // SAFETY: all zeros is a valid ifreq.
-        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-        request.ifr_name[0] = b'l'.cast_signed();
-        request.ifr_name[1] = b'o'.cast_signed();
-        request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
-        // SAFETY: an ifreq that outlives the call is what the request takes.
-        let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
-        check("raise the loopback interface", result).unwrap();
     }
 
     #[test]

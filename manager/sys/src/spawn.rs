@@ -5,7 +5,11 @@
 
 mod child_side;
 mod confine;
+mod devices;
+mod isolation;
+mod mounts;
 mod own_pid;
+mod report;
 mod scheduling;
 mod signals;
 mod stack;
@@ -23,7 +27,10 @@ use crate::child;
 use crate::error::SysError;
 use child_side::Job;
 pub use confine::Confinement;
+pub use isolation::{Isolation, Namespace, Users};
+pub use mounts::{Mount, MountAttributes, MountKind, MountPlan, Restriction};
 use own_pid::OwnPidVariables;
+use report::Report;
 pub use scheduling::{CpuScheduling, Keyring, MemoryPolicy, Scheduling};
 use stack::ChildStack;
 
@@ -79,6 +86,8 @@ pub struct SpawnPlan {
     pub no_new_privileges: bool,
     /// Capabilities and filters of system calls, where they are to be others than the keeper's.
     pub confinement: Option<Box<Confinement>>,
+    /// Namespaces of its own, if it gets any. That takes a copy of the keeper's memory, which starts without do without.
+    pub isolation: Option<Box<Isolation>>,
     /// The child adds `WATCHDOG_PID=<its own pid>`.
     pub watchdog_pid: bool,
     /// The child adds `SYSTEMD_EXEC_PID=<its own pid>`.
@@ -209,6 +218,10 @@ pub enum SpawnStep {
     Capabilities,
     /// The new session.
     Setsid,
+    /// The network namespace.
+    Network,
+    /// Another namespace, or what is mounted in it.
+    Namespace,
     /// `PR_SET_NO_NEW_PRIVS`.
     NoNewPrivileges,
     /// The architecture that uname(2) reports.
@@ -249,6 +262,8 @@ impl SpawnStep {
             Self::Capabilities => 218,
             Self::Setsid => 220,
             Self::Stderr => 222,
+            Self::Network => 225,
+            Self::Namespace => 226,
             Self::NoNewPrivileges => 227,
             Self::Personality => 230,
             Self::Keyring => 237,
@@ -281,6 +296,8 @@ impl SpawnStep {
             Self::Group => "GROUP",
             Self::User => "USER",
             Self::Setsid => "SETSID",
+            Self::Network => "NETWORK",
+            Self::Namespace => "NAMESPACE",
             Self::NoNewPrivileges => "NO_NEW_PRIVILEGES",
             Self::Personality => "PERSONALITY",
             Self::Keyring => "KEYRING",
@@ -319,6 +336,7 @@ impl SpawnError {
 #[derive(Debug)]
 pub struct Spawner {
     stack: ChildStack,
+    report: Report,
     /// Where `Stdio::Null` comes from; a machine without `/dev/null` fails at the first use.
     null: Option<OwnedFd>,
     /// Signals that whoever started this program has had ignored; children get them at their default again.
@@ -338,6 +356,7 @@ impl Spawner {
     pub fn new() -> Result<Self, SysError> {
         Ok(Self {
             stack: ChildStack::new()?,
+            report: Report::new()?,
             null: File::options().read(true).write(true).open("/dev/null").ok().map(OwnedFd::from),
             ignored_signals: signals::ignored(),
             fd_limit: child::fd_limit()?,
@@ -382,7 +401,7 @@ impl Spawner {
             envp: &own_pid.append_to(pointers(self.environment(plan))),
             own_pid: &own_pid,
         };
-        child_side::clone_and_exec(&mut self.stack, job)
+        child_side::clone_and_exec(&mut self.stack, &mut self.report, job)
     }
 
     /// Where each standard descriptor comes from: an index into `sources`, `None` for "as the keeper's".

@@ -180,7 +180,7 @@ pub enum Property {
     Str(String),
     /// `as`
     Strs(Vec<String>),
-    /// `a(ss)`: kind and address of each `Listen*=` line
+    /// `a(ss)`: kind and address of each `Listen*=` line; path and options of each `TemporaryFileSystem=`
     Listen(Vec<(String, String)>),
     /// `a(sasbttttuii)`: the command lines; the run-time fields are the control's to fill
     Exec(Vec<ExecCommand>),
@@ -192,6 +192,8 @@ pub enum Property {
     Bytes(Vec<u8>),
     /// `aay`
     ByteStrings(Vec<Vec<u8>>),
+    /// `a(ssbt)`: source and destination, whether it may be missing, and `MS_*` flags
+    Binds(Vec<(String, String, bool, u64)>),
     /// `(bas)`: whether what is listed is allowed, or forbidden; and the list
     AllowList(bool, Vec<String>),
     /// `i` or `t`: nothing is said, so processes have what the manager itself has
@@ -256,6 +258,7 @@ impl Property {
             Self::Bytes(_) => "ay",
             Self::ByteStrings(_) => "aay",
             Self::Inherited(inherited) => inherited.signature(),
+            Self::Binds(_) => "a(ssbt)",
             Self::AllowList(..) => "(bas)",
         }
     }
@@ -277,6 +280,7 @@ impl Property {
             "a(ss)" => Self::Listen(Vec::new()),
             "a(sasbttttuii)" => Self::Exec(Vec::new()),
             "a(sb)" => Self::EnvironmentFiles(Vec::new()),
+            "a(ssbt)" => Self::Binds(Vec::new()),
             "(bas)" => Self::AllowList(false, Vec::new()),
             "(aiai)" => Self::ExitStatuses(Vec::new(), Vec::new()),
             "ay" => Self::Bytes(Vec::new()),

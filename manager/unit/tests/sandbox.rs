@@ -17,6 +17,8 @@ fn as_json(property: Property) -> Value {
         Property::U64(value) => json!(value),
         Property::Str(value) => json!(value),
         Property::Strs(value) => json!(value),
+        Property::Listen(rows) => json!(rows),
+        Property::Binds(rows) => json!(rows),
         Property::AllowList(is_allow_list, names) => json!([is_allow_list, names]),
         other => panic!("no row has such a value: {other:?}"),
     }

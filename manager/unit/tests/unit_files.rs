@@ -110,6 +110,7 @@ fn shown(property: Property) -> Value {
         Property::ByteStrings(list) => json!(list),
         Property::ExitStatuses(codes, signals) => json!([codes, signals]),
         Property::Inherited(inherited) => json!(format!("{inherited:?}")),
+        Property::Binds(values) => json!(values),
         Property::AllowList(is_allow_list, names) => json!([is_allow_list, names]),
         Property::Exec(commands) => {
             commands.iter().map(|command| json!([command.path, command.argv])).collect()

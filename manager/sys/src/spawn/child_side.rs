@@ -12,14 +12,13 @@ use std::os::fd::RawFd;
 use std::ptr;
 
 use super::own_pid::OwnPidVariables;
+use super::report::Report;
 use super::signals::{self, AllBlocked};
 use super::stack::ChildStack;
-use super::{Confinement, Credentials, ResourceLimit, SpawnError, SpawnPlan, SpawnStep, Terminal};
+use super::{Confinement, Credentials, Isolation, ResourceLimit, SpawnError, SpawnPlan, SpawnStep, Terminal};
 
 /// systemd's default `UMask=`.
 const DEFAULT_UMASK: u32 = 0o022;
-/// "Leave this id as it is", for setresuid(2).
-const UNCHANGED: c_long = -1;
 
 /// Everything the child reads, complete before the clone.
 pub(super) struct Job<'a> {
@@ -40,13 +39,13 @@ pub(super) struct Job<'a> {
 /// What the two sides of the clone share.
 struct Shared<'a> {
     job: Job<'a>,
-    failure: Option<Failure>,
+    failure: *mut Option<Failure>,
 }
 
 #[derive(Clone, Copy)]
 pub(super) struct Failure {
-    step: SpawnStep,
-    errno: i32,
+    pub(super) step: SpawnStep,
+    pub(super) errno: i32,
 }
 
 impl Failure {
@@ -66,10 +65,16 @@ impl Failure {
 }
 
 /// Makes the child on `stack`; answers its pid once it has passed `execve`.
-pub(super) fn clone_and_exec(stack: &mut ChildStack, job: Job<'_>) -> Result<i32, SpawnError> {
-    let mut shared = Shared { job, failure: None };
+pub(super) fn clone_and_exec(
+    stack: &mut ChildStack,
+    report: &mut Report,
+    job: Job<'_>,
+) -> Result<i32, SpawnError> {
+    // Getting into namespaces is ordinary code, which needs memory of its own.
+    let memory = if job.plan.isolation.is_some() { 0 } else { libc::CLONE_VM };
+    let flags = memory | libc::CLONE_VFORK | libc::CLONE_FILES | libc::SIGCHLD;
+    let mut shared = Shared { job, failure: report.cleared() };
     let shared = &raw mut shared;
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::SIGCHLD;
     let blocked = AllBlocked::new();
     // SAFETY: the child runs `child_main` on a stack of its own; `shared` outlives it, since CLONE_VFORK lets this
     // thread go on only when the child has left our memory by execve or _exit.
@@ -79,8 +84,7 @@ pub(super) fn clone_and_exec(stack: &mut ChildStack, job: Job<'_>) -> Result<i32
     if pid < 0 {
         return Err(SpawnError { step: SpawnStep::Clone, source: clone_error });
     }
-    // SAFETY: the child, which wrote it, is gone from our memory. Volatile: the compiler has not seen that write.
-    match unsafe { ptr::read_volatile(&raw const (*shared).failure) } {
+    match report.read() {
         None => Ok(pid),
         Some(failure) => {
             reap(pid);
@@ -101,8 +105,8 @@ extern "C" fn child_main(shared: *mut c_void) -> c_int {
     // SAFETY: the pointer is the `Shared` of `clone_and_exec`, whose thread stands still: this is the only reference.
     let shared = unsafe { &mut *shared.cast::<Shared<'_>>() };
     let Err(failure) = shared.job.run();
-    // SAFETY: a place of ours; volatile as the reader's side.
-    unsafe { ptr::write_volatile(&raw mut shared.failure, Some(failure)) };
+    // SAFETY: the page of a `Report`, which both sides share; volatile as the reader's side.
+    unsafe { ptr::write_volatile(shared.failure, Some(failure)) };
     // SAFETY: ends the child without running anything of the keeper's.
     unsafe { libc::_exit(failure.step.exit_status().unwrap_or(1)) }
 }
@@ -120,11 +124,14 @@ impl Job<'_> {
         self.move_sources_up()?;
         self.place_listen_fds()?;
         self.place_stdio()?;
+        self.isolate()?;
         self.take_terminal()?;
         self.plan.scheduling.as_ref().map_or(Ok(()), |scheduling| scheduling.apply())?;
         self.set_limits()?;
         // SAFETY: a plain number; cannot fail.
         unsafe { libc::umask(self.plan.umask.unwrap_or(DEFAULT_UMASK)) };
+        self.change_groups()?;
+        self.enter_users()?;
         self.confine(Confinement::bound)?;
         self.become_user()?;
         self.plan.keyring.join()?;
@@ -224,11 +231,8 @@ impl Job<'_> {
         self.rlimits.iter().try_for_each(|limit| set_limit_closest(*limit))
     }
 
-    fn become_user(&self) -> Result<(), Failure> {
-        let Some(Credentials { uid, gid, groups }) = &self.plan.credentials else {
-            self.confine(|confinement| confinement.prepare_user(true))?;
-            return self.confine(Confinement::raise_ambient);
-        };
+    fn change_groups(&self) -> Result<(), Failure> {
+        let Some(Credentials { gid, groups, .. }) = &self.plan.credentials else { return Ok(()) };
         let gid = c_long::from(*gid);
         if let Some(groups) = groups {
             // SAFETY: the pointer and the length are those of a slice.
@@ -236,12 +240,30 @@ impl Job<'_> {
             ensure(SpawnStep::Group, result >= 0)?;
         }
         // SAFETY: plain numbers.
-        ensure(SpawnStep::Group, unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) } >= 0)?;
+        ensure(SpawnStep::Group, unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) } >= 0)
+    }
+
+    fn become_user(&self) -> Result<(), Failure> {
+        let uid = self.plan.credentials.as_ref().and_then(|credentials| credentials.uid);
         self.confine(|confinement| confinement.prepare_user(uid.is_none_or(|uid| uid == 0)))?;
-        let uid = uid.map_or(UNCHANGED, c_long::from);
-        // SAFETY: plain numbers.
-        ensure(SpawnStep::User, unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) } >= 0)?;
+        if let Some(uid) = uid.map(c_long::from) {
+            // SAFETY: plain numbers.
+            ensure(SpawnStep::User, unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) } >= 0)?;
+        }
         self.confine(Confinement::raise_ambient)
+    }
+
+    /// Namespaces, for the few who get any.
+    fn isolate(&self) -> Result<(), Failure> {
+        self.plan.isolation.as_deref().map_or(Ok(()), Isolation::enter)
+    }
+
+    /// A namespace of users, where the process is to have one: after the groups, which may not be in it.
+    fn enter_users(&self) -> Result<(), Failure> {
+        let Some(isolation) = &self.plan.isolation else { return Ok(()) };
+        let credentials = self.plan.credentials.as_ref();
+        let uid = credentials.and_then(|credentials| credentials.uid).unwrap_or(0);
+        isolation.enter_users(uid, credentials.map_or(0, |credentials| credentials.gid))
     }
 
     fn change_directory(&self) -> Result<(), Failure> {

@@ -5,8 +5,8 @@ use std::ptr;
 
 use crate::error::SysError;
 
-/// Enough for the child's few frames even in a debug build.
-const STACK_SIZE: usize = 64 * 1024;
+/// Enough for the child even in a debug build, and where it makes mounts; what is not touched is not there.
+const STACK_SIZE: usize = 256 * 1024;
 /// Below the stack, without access: running over it kills the child instead of writing into the keeper's memory.
 const GUARD_SIZE: usize = 64 * 1024;
 

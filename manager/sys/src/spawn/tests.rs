@@ -406,3 +406,131 @@ fn whoever_is_not_root_gives_up_gaining_privileges_for_a_filter() {
     let noroot = confined(Confinement { secure_bits: 3, ..Confinement::default() }, None);
     assert_eq!(status(noroot, "CapEff"), "0000000000000000", "root is nobody with noroot");
 }
+
+/// A plan with a view of the file system.
+fn viewed(mounts: Vec<Mount>, restrictions: Vec<Restriction>) -> SpawnPlan {
+    let mounts = Some(MountPlan { root: None, mounts, restrictions, propagation: libc::MS_SHARED });
+    isolated(Isolation { mounts, ..Isolation::default() })
+}
+
+fn isolated(isolation: Isolation) -> SpawnPlan {
+    SpawnPlan { isolation: Some(Box::new(isolation)), ..SpawnPlan::default() }
+}
+
+fn c_path(path: &std::path::Path) -> CString {
+    CString::new(path.to_str().unwrap()).unwrap()
+}
+
+const READ_ONLY: MountAttributes =
+    MountAttributes { read_only: true, no_exec: false, no_suid: false, no_dev: false };
+
+#[test]
+fn a_place_is_restricted_except_for_some_below_it() {
+    if !as_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let inner = directory.path().join("inner");
+    fs::create_dir_all(inner.join("closed")).unwrap();
+    let restrict = |path: &std::path::Path, exceptions: Vec<CString>| Restriction {
+        path: c_path(path),
+        attributes: READ_ONLY,
+        exceptions,
+        optional: false,
+    };
+    let restrictions =
+        vec![restrict(directory.path(), vec![c_path(&inner)]), restrict(&inner.join("closed"), Vec::new())];
+    let script = format!("cd {}; touch a; touch inner/b; touch inner/closed/c", directory.path().display());
+    let said = run(viewed(Vec::new(), restrictions), &[], &script);
+    assert_eq!(said.matches("Read-only file system").count(), 2, "{said}");
+    assert!(inner.join("b").exists());
+    assert!(!directory.path().join("a").exists() && !inner.join("closed/c").exists());
+}
+
+#[test]
+fn what_is_bound_is_taken_from_where_the_keeper_sees_it() {
+    if !as_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("file"), "within").unwrap();
+    let hidden = Mount {
+        path: c_path(directory.path()),
+        kind: MountKind::New { file_system: c"tmpfs".into(), options: Vec::new() },
+        attributes: MountAttributes::default(),
+        optional: false,
+        makes_place: false,
+    };
+    let bind = |name: &str, source: &str, optional: bool| Mount {
+        path: c_path(&directory.path().join(name)),
+        kind: MountKind::Bind { source: c_path(&directory.path().join(source)), recursive: true },
+        attributes: MountAttributes::default(),
+        optional,
+        makes_place: true,
+    };
+    let mounts = vec![hidden, bind("deep/er", "file", false), bind("none", "nosuch", true)];
+    let script = format!("cd {}; ls; cat deep/er", directory.path().display());
+    assert_eq!(run(viewed(mounts, Vec::new()), &[], &script), "deep\nwithin");
+    let missing = SpawnPlan { path: c"true".into(), ..viewed(vec![bind("x", "nosuch", false)], Vec::new()) };
+    assert_eq!(failure(missing), (SpawnStep::Namespace, libc::ENOENT));
+}
+
+#[test]
+fn links_do_not_lead_out_of_another_root() {
+    if !as_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("root");
+    fs::create_dir_all(root.join("etc")).unwrap();
+    // The link means the first of these to whoever is in that root.
+    fs::create_dir(root.join("outside")).unwrap();
+    fs::create_dir(directory.path().join("outside")).unwrap();
+    std::os::unix::fs::symlink("../../outside", root.join("etc/link")).unwrap();
+    let bind = |path: &str, source: &str| Mount {
+        path: CString::new(path).unwrap(),
+        kind: MountKind::Bind { source: CString::new(source).unwrap(), recursive: true },
+        attributes: MountAttributes::default(),
+        optional: true,
+        makes_place: true,
+    };
+    let mounts = ["/bin", "/lib", "/lib64", "/usr"].map(|path| bind(path, path)).to_vec();
+    let inside = bind("/etc/link/made", "/usr");
+    let plan = MountPlan {
+        root: Some(c_path(&root)),
+        mounts: [mounts, vec![inside]].concat(),
+        restrictions: Vec::new(),
+        propagation: libc::MS_PRIVATE,
+    };
+    let said =
+        run(isolated(Isolation { mounts: Some(plan), ..Isolation::default() }), &[], "echo /*; ls /outside");
+    assert_eq!(said, "/bin /etc /lib /lib64 /outside /usr\nmade\n");
+    assert_eq!(fs::read_dir(directory.path().join("outside")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_namespace_of_users_has_root_and_one_more() {
+    if !as_root() {
+        return;
+    }
+    let with = |users: Users, uid: Option<u32>| SpawnPlan {
+        credentials: confined(Confinement::default(), uid).credentials,
+        ..isolated(Isolation { users: Some(users), host_name: true, ..Isolation::default() })
+    };
+    let script = "id -u; cat /proc/self/uid_map | tr -s ' '";
+    assert_eq!(run(with(Users::Last, None), &[], script), "0\n 0 0 1\n");
+    assert_eq!(run(with(Users::Last, Some(65534)), &[], script), "65534\n 0 0 1\n 65534 65534 1\n");
+    assert_eq!(run(with(Users::First, None), &[], script), "0\n 0 0 1\n");
+}
+
+#[test]
+fn a_network_of_ones_own_has_loopback() {
+    if !as_root() {
+        return;
+    }
+    let new = isolated(Isolation { network: Some(Namespace::New), ..Isolation::default() });
+    let said = run(new, &[], "tail -n +3 /proc/net/dev | cut -d: -f1; cat /sys/class/net/lo/flags");
+    assert!(said.trim_start().starts_with("lo\n"), "{said}");
+    let at = isolated(Isolation { network: Some(Namespace::At(c"/nosuch".into())), ..Isolation::default() });
+    assert_eq!(failure(SpawnPlan { path: c"true".into(), ..at }), (SpawnStep::Network, libc::ENOENT));
+}

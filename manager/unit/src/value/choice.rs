@@ -342,10 +342,87 @@ choice! {
     }
 }
 
+choice! {
+    /// Which parts of the system are read-only (systemd.exec(5), `ProtectSystem=`).
+    pub enum ProtectSystem = "a boolean, full or strict" {
+        /// None.
+        No = "no",
+        /// Programs and boot loader.
+        Yes = "yes",
+        /// `/etc` too.
+        Full = "full",
+        /// Everything but devices, kernel file systems and homes.
+        Strict = "strict",
+    }
+}
+
+choice! {
+    /// What homes are to processes (systemd.exec(5), `ProtectHome=`).
+    pub enum ProtectHome = "a boolean, read-only or tmpfs" {
+        /// As they are.
+        No = "no",
+        /// Out of reach.
+        Yes = "yes",
+        /// Not to be written.
+        ReadOnly = "read-only",
+        /// Empty.
+        Tmpfs = "tmpfs",
+    }
+}
+
+choice! {
+    /// Which processes are seen in `/proc` (proc(5), `hidepid`).
+    pub enum ProtectProc = "one of noaccess, invisible, ptraceable, default" {
+        /// As the machine has it.
+        Default = "default",
+        /// What others' processes do is not.
+        NoAccess = "noaccess",
+        /// Others' processes are not.
+        Invisible = "invisible",
+        /// Only those are that may be traced.
+        Ptraceable = "ptraceable",
+    }
+}
+
+choice! {
+    /// What else is in `/proc` (proc(5), `subset`).
+    pub enum ProcSubset = "one of all, pid" {
+        /// Everything.
+        All = "all",
+        /// Nothing but processes.
+        Pid = "pid",
+    }
+}
+
+/// A boolean is accepted too.
+macro_rules! boolean_or_word {
+    ($($name:ident)+) => {
+        $(impl Scalar for $name {
+            const FORM: &'static str = Self::WORDS;
+            const SIGNATURE: &'static str = "s";
+
+            fn parse(text: &str, _: &Context<'_>) -> Result<Self, ValueError> {
+                match parse_bool(text) {
+                    Ok(true) => Ok(Self::Yes),
+                    Ok(false) => Ok(Self::No),
+                    Err(_) => Self::parse(text),
+                }
+            }
+
+            fn property(&self) -> Property {
+                Property::Str(self.as_str().to_owned())
+            }
+        })+
+    };
+}
+
+boolean_or_word! { FdStorePreserve ProtectHome ProtectSystem }
+
 plain_scalar! {
     ServiceType JobMode EmergencyAction FailureMode Restart RestartMode NotifyAccess Distribute Steering SteeringMake OnHang LimitAction
     LogTarget TerminalMode
     KeyringMode
+    ProcSubset ProtectProc
 }
 
 impl Scalar for KillMode {
@@ -359,24 +436,6 @@ impl Scalar for KillMode {
             cx.warn(ValueError::Remark { text: text.to_owned(), remark });
         }
         Ok(mode)
-    }
-
-    fn property(&self) -> Property {
-        Property::Str(self.as_str().to_owned())
-    }
-}
-
-/// A boolean is accepted too.
-impl Scalar for FdStorePreserve {
-    const FORM: &'static str = Self::WORDS;
-    const SIGNATURE: &'static str = "s";
-
-    fn parse(text: &str, _: &Context<'_>) -> Result<Self, ValueError> {
-        match parse_bool(text) {
-            Ok(true) => Ok(Self::Yes),
-            Ok(false) => Ok(Self::No),
-            Err(_) => Self::parse(text),
-        }
     }
 
     fn property(&self) -> Property {

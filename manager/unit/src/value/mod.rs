@@ -16,6 +16,7 @@ mod exec;
 mod exit_status;
 mod expand;
 mod limit;
+mod mount;
 mod number;
 pub mod path;
 mod ready_check;
@@ -39,8 +40,8 @@ pub use capability::{
 };
 pub use choice::{
     BindIpv6Only, Distribute, EmergencyAction, FailureMode, FdStorePreserve, Instances, JobMode, KeyringMode,
-    KillMode, LimitAction, LogTarget, NotifyAccess, OnHang, Restart, RestartMode, ServiceType, Steering,
-    SteeringMake, TerminalMode,
+    KillMode, LimitAction, LogTarget, NotifyAccess, OnHang, ProcSubset, ProtectHome, ProtectProc,
+    ProtectSystem, Restart, RestartMode, ServiceType, Steering, SteeringMake, TerminalMode,
 };
 pub use condition::{Condition, ConditionKind, Conditions};
 pub use cpus::{CpuAffinity, NumberSet};
@@ -50,6 +51,10 @@ pub use error::ValueError;
 pub use exec::{ExecCommand, ExecFlags, Privilege};
 pub use exit_status::{ExitStatuses, exit_status_name};
 pub use limit::{LimitKind, Limits, Resource, Rlimit};
+pub use mount::{
+    Bind, BindList, PathList, Propagation, RootDirectory, SandboxPath, TemporaryFileSystem,
+    TemporaryFileSystems,
+};
 pub use number::{Mode, Weight, parse_bool, parse_i32, parse_i64, parse_u32, parse_u64};
 pub use path::AbsolutePath;
 pub use ready_check::ReadyCheck;

@@ -53,17 +53,38 @@ pub struct Words<'a> {
     backslash: Backslash,
     /// An unfinished quote or backslash at the end is as good as a finished one.
     lenient: bool,
+    /// What ends a word.
+    ends: &'a [char],
 }
 
 impl<'a> Words<'a> {
     /// The words of `text`.
     pub fn new(text: &'a str, backslash: Backslash) -> Self {
-        Self { rest: text, backslash, lenient: false }
+        Self { rest: text, backslash, lenient: false, ends: &BLANKS }
     }
 
     /// The words of `text`, where an unbalanced quote lasts to the end: for text that no unit file's author wrote.
     pub fn lenient(text: &'a str, backslash: Backslash) -> Self {
-        Self { rest: text, backslash, lenient: true }
+        Self { rest: text, backslash, lenient: true, ends: &BLANKS }
+    }
+
+    /// The same, where one of these ends a word; [`Self::pass`] goes on behind one that is no blank.
+    #[must_use]
+    pub fn ending_at(mut self, ends: &'a [char]) -> Self {
+        self.ends = ends;
+        self
+    }
+
+    /// Goes on behind `end`, if that has ended the last word.
+    pub fn pass(&mut self, end: char) -> bool {
+        let after = self.rest.strip_prefix(end);
+        self.rest = after.unwrap_or(self.rest);
+        after.is_some()
+    }
+
+    /// Whether no word follows without blanks between.
+    pub fn is_at_blank(&self) -> bool {
+        self.rest.is_empty() || self.rest.starts_with(BLANKS)
     }
 
     /// What follows the last word, without the blanks between.
@@ -108,7 +129,7 @@ impl<'a> Words<'a> {
                 }
                 (_, Some(open)) if c == open => quote = None,
                 ('\'' | '"', None) => quote = Some(c),
-                (_, None) if BLANKS.contains(&c) => break,
+                (_, None) if self.ends.contains(&c) => break,
                 _ => word.bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
             }
             rest = after;
