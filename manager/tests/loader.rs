@@ -220,7 +220,7 @@ fn wants_directories_add_dependencies_except_masked_ones() {
     let names = |names: &[&str]| Some(Property::Strs(names.iter().map(ToString::to_string).collect()));
     // What is no link counts for nothing.
     assert_eq!(property("sockets.target", "Wants"), names(&["toml.socket", "web.socket"]));
-    assert_eq!(property("a.service", "Requires"), names(&["b.service"]));
+    assert_eq!(property("a.service", "Requires"), names(&["b.service", "system.slice", "sysinit.target"]));
 }
 
 #[test]
