@@ -287,7 +287,11 @@ impl Played {
         let idle = self.rounds < 2 || self.never_stopped;
         (wrong || idle || local > 0).then(|| {
             let servers = servers(report);
-            format!("after {} rounds, answered by {servers} processes: {report}", self.rounds)
+            let killed = &self.killed;
+            format!(
+                "after {} rounds, answered by {servers} processes, killed {killed:?}: {report}",
+                self.rounds
+            )
         })
     }
 

@@ -87,7 +87,9 @@ impl Driver {
             // Half of it is done: what becomes of the queue is not in question any more.
             _ if order.again => order.fds.clone(),
             Migration::No => return Migrated::Impossible,
-            Migration::Program | Migration::Sysctl if waiting.is_empty() => return Migrated::Nothing,
+            Migration::Program | Migration::Sysctl if waiting.is_empty() || !self.somebody_listens(order) => {
+                return Migrated::Nothing;
+            }
             Migration::Program => waiting.iter().map(|(id, _)| *id).collect(),
             Migration::Sysctl => order.fds.clone(),
         };
@@ -104,6 +106,18 @@ impl Driver {
             tracing::info!(unit = %order.socket, "{count} waiting connections moved to other instances");
         }
         moved
+    }
+
+    /// A service may have shut the listeners in rotation down, unnoticed so far: what waits would go nowhere.
+    fn somebody_listens(&self, order: &Order) -> bool {
+        let mut ports = self.engine.open_ports(&order.socket).filter(|port| port.line == order.line);
+        ports.any(|port| {
+            port.slot.is_some_and(|slot| order.live.contains(&slot))
+                && self
+                    .descriptors
+                    .get(port.fd)
+                    .is_some_and(|fd| listener::takes_traffic(fd).unwrap_or(false))
+        })
     }
 
     fn waiting_at(&self, id: FdId) -> u32 {

@@ -318,6 +318,16 @@ impl World {
         if !again && !fds.iter().any(|fd| self.kernel.is_readable(*fd)) {
             return answer(Migrated::Nothing);
         }
+        // A service may have shut the listeners in rotation down, unnoticed so far: there is nowhere to go.
+        let listens = |listener: &Listener| {
+            listener.socket == socket
+                && listener.port.line == line
+                && listener.port.slot.is_some_and(|slot| live.contains(&slot))
+                && !listener.is_shut
+        };
+        if !again && !self.kernel.listeners.values().any(listens) {
+            return answer(Migrated::Nothing);
+        }
         self.unsaved.insert(socket.clone());
         self.save_now();
         let chosen: Vec<FdId> = match moves {

@@ -177,7 +177,9 @@ impl View {
 
     /// What waits on the listeners of a socket, and how they are steered.
     fn queues(&self, properties: &Properties, lines: &mut Lines) {
-        let queues: Vec<QueueRow> = properties.rows("Queues");
+        let mut queues: Vec<QueueRow> = properties.rows("Queues");
+        // Of a single socket only what is out of the ordinary is told; of a group, how the load is spread.
+        queues.retain(|(slot, _, used, _, drops, ..)| *slot > 0 || *used > 0 || *drops > 0);
         let has_lines = queues.iter().any(|(_, line, ..)| *line > 1);
         lines.list(
             "Queue",
