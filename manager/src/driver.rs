@@ -7,7 +7,10 @@ mod boot;
 mod conditions;
 mod confine;
 mod descriptors;
+mod directories;
+mod dynamic_users;
 mod environment;
+mod identity;
 mod isolate;
 mod journal;
 mod limits;
@@ -143,6 +146,7 @@ impl Driver {
             Action::Migrate { .. } => return self.migrate(action),
             Action::CloseConnection { fd } => self.descriptors.drop_fd(fd),
             Action::Discard { fd } => self.release(&[fd], false),
+            Action::CleanUp { unit, restarts } => self.clean_up(&unit, restarts),
             Action::Kill { process, signal, scope } => {
                 let process = ProcessId(process.0);
                 self.push(ToKeeper::Kill { process, signal, scope: scope_for_keeper(scope) });
@@ -276,6 +280,26 @@ impl Driver {
             && self.private_tmp.remove(unit)
         {
             self.push(ToKeeper::Erase { keys: vec![private_tmp::key(unit)] });
+        }
+    }
+
+    /// Takes away what was made for the processes of a unit. The user that was made up for it stays for others of its name.
+    fn clean_up(&mut self, unit: &UnitName, restarts: bool) {
+        let Some(view) = self.engine.unit(unit) else { return };
+        let Some(service) = view.unit.service() else { return };
+        let exec = service.exec.clone();
+        for error in self.planner.clean_up(&exec, restarts) {
+            tracing::warn!(unit = %unit, error = chain(&error), "cannot remove what was made for it");
+        }
+        let shares = |name: &UnitName| {
+            name != unit
+                && self.engine.unit(name).is_some_and(|view| {
+                    let has_it = |service: &sockmgr_unit::ServiceUnit| service.exec.user == exec.user;
+                    !view.active.is_down() && view.unit.service().is_some_and(has_it)
+                })
+        };
+        if !restarts && exec.dynamic_user.0 && !self.engine.unit_names().any(shares) {
+            self.planner.release_user(&exec);
         }
     }
 

@@ -2,6 +2,7 @@
 //! down what it sees.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use sockmgr_tests::manager::{Manager, Setup};
 use sockmgr_tests::namespace::is_root;
@@ -20,7 +21,7 @@ tr '\t' ' ' </proc/$$/status | sed -n 's/^\(Uid\|Gid\|Groups\|SigIgn\|Cpus_allow
 set -- "$1" $(sed 's/.*) //' /proc/self/stat)
 echo "policy=${40}"
 echo "priority=${39}"
-env | sed -n 's/^\([A-Z_]*\)=/$\1=/p'
+env | sed -n 's/^[A-Z_]*=/$&/p'
 mv "$1.new" "$1"
 "#;
 
@@ -159,4 +160,212 @@ fn each_instance_has_a_processor_of_its_own() {
 fn expand(list: &str) -> Vec<usize> {
     let ranges = list.split(',').map(|range| range.split_once('-').unwrap_or((range, range)));
     ranges.flat_map(|(first, last)| first.parse().unwrap()..=last.parse::<usize>().unwrap()).collect()
+}
+
+/// A place for what a user's services have.
+fn homely(site: &Site) -> Setup<'_> {
+    let mut setup = Setup::new(site);
+    for (variable, directory) in
+        [("XDG_STATE_HOME", "state"), ("XDG_CACHE_HOME", "cache"), ("XDG_CONFIG_HOME", "config")]
+    {
+        setup = setup.variable(variable, site.path(directory).display().to_string());
+    }
+    setup
+}
+
+#[test]
+fn a_service_is_given_its_directories_and_loses_what_is_not_to_stay() {
+    let site = open_site();
+    let manager = homely(&site).start();
+    let lines = "RuntimeDirectory=web web/inner:link\nRuntimeDirectoryMode=0750\nStateDirectory=web\nCacheDirectory=web\n\
+        LogsDirectory=web\nConfigurationDirectory=web";
+    let seen = look(&site, &manager, "web", lines);
+    let run = site.path("run").display().to_string();
+    let of = |place: &str| site.path(place).join("web").display().to_string();
+    check(
+        &seen,
+        &[
+            ("$RUNTIME_DIRECTORY", &format!("{run}/web:{run}/web/inner")),
+            ("$STATE_DIRECTORY", &of("state")),
+            ("$CACHE_DIRECTORY", &of("cache")),
+            ("$LOGS_DIRECTORY", &of("state/log")),
+            ("$CONFIGURATION_DIRECTORY", &of("config")),
+        ],
+    );
+    for kept in ["state/web", "cache/web", "state/log/web", "config/web"] {
+        assert!(site.path(kept).is_dir(), "{kept}");
+    }
+    for gone in ["run/web", "run/link"] {
+        assert!(!site.path(gone).exists(), "{gone}");
+    }
+    site.unit(
+        "stays.service",
+        "[Service]\nType=exec\nRuntimeDirectory=a a/b:c\nRuntimeDirectoryMode=0700\nRuntimeDirectoryPreserve=restart\n\
+         ExecStart=/bin/sleep 1000\nExecReload=/bin/true\n",
+    );
+    manager.sockmgr(&["daemon-reload"]).ok();
+    manager.up("stays.service");
+    let made = std::fs::metadata(site.path("run/a/b")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&made.permissions()) & 0o7777, 0o700);
+    assert_eq!(std::fs::read_link(site.path("run/c")).unwrap(), std::path::Path::new("a/b"));
+    site.file("run/a/b/kept", "");
+    manager.sockmgr(&["reload", "stays.service"]).ok();
+    assert!(site.path("run/a/b/kept").exists());
+    manager.sockmgr(&["stop", "stays.service"]).ok();
+    assert!(!site.path("run/a").exists() && !site.path("run/c").exists());
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_fails_the_start_with_its_code() {
+    let site = open_site();
+    let manager = homely(&site).start();
+    site.file("file", "");
+    std::os::unix::fs::symlink(site.path("units"), site.path("run/elsewhere")).unwrap();
+    site.make("cache", 0o755);
+    site.file("cache/file", "");
+    let table =
+        [("runtime", "RuntimeDirectory=elsewhere/x", "233"), ("cache", "CacheDirectory=file/x", "239")];
+    for (name, line, status) in table {
+        let unit = format!("{name}.service");
+        site.unit(&unit, &format!("[Service]\nType=exec\n{line}\nExecStart=/bin/sleep 1000\n"));
+        manager.sockmgr(&["daemon-reload"]).ok();
+        let _ = manager.sockmgr(&["start", &unit]).code(1);
+        assert_eq!(manager.property(&unit, "ExecMainStatus"), status, "{name}");
+    }
+    assert!(!site.path("units/x").exists(), "no link is followed");
+}
+
+#[test]
+fn variables_are_passed_on_and_taken_away() {
+    let site = open_site();
+    let manager = Setup::new(&site).variable("OF_MANAGER", "1").variable("OTHER", "2").start();
+    let lines = "PassEnvironment=OF_MANAGER NOT_THERE\nEnvironment=ADDED=a KEPT=k\nExecSearchPath=/bin:/usr/bin\n\
+        UnsetEnvironment=OTHER KEPT=z ADDED=a SYSTEMD_EXEC_PID";
+    let seen = look(&site, &manager, "vars", lines);
+    check(&seen, &[("$OF_MANAGER", "1"), ("$KEPT", "k"), ("$PATH", "/bin:/usr/bin")]);
+    for gone in ["$OTHER", "$ADDED", "$NOT_THERE", "$SYSTEMD_EXEC_PID"] {
+        assert!(!seen.contains_key(gone), "{gone}");
+    }
+    assert_eq!(seen["$MANAGERPID"], manager.keeper().0.to_string());
+    site.file("bin", "");
+    site.unit("path.service", "[Service]\nType=oneshot\nExecSearchPath={dir}/none\nExecStart=true\n");
+    manager.sockmgr(&["daemon-reload"]).ok();
+    let _ = manager.sockmgr(&["start", "path.service"]).code(1);
+    assert_eq!(manager.property("path.service", "ExecMainStatus"), "203");
+}
+
+/// What needs root: other users. Everything is below directories of the machine that are gone afterwards.
+#[test]
+fn root_runs_services_as_others_who_own_what_is_made_for_them() {
+    if !is_root() {
+        return; // The tests of the continuous integration run as root; without, there is nobody else to become.
+    }
+    let site = open_site();
+    let manager = Setup::new(&site).system().start();
+    let name = format!("sockmgr-test-{}", std::process::id());
+    let lines = format!(
+        "User=nobody\nSupplementaryGroups=daemon 4711\nStateDirectory={name}\nRuntimeDirectory={name}/x\nWorkingDirectory=/run/{name}/x"
+    );
+    let seen = look(&site, &manager, "nobody", &lines);
+    let group = std::fs::read_to_string("/etc/group").unwrap();
+    let daemon = group.lines().find_map(|line| line.strip_prefix("daemon:x:")).unwrap();
+    let daemon = daemon.split(':').next().unwrap();
+    check(
+        &seen,
+        &[
+            ("Uid", "65534 65534 65534 65534"),
+            ("Groups", &format!("{daemon} 4711 65534")),
+            ("$USER", "nobody"),
+            ("$LOGNAME", "nobody"),
+            ("$HOME", "/nonexistent"),
+            ("$STATE_DIRECTORY", &format!("/var/lib/{name}")),
+            ("directory", &format!("/run/{name}/x")),
+        ],
+    );
+    assert!(!seen.contains_key("$SHELL"), "nologin is no shell");
+    let owner = |path: &str| std::os::unix::fs::MetadataExt::uid(&std::fs::symlink_metadata(path).unwrap());
+    let state = format!("/var/lib/{name}");
+    assert_eq!(owner(&state), 65534);
+    std::fs::write(format!("{state}/file"), "").unwrap();
+    let seen = look(&site, &manager, "daemon", &format!("User=daemon\nGroup=nogroup\nStateDirectory={name}"));
+    assert_eq!(owner(&format!("{state}/file")), owner(&state), "all of it changes hands");
+    assert_eq!(seen["Uid"].split(' ').next(), Some(owner(&state).to_string().as_str()));
+    let usual = look(&site, &manager, "usual", "");
+    assert_eq!((usual["$USER"].as_str(), usual.contains_key("$HOME")), ("root", false));
+    let login = look(&site, &manager, "login", "SetLoginEnvironment=yes");
+    assert_eq!((login["$HOME"].as_str(), login["$LOGNAME"].as_str()), ("/root", "root"));
+    std::fs::remove_dir_all(state).unwrap();
+    std::fs::remove_dir_all(format!("/run/{name}")).unwrap();
+}
+
+#[test]
+fn a_dynamic_user_comes_and_goes() {
+    if !is_root() {
+        return; // As above.
+    }
+    let site = open_site();
+    let manager = Setup::new(&site).system().start();
+    let name = format!("sockmgr-dynamic-{}", std::process::id());
+    let lines = format!("DynamicUser=yes\nRuntimeDirectory={name}\nCacheDirectory={name}");
+    site.unit("dynamic.service", &format!("[Service]\nType=exec\n{lines}\nExecStart=/bin/sleep 1000\n"));
+    site.unit("other.service", "[Service]\nType=exec\nDynamicUser=yes\nExecStart=/bin/sleep 1000\n");
+    manager.sockmgr(&["daemon-reload"]).ok();
+    let uid_of = |unit: &str| {
+        let ids = manager.main_process(unit).status("Uid").unwrap();
+        ids.split_whitespace().next().unwrap().parse::<u32>().unwrap()
+    };
+    manager.up("dynamic.service");
+    manager.up("other.service");
+    let first = uid_of("dynamic.service");
+    assert!((61_184..=65_519).contains(&first) && uid_of("other.service") != first);
+    let kept = format!("/var/cache/{name}");
+    let owner = |path: &str| std::os::unix::fs::MetadataExt::uid(&std::fs::symlink_metadata(path).unwrap());
+    assert_eq!([owner(&kept), owner(&format!("/run/{name}"))], [first, first]);
+    let mut touch = Command::new("setpriv");
+    touch.args([&format!("--reuid={first}"), "--clear-groups", "touch", &format!("/var/cache/{name}/file")]);
+    assert!(touch.status().unwrap().success(), "it can write there");
+    assert_eq!(manager.main_process("dynamic.service").environment()["USER"], "dynamic");
+    manager.brain().kill();
+    manager.sockmgr(&["restart", "dynamic.service"]).ok();
+    assert_eq!(uid_of("dynamic.service"), first, "the next manager knows whose it is");
+    manager.sockmgr(&["stop", "dynamic.service"]).ok();
+    assert!(!std::path::Path::new(&format!("/run/{name}")).exists());
+    manager.up("dynamic.service");
+    assert_eq!(uid_of("dynamic.service"), first, "who owns what is kept");
+    manager.sockmgr(&["stop", "dynamic.service"]).ok();
+    std::fs::remove_dir_all(kept).unwrap();
+}
+
+/// `+` is the whole of the manager's privileges, `!` all but what `User=` is about.
+#[test]
+fn prefixes_keep_privileges() {
+    if !is_root() {
+        return; // As above.
+    }
+    let site = open_site();
+    let manager = Setup::new(&site).start();
+    let note = |name: &str| format!("/bin/sh -c 'echo $(id -u) $(ulimit -n) >{{dir}}/{name}'");
+    let commands = format!(
+        "ExecStartPre={}\nExecStartPre=+{}\nExecStartPre=!{}\nExecStartPre=!!{}\nExecStart=/bin/sleep 1000\n",
+        note("plain"),
+        note("full"),
+        note("keeps"),
+        note("ambient")
+    );
+    site.unit("app.service", &format!("[Service]\nType=exec\nUser=nobody\nLimitNOFILE=77\n{commands}"));
+    site.unit(
+        "old.service",
+        &format!("[Service]\nType=exec\nUser=nobody\nPermissionsStartOnly=yes\nExecStartPre={}\nExecStart=/bin/sleep 1000\n", note("old")),
+    );
+    manager.sockmgr(&["daemon-reload"]).ok();
+    manager.up("app.service");
+    manager.up("old.service");
+    let noted = |name: &str| site.read(name).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(noted("plain"), ["65534", "77"]);
+    assert_eq!(noted("ambient"), ["65534", "77"]);
+    assert_eq!(noted("keeps"), ["0", "77"]);
+    assert_eq!(noted("full")[0], "0");
+    assert_ne!(noted("full")[1], "77");
+    assert_eq!(noted("old")[0], "0");
+    assert_eq!(manager.main_process("old.service").status("Uid").unwrap(), "65534\t65534\t65534\t65534");
 }

@@ -494,6 +494,13 @@ pub enum Action {
         /// The descriptor.
         fd: FdId,
     },
+    /// Nothing of the unit runs any more: what was made for its processes and does not outlive them goes.
+    CleanUp {
+        /// The unit.
+        unit: UnitName,
+        /// It is about to start again by itself.
+        restarts: bool,
+    },
     /// Send a signal.
     Kill {
         /// The process.

@@ -161,7 +161,7 @@ fn array_texts(name: &str, array: &Array<'_>) -> Option<Vec<String>> {
         "y" => vec![array.inner().iter().map(hexadecimal).collect()],
         "ay" => vec![joined(array, byte_string)],
         "b" | "i" | "u" | "x" | "t" => vec![joined(array, plain)],
-        "(ss)" | "(sb)" | "(ussub)" | "(uuuuuttd)" | "(sasbttttuii)" => {
+        "(ss)" | "(sb)" | "(sst)" | "(ussub)" | "(uuuuuttd)" | "(sasbttttuii)" => {
             array.inner().iter().map(structure).collect()
         }
         _ => return None,
@@ -199,6 +199,7 @@ fn structure(value: &Variant<'_>) -> String {
     let Variant::Structure(fields) = value else { return UNPRINTABLE.into() };
     match fields.fields() {
         [Variant::Str(kind), Variant::Str(address)] => format!("{address} ({kind})"),
+        [Variant::Str(path), Variant::Str(link), Variant::U64(_)] => format!("{path}:{link}"),
         [Variant::Str(path), Variant::Bool(ignore)] => format!("{path} (ignore_errors={})", yes_no(*ignore)),
         [
             Variant::U32(slot),

@@ -60,6 +60,7 @@ pub(super) fn from_property(property: Property) -> Value {
         Property::ExitStatuses(codes, signals) => (codes, signals).into(),
         Property::Binds(value) => value.into(),
         Property::AllowList(is_allow_list, names) => (is_allow_list, names).into(),
+        Property::Links(value) => value.into(),
         Property::Inherited(inherited) => own(inherited),
     }
 }

@@ -102,7 +102,7 @@ impl Driver {
         })?;
         let cpus = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
         let mut driver = Self {
-            planner: Planner::new(options.scope, notify_path, &settings, &environment),
+            planner: Planner::new(options.scope, notify_path, &options.runtime_dir, &settings, &environment),
             environment,
             files_read: (read_at, BTreeMap::new()),
             engine: Engine::new(library, settings, cpus),

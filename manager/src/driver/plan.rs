@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sockmgr_engine::{ExecList, FdId, PassedFd, SpawnError, commands, socket_commands};
+use sockmgr_sys::SysError;
+use sockmgr_sys::child::parent_pid;
 use sockmgr_sys::listener::set_nonblocking;
-use sockmgr_sys::spawn::{Credentials, Isolation, SpawnPlan, SpawnStep, Stdio, WorkingDirectory};
+use sockmgr_sys::spawn::{Isolation, SpawnPlan, SpawnStep, Stdio, WorkingDirectory};
 use sockmgr_sys::stdio;
-use sockmgr_sys::user::{self, User};
 use sockmgr_unit::section::{
     Account, ExecSection, ResourceSection, SandboxSection, SocketSection, StreamSection,
 };
+use sockmgr_unit::specifier::Directories as Places;
 use sockmgr_unit::{
     EnvironmentFile, ExecCommand, Privilege, ServiceUnit, Settings, SocketUnit, Unit, UnitName,
     parse_environment_file,
@@ -21,7 +23,10 @@ use sockmgr_unit::{
 
 use super::confine;
 use super::descriptors::Descriptors;
+use super::directories;
+use super::dynamic_users::DynamicUsers;
 use super::environment::Changes;
+use super::identity::Identity;
 use super::journal::Journal;
 use super::listeners::chain;
 use super::output::Pipe;
@@ -29,6 +34,7 @@ use super::scheduling;
 use super::streams::{self, Streams};
 use crate::chown;
 use crate::keeper::own_program;
+use crate::loader;
 use crate::paths::Scope;
 
 /// Whose command it is.
@@ -147,13 +153,24 @@ pub(super) struct Planner {
     notify_path: PathBuf,
     /// What every process inherits from the manager.
     inherited: BTreeMap<String, String>,
+    /// Below which directories those of units are.
+    places: Places,
+    dynamic_users: DynamicUsers,
     journal: Journal,
 }
 
 impl Planner {
-    pub(super) fn new(scope: Scope, notify_path: PathBuf, settings: &Settings, changes: &Changes) -> Self {
-        let mut planner =
-            Self { scope, notify_path, inherited: BTreeMap::new(), journal: Journal::default() };
+    pub(super) fn new(
+        scope: Scope,
+        notify_path: PathBuf,
+        runtime_dir: &Path,
+        settings: &Settings,
+        changes: &Changes,
+    ) -> Self {
+        let places = loader::host(scope, runtime_dir).directories;
+        let dynamic_users = DynamicUsers::new(runtime_dir);
+        let (inherited, journal) = (BTreeMap::new(), Journal::default());
+        let mut planner = Self { scope, notify_path, inherited, places, dynamic_users, journal };
         planner.set_defaults(settings, changes);
         planner
     }
@@ -189,9 +206,12 @@ impl Planner {
         let command = command_of(request)?;
         let (exec, resources) = (request.owner.exec(), request.owner.resources());
         let sandbox = request.owner.sandbox();
-        let is_confined = request.owner.is_confined(request.list, request.index);
-        let user = if command.flags.privilege == Privilege::None { find_user(exec)? } else { None };
-        let mut environment = self.environment(request, user.as_ref())?;
+        // systemd.service(5): `+` is the whole of the manager's privileges.
+        let privilege = privilege_of(request, command);
+        let is_confined = privilege != Privilege::Full;
+        let identity = Identity::find(exec, &self.dynamic_users, &self.places)?;
+        directories::make(exec, &self.places, self.scope, &identity)?;
+        let mut environment = self.environment(request, &identity)?;
         let mut fds = Passing::default();
         self.place_descriptors(request, table, &mut fds)?;
         let program = command.path.rsplit('/').next().unwrap_or_default();
@@ -201,7 +221,9 @@ impl Planner {
             environment.entry("JOURNAL_STREAM".to_owned()).or_insert(name);
         }
         let limits = scheduling::limits_of(&resources.limits);
-        let lookup = |name: &str| environment.get(name).or_else(|| self.inherited.get(name)).cloned();
+        let extends_environment = exec.unset_environment.is_empty();
+        let inherited = |name: &str| self.inherited.get(name).filter(|_| extends_environment);
+        let lookup = |name: &str| environment.get(name).or_else(|| inherited(name)).cloned();
         let plan = SpawnPlan {
             path: text(&command.path)?,
             argv: command.expand(&lookup).iter().map(|argument| text(argument)).collect::<Result<_, _>>()?,
@@ -209,7 +231,8 @@ impl Planner {
                 .iter()
                 .map(|(name, value)| text(&format!("{name}={value}")))
                 .collect::<Result<_, _>>()?,
-            extends_environment: true,
+            extends_environment,
+            search_path: exec.exec_search_path.iter().map(text).collect::<Result<_, _>>()?,
             fds: fds.owned.len() as u16,
             listen_fds: fds.listen,
             socket_fds: if fds.listen > 0 { sockets(request.fds).count() as u16 } else { 0 },
@@ -218,12 +241,15 @@ impl Planner {
             stdout,
             stderr,
             terminal,
-            credentials: credentials(command, exec, user.as_ref())?,
-            rlimits: if is_confined { confine::limits(sandbox, limits) } else { limits },
+            credentials: match privilege {
+                Privilege::None | Privilege::Ambient => identity.credentials()?,
+                Privilege::Full | Privilege::NoSetuid => None,
+            },
+            rlimits: if is_confined { confine::limits(sandbox, limits) } else { Vec::new() },
             scheduling: scheduling::scheduling(resources, request.slot)?,
             keyring: scheduling::keyring(resources),
             umask: Some(resources.umask.0),
-            working_directory: self.working_directory(exec, user.as_ref())?,
+            working_directory: working_directory(exec, &identity)?,
             ignore_sigpipe: resources.ignore_sigpipe,
             no_new_privileges: is_confined && sandbox.no_new_privileges,
             isolation: request.isolation.clone(),
@@ -232,8 +258,9 @@ impl Planner {
             } else {
                 None
             },
-            watchdog_pid: request.environment.iter().any(|(name, _)| *name == "WATCHDOG_USEC"),
-            exec_pid: true,
+            watchdog_pid: environment.contains_key("WATCHDOG_USEC")
+                && !exec.unset_environment.has("WATCHDOG_PID", ""),
+            exec_pid: !exec.unset_environment.has("SYSTEMD_EXEC_PID", ""),
             ..SpawnPlan::default()
         };
         Ok(Planned { plan, fds: fds.owned, output })
@@ -282,7 +309,7 @@ impl Planner {
     fn environment(
         &self,
         request: &Request,
-        user: Option<&User>,
+        identity: &Identity,
     ) -> Result<BTreeMap<String, String>, PlanError> {
         let exec = request.owner.exec();
         let mut all = BTreeMap::new();
@@ -295,14 +322,22 @@ impl Planner {
         if request.notifies {
             set("NOTIFY_SOCKET", self.notify_path.to_string_lossy().into_owned());
         }
-        if let Some(user) = user {
-            set("USER", user.name.clone());
-            set("LOGNAME", user.name.clone());
-            set("HOME", user.home.to_string_lossy().into_owned());
-            set("SHELL", user.shell.to_string_lossy().into_owned());
+        for (name, value) in identity.variables(exec, self.scope) {
+            set(name, value);
+        }
+        for (name, value) in directories::variables(exec, &self.places) {
+            set(name, value);
         }
         for (name, value) in &request.environment {
             set(name, value.clone());
+        }
+        if let Some(path) = exec.exec_search_path.joined() {
+            set("PATH", path);
+        }
+        for name in exec.pass_environment.iter() {
+            if let Ok(value) = std::env::var(name) {
+                set(name, value);
+            }
         }
         for (name, value) in &exec.environment {
             set(name, value.clone());
@@ -310,22 +345,50 @@ impl Planner {
         for file in &exec.environment_file {
             all.extend(read_environment_file(file)?);
         }
+        if !exec.unset_environment.is_empty() {
+            let mut whole = self.inherited.clone();
+            whole.append(&mut all);
+            all = whole;
+            all.retain(|name, value| !exec.unset_environment.has(name, value));
+        }
         Ok(all)
     }
 
-    fn working_directory(
-        &self,
-        exec: &ExecSection,
-        user: Option<&User>,
-    ) -> Result<Option<WorkingDirectory>, PlanError> {
-        use sockmgr_unit::section::WorkingDirectory as Wanted;
-        let home = || user.map_or_else(own_home, |user| user.home.to_string_lossy().into_owned());
-        let (path, optional) = match &exec.working_directory {
-            Some(Wanted::Path { path, optional }) => (path.to_string(), *optional),
-            Some(Wanted::Home { optional }) => (home(), *optional),
-            None => return Ok(None),
-        };
-        Ok(Some(WorkingDirectory { path: text(&path)?, optional }))
+    /// Removes the directories that are not to outlive the processes of a unit; answers what went wrong.
+    pub(super) fn clean_up(&self, exec: &ExecSection, restarts: bool) -> Vec<SysError> {
+        if exec.runtime_directory_preserve.keeps(restarts) {
+            return Vec::new();
+        }
+        directories::remove_runtime(exec, &self.places)
+    }
+
+    /// Takes back the user that was made up for a unit.
+    pub(super) fn release_user(&self, exec: &ExecSection) {
+        if let Some(name) = &exec.user {
+            self.dynamic_users.release(name);
+        }
+    }
+}
+
+fn working_directory(exec: &ExecSection, identity: &Identity) -> Result<Option<WorkingDirectory>, PlanError> {
+    use sockmgr_unit::section::WorkingDirectory as Wanted;
+    let (path, optional) = match &exec.working_directory {
+        Some(Wanted::Path { path, optional }) => (path.to_string(), *optional),
+        Some(Wanted::Home { optional }) => (identity.home(), *optional),
+        None => return Ok(None),
+    };
+    Ok(Some(WorkingDirectory { path: text(&path)?, optional }))
+}
+
+/// What the prefix of the command says; with `PermissionsStartOnly=` all but the main one have a `+`.
+fn privilege_of(request: &Request, command: &ExecCommand) -> Privilege {
+    match request.owner {
+        Owner::Service(service)
+            if service.service.permissions_start_only && request.list != ExecList::Start =>
+        {
+            Privilege::Full
+        }
+        Owner::Service(_) | Owner::Socket(_) => command.flags.privilege,
     }
 }
 
@@ -375,47 +438,6 @@ fn has_listen_fds(request: &Request) -> bool {
     is_asked_for && !request.fds.is_empty() && !request.owner.streams().uses_socket()
 }
 
-fn failed(step: SpawnStep, error: &dyn std::error::Error) -> PlanError {
-    PlanError::Step(step, chain(error))
-}
-
-fn find_user(exec: &ExecSection) -> Result<Option<User>, PlanError> {
-    let Some(name) = &exec.user else { return Ok(None) };
-    let found = user::find_user(name.as_str()).map_err(|error| failed(SpawnStep::User, &error))?;
-    found
-        .map(Some)
-        .ok_or_else(|| PlanError::Step(SpawnStep::User, format!("User={name}: there is no such user")))
-}
-
-/// Whom to become; `None` where that is who the manager is already.
-fn credentials(
-    command: &ExecCommand,
-    exec: &ExecSection,
-    user: Option<&User>,
-) -> Result<Option<Credentials>, PlanError> {
-    let group = match &exec.group {
-        Some(name) if command.flags.privilege == Privilege::None => {
-            let found = user::find_group(name.as_str()).map_err(|error| failed(SpawnStep::Group, &error))?;
-            Some(found.ok_or_else(|| {
-                PlanError::Step(SpawnStep::Group, format!("Group={name}: there is no such group"))
-            })?)
-        }
-        _ => None,
-    };
-    let own = user::own_uid();
-    if user.is_none_or(|user| user.uid == own) && group.is_none() {
-        return Ok(None);
-    }
-    let gid = group.or(user.map(|user| user.gid)).unwrap_or_else(user::own_gid);
-    let groups = match user {
-        Some(user) if own == 0 => {
-            Some(user::groups_of(&user.name, gid).map_err(|error| failed(SpawnStep::Group, &error))?)
-        }
-        _ => None,
-    };
-    Ok(Some(Credentials { uid: user.map(|user| user.uid), gid, groups }))
-}
-
 fn read_environment_file(file: &EnvironmentFile) -> Result<Vec<(String, String)>, PlanError> {
     let failed = |why: String| PlanError::Resources(format!("EnvironmentFile={}: {why}", file.path));
     let paths = crate::loader::glob(&file.path);
@@ -456,13 +478,13 @@ fn inherited_environment(scope: Scope) -> BTreeMap<String, String> {
         .filter(|(name, _)| !OURS.contains(&name.as_str()))
         .filter(|(name, _)| scope == Scope::User || name == "LANG" || name == "TZ" || name.starts_with("LC_"))
         .collect();
+    if scope == Scope::User {
+        // The keeper: it is what this manager is to its services.
+        all.insert("MANAGERPID".to_owned(), parent_pid().to_string());
+    }
     all.entry("PATH".to_owned())
         .or_insert_with(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
     all
-}
-
-fn own_home() -> String {
-    std::env::var("HOME").unwrap_or_else(|_| "/".to_owned())
 }
 
 fn text(value: &str) -> Result<CString, PlanError> {

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod cpu;
 pub mod descriptor;
 pub mod diag;
+pub mod directories;
 pub mod error;
 pub mod family;
 pub mod intake;

@@ -226,8 +226,18 @@ pub enum SpawnStep {
     NoNewPrivileges,
     /// The architecture that uname(2) reports.
     Personality,
+    /// A directory below `/run`.
+    RuntimeDirectory,
     /// The session keyring.
     Keyring,
+    /// A directory below `/var/lib`.
+    StateDirectory,
+    /// A directory below `/var/cache`.
+    CacheDirectory,
+    /// A directory below `/var/log`.
+    LogsDirectory,
+    /// A directory below `/etc`.
+    ConfigurationDirectory,
     /// The nodes that memory comes from.
     NumaPolicy,
     /// A filter of system calls.
@@ -266,7 +276,12 @@ impl SpawnStep {
             Self::Namespace => 226,
             Self::NoNewPrivileges => 227,
             Self::Personality => 230,
+            Self::RuntimeDirectory => 233,
             Self::Keyring => 237,
+            Self::StateDirectory => 238,
+            Self::CacheDirectory => 239,
+            Self::LogsDirectory => 240,
+            Self::ConfigurationDirectory => 241,
             Self::NumaPolicy => 242,
             Self::Seccomp => 228,
             Self::AddressFamilies => 232,
@@ -300,7 +315,12 @@ impl SpawnStep {
             Self::Namespace => "NAMESPACE",
             Self::NoNewPrivileges => "NO_NEW_PRIVILEGES",
             Self::Personality => "PERSONALITY",
+            Self::RuntimeDirectory => "RUNTIME_DIRECTORY",
             Self::Keyring => "KEYRING",
+            Self::StateDirectory => "STATE_DIRECTORY",
+            Self::CacheDirectory => "CACHE_DIRECTORY",
+            Self::LogsDirectory => "LOGS_DIRECTORY",
+            Self::ConfigurationDirectory => "CONFIGURATION_DIRECTORY",
             Self::NumaPolicy => "NUMA_POLICY",
             Self::SecureBits => "SECUREBITS",
             Self::Capabilities => "CAPABILITIES",

@@ -57,6 +57,12 @@ pub fn find_group(name_or_gid: &str) -> Result<Option<u32>, SysError> {
     Ok(found.map(|group| group.gid.as_raw()))
 }
 
+/// Whether a group has this id; where the database cannot be read, none is known to.
+#[must_use]
+pub fn is_group(gid: u32) -> bool {
+    unistd::Group::from_gid(Gid::from_raw(gid)).is_ok_and(|group| group.is_some())
+}
+
 /// The groups of a user, its primary one `gid` included.
 ///
 /// # Errors

@@ -196,6 +196,8 @@ pub enum Property {
     Binds(Vec<(String, String, bool, u64)>),
     /// `(bas)`: whether what is listed is allowed, or forbidden; and the list
     AllowList(bool, Vec<String>),
+    /// `a(sst)`: path of a directory, link to it, and a number that is 0
+    Links(Vec<(String, String, u64)>),
     /// `i` or `t`: nothing is said, so processes have what the manager itself has
     Inherited(Inherited),
 }
@@ -257,6 +259,7 @@ impl Property {
             Self::ExitStatuses(..) => "(aiai)",
             Self::Bytes(_) => "ay",
             Self::ByteStrings(_) => "aay",
+            Self::Links(_) => "a(sst)",
             Self::Inherited(inherited) => inherited.signature(),
             Self::Binds(_) => "a(ssbt)",
             Self::AllowList(..) => "(bas)",

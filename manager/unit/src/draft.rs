@@ -12,11 +12,11 @@ use crate::implied::implied;
 use crate::library::{DependencyKind, Fragment, Source};
 use crate::name::{UnitName, UnitType};
 use crate::relation::Implied;
-use crate::section::{ConditionSection, RelationSection};
 use crate::section::{
-    ExecSection, InstallSection, OptionSection, ResourceSection, SandboxSection, StreamSection, UnitSection,
-    WorkingDirectory,
+    Account, ExecSection, InstallSection, OptionSection, ResourceSection, SandboxSection, StreamSection,
+    UnitSection, WorkingDirectory,
 };
+use crate::section::{ConditionSection, RelationSection};
 use crate::settings::Settings;
 use crate::specifier::Host;
 use crate::suggest;
@@ -402,10 +402,12 @@ impl<'a> Draft<'a> {
         if let Body::Service(body) = &mut self.body {
             resolve_service(body, self.type_given, settings);
             resolve_surroundings(&mut body.exec, &mut body.resources, self.host);
+            make_up_user(&mut body.exec, &mut body.sandbox, self.name);
         }
         if let Body::Socket(body) = &mut self.body {
             resolve_surroundings(&mut body.exec, &mut body.resources, self.host);
             Arc::make_mut(&mut body.sandbox).resolve();
+            make_up_user(&mut body.exec, &mut body.sandbox, self.name);
             let socket = &mut body.socket;
             if socket.instances.is_none()
                 && let Some(template) = socket.service.take_if(|service| service.is_template())
@@ -602,6 +604,18 @@ fn resolve_surroundings(exec: &mut Arc<ExecSection>, resources: &mut Arc<Resourc
             Some(WorkingDirectory::Home { optional: _ }) => WorkingDirectory::Home { optional: true },
             Some(path @ WorkingDirectory::Path { .. }) => path,
         });
+    }
+}
+
+/// `DynamicUser=` without `User=` names the user after the unit, and without `Group=` the group after the user. Its processes can
+/// neither gain by programs with a set-user-ID bit nor leave any behind.
+fn make_up_user(exec: &mut Arc<ExecSection>, sandbox: &mut Arc<SandboxSection>, name: &UnitName) {
+    if exec.dynamic_user.0 {
+        let (exec, sandbox) = (Arc::make_mut(exec), Arc::make_mut(sandbox));
+        sandbox.no_new_privileges = true;
+        sandbox.restrict_suid_sgid = true;
+        let user = exec.user.get_or_insert_with(|| Account::made_up_for(name)).clone();
+        exec.group.get_or_insert(user);
     }
 }
 

@@ -316,6 +316,7 @@ fn process_properties(
     kill: &KillSection,
 ) -> Vec<(&'static str, Property)> {
     let mut properties = exec.properties();
+    properties.extend(exec.more_properties());
     properties.extend(streams.properties());
     properties.extend(streams.more_properties());
     properties.extend(resources.properties());

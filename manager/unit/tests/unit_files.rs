@@ -109,6 +109,7 @@ fn shown(property: Property) -> Value {
         Property::Bytes(bytes) => json!(bytes),
         Property::ByteStrings(list) => json!(list),
         Property::ExitStatuses(codes, signals) => json!([codes, signals]),
+        Property::Links(values) => json!(values),
         Property::Inherited(inherited) => json!(format!("{inherited:?}")),
         Property::Binds(values) => json!(values),
         Property::AllowList(is_allow_list, names) => json!([is_allow_list, names]),

@@ -6,7 +6,7 @@ use sockmgr_unit::value::{KillMode, Restart, ServiceType, Signal, Span};
 use super::{ServiceResult, ServiceState, is_other};
 use crate::command::{Command, JobMode, Verb};
 use crate::engine::Engine;
-use crate::event::{ExecList, ExitStatus, KillScope};
+use crate::event::{Action, ExecList, ExitStatus, KillScope};
 use crate::ids::ProcessId;
 use crate::job::JobKind;
 
@@ -150,6 +150,7 @@ impl Engine {
         }
         let down = if result.is_failure() { ServiceState::Failed } else { ServiceState::Dead };
         self.release_store(name, false);
+        self.clean_up(name, restarts);
         self.set_service_state(name, down);
         match result {
             ServiceResult::Success => {}
@@ -165,6 +166,14 @@ impl Engine {
             self.set_deadline(name, self.now.after(delay));
             let when = if at_once { "at once".to_owned() } else { format!("in {delay}") };
             self.log_info(name, format!("restarting {when}"));
+        }
+    }
+
+    /// Two generations share what was made for them: the last one takes it along.
+    fn clean_up(&mut self, name: &UnitName, restarts: bool) {
+        let leaves = self.service_unit(name).exec.leaves_something();
+        if leaves && !is_other(name) && self.other_generation(name).is_none() {
+            self.out.push(Action::CleanUp { unit: name.clone(), restarts });
         }
     }
 

@@ -28,6 +28,9 @@ impl Engine {
         if let Some(pid) = service.main.and_then(|main| main.pid) {
             environment.push(("MAINPID", pid.to_string()));
         }
+        if let Some(file) = &self.service_unit(name).service.pid_file {
+            environment.push(("PIDFILE", file.to_string()));
+        }
         match list {
             ExecList::Start => {
                 self.add_watchdog(name, &mut environment);

@@ -176,6 +176,7 @@ impl World {
                 self.mains.insert(process, (unit.clone(), true));
                 self.link.push(Message::Adopt { process, unit, like });
             }
+            Action::CleanUp { unit, .. } => unreachable!("nothing is made for {unit} here"),
             Action::WatchBusName { name } => unreachable!("nobody has the name {name} here"),
             Action::Store { fd, .. } => {
                 assert!(self.stored.contains(&fd), "{fd} is stored, and nobody has left it");

@@ -1491,3 +1491,50 @@ fn a_simple_service_is_up_before_its_program_turns_out_to_be_missing() {
         "#]],
     );
 }
+
+const MADE: &str = "
+-- m.service
+[Service]
+Type=exec
+RuntimeDirectory=m
+Restart=on-failure
+ExecStart=/bin/m
+";
+
+#[test]
+fn what_was_made_for_a_service_is_cleaned_up_when_it_is_down() {
+    check(
+        MADE,
+        "start m.service; exit m.service 1; wait 100ms; stop m.service",
+        expect![[r#"
+            > start m.service
+              job 1: start m.service
+              run m.service ExecStart
+              m.service: dead -> start
+              job 1: done (m.service)
+              Info: m.service: running (pid 101)
+              m.service: start -> running
+            > exit m.service 1
+              Warning: m.service: exited with status 1
+              clean up m.service, which restarts
+              Error: m.service: failed: exit-code
+              Info: m.service: restarting in 100ms
+              m.service: running -> auto-restart
+            > wait 100ms
+              at 100ms
+              job 2: start m.service
+              run m.service ExecStart
+              m.service: auto-restart -> start
+              job 2: done (m.service)
+              Info: m.service: running (pid 102)
+              m.service: start -> running
+            > stop m.service
+              job 3: stop m.service
+              SIGTERM to m.service ExecStart (Session)
+              m.service: running -> stop-sigterm
+              clean up m.service
+              job 3: done (m.service)
+              m.service: stop-sigterm -> dead
+        "#]],
+    );
+}

@@ -577,7 +577,7 @@ impl World {
             Action::CloseConnection { fd } | Action::Discard { fd } | Action::Unstore { fd } => {
                 drop(self.fds.remove(&fd));
             }
-            Action::Store { .. } | Action::WatchBusName { .. } => {}
+            Action::Store { .. } | Action::WatchBusName { .. } | Action::CleanUp { .. } => {}
             Action::FindMain { process, unit, hint, .. } => self.find_main(process, unit, &hint),
             Action::Spawn { process, unit, list, fds, .. } => self.spawn(process, unit, list, &fds),
             Action::Kill { process, signal, .. } => self.signal(process, signal),
@@ -809,6 +809,8 @@ impl World {
             // It follows each signal that is not deadly anyway.
             Action::Kill { process, signal: 18, .. } if !self.frozen.contains(process) => return,
             Action::Kill { process, signal, scope } => self.describe_kill(*process, *signal, *scope),
+            Action::CleanUp { unit, restarts: true } => format!("clean up {unit}, which restarts"),
+            Action::CleanUp { unit, restarts: false } => format!("clean up {unit}"),
             Action::WatchBusName { name } => format!("watch the name {name}"),
             Action::Store { fd, .. } => format!("store {}", self.fd_name(*fd)),
             Action::Unstore { fd } => format!("close {}", self.fd_name(*fd)),

@@ -1,8 +1,11 @@
 //! The surroundings in which the processes of a unit run (systemd.exec(5)).
 
-use super::Account;
+use super::{Account, Accounts, DynamicUser};
 use crate::directive::{Context, Property, Scalar, section};
-use crate::value::{EnvironmentFile, ValueError, path};
+use crate::value::{
+    Directories, EnvironmentFile, Mode, PreserveMode, SearchPath, UnsetVariables, ValueError, VariableNames,
+    path,
+};
 
 section! {
     /// What surrounds the processes of a service, and those that a socket runs.
@@ -15,6 +18,18 @@ section! {
         environment_file: Vec<EnvironmentFile> = Vec::new() => "EnvironmentFiles" {
             "EnvironmentFile": "File with NAME=value lines, read at each start; -/path: may be missing";
         }
+        /// Variables of the manager that the processes have, too.
+        pass_environment: VariableNames = VariableNames::default() => "PassEnvironment" {
+            "PassEnvironment": "Names of variables of the manager that the processes have, too";
+        }
+        /// Variables that the processes have not.
+        unset_environment: UnsetVariables = UnsetVariables::default() => "UnsetEnvironment" {
+            "UnsetEnvironment": "Names of variables, or NAME=value, that the processes do not have, wherever they come from";
+        }
+        /// Where programs without a path are looked up; none: where all are.
+        exec_search_path: SearchPath = SearchPath::default() => "ExecSearchPath" {
+            "ExecSearchPath": "Directories, with colons between, in which programs without a path are looked up; also their PATH";
+        }
         /// The user to run as.
         user: Option<Account> = None => "User" {
             "User": "User to run as: a name or number";
@@ -23,10 +38,83 @@ section! {
         group: Option<Account> = None => "Group" {
             "Group": "Group to run as: a name or number; default: the user's";
         }
+        /// Groups beside those of the user.
+        supplementary_groups: Accounts = Accounts::default() => "SupplementaryGroups" {
+            "SupplementaryGroups": "Groups that the processes have beside those of the user";
+        }
+        /// Whether the user is made up for the unit.
+        dynamic_user: DynamicUser = DynamicUser(false) => "DynamicUser" {
+            "DynamicUser": "Whether to run as a user that is made up for the unit and is gone with it; for root; default no";
+        }
+        /// Whether HOME, LOGNAME and SHELL are set; `None`: with `User=`.
+        set_login_environment: Option<bool> = None => "SetLoginEnvironment" {
+            "SetLoginEnvironment": "Whether HOME, LOGNAME and SHELL are set; default: with User=";
+        }
+        /// Directories below `/run`.
+        runtime_directory: Directories = Directories::default() => "RuntimeDirectory" {
+            "RuntimeDirectory": "Directories below /run (a user's runtime directory), made before the start and removed after the stop";
+        }
+        /// Their mode.
+        runtime_directory_mode: Mode = Mode(0o755) => "RuntimeDirectoryMode" {
+            "RuntimeDirectoryMode": "Mode of RuntimeDirectory=; default 0755";
+        }
+        /// How long they stay.
+        runtime_directory_preserve: PreserveMode = PreserveMode::No => "RuntimeDirectoryPreserve" {
+            "RuntimeDirectoryPreserve": "Whether RuntimeDirectory= stays after the stop: no (default), restart (until nothing starts it again), yes";
+        }
+        /// Directories below `/var/lib`.
+        state_directory: Directories = Directories::default() => "StateDirectory" {
+            "StateDirectory": "Directories below /var/lib, made before the start; kept";
+        }
+        /// Their mode.
+        state_directory_mode: Mode = Mode(0o755) => "StateDirectoryMode" {
+            "StateDirectoryMode": "Mode of StateDirectory=; default 0755";
+        }
+        /// Directories below `/var/cache`.
+        cache_directory: Directories = Directories::default() => "CacheDirectory" {
+            "CacheDirectory": "Directories below /var/cache, made before the start; kept";
+        }
+        /// Their mode.
+        cache_directory_mode: Mode = Mode(0o755) => "CacheDirectoryMode" {
+            "CacheDirectoryMode": "Mode of CacheDirectory=; default 0755";
+        }
+        /// Directories below `/var/log`.
+        logs_directory: Directories = Directories::default() => "LogsDirectory" {
+            "LogsDirectory": "Directories below /var/log, made before the start; kept";
+        }
+        /// Their mode.
+        logs_directory_mode: Mode = Mode(0o755) => "LogsDirectoryMode" {
+            "LogsDirectoryMode": "Mode of LogsDirectory=; default 0755";
+        }
+        /// Directories below `/etc`.
+        configuration_directory: Directories = Directories::default() => "ConfigurationDirectory" {
+            "ConfigurationDirectory": "Directories below /etc, made before the start; kept, and not given to the user";
+        }
+        /// Their mode.
+        configuration_directory_mode: Mode = Mode(0o755) => "ConfigurationDirectoryMode" {
+            "ConfigurationDirectoryMode": "Mode of ConfigurationDirectory=; default 0755";
+        }
         /// Where the processes start.
         working_directory: Option<WorkingDirectory> = None => "WorkingDirectory" {
             "WorkingDirectory": "Directory to start in; ~: the user's home; -/path: may be missing";
         }
+    }
+}
+
+impl ExecSection {
+    /// Something was made for the processes that does not outlive them.
+    pub fn leaves_something(&self) -> bool {
+        !self.runtime_directory.is_empty() || self.dynamic_user.0
+    }
+
+    /// The links to directories, which are properties of their own.
+    pub(crate) fn more_properties(&self) -> [(&'static str, Property); 4] {
+        [
+            ("RuntimeDirectorySymlink", self.runtime_directory.links()),
+            ("StateDirectorySymlink", self.state_directory.links()),
+            ("CacheDirectorySymlink", self.cache_directory.links()),
+            ("LogsDirectorySymlink", self.logs_directory.links()),
+        ]
     }
 }
 

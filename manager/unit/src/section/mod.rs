@@ -31,7 +31,7 @@ pub use sandbox::SandboxSection;
 pub use service::ServiceSection;
 pub use socket::{FdNames, SocketSection};
 pub use streams::StreamSection;
-pub use text::{Account, Uris};
+pub use text::{Account, Accounts, DynamicUser, Uris};
 pub use unit::UnitSection;
 
 use crate::directive::Directive;

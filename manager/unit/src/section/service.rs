@@ -10,6 +10,10 @@ use crate::value::{
 section! {
     /// The directives of `[Service]` that say what a service is.
     pub struct ServiceSection in Service {
+        /// Whether only the main process is confined and runs as `User=`.
+        permissions_start_only: bool = false => "PermissionsStartOnly" {
+            "PermissionsStartOnly": "Whether User= and its like go for ExecStart= only, as a + before all other commands; default no";
+        }
         /// How the service tells that it is ready.
         type_: ServiceType = ServiceType::Simple => "Type" {
             "Type": "When it counts as started: simple (at the fork), exec (program runs), forking (it went to the background), oneshot (has ended), dbus (has its BusName=), notify (says READY=1), notify-reload (and reloads by signal), idle (simple, after other jobs)";

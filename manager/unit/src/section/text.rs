@@ -4,8 +4,9 @@ use std::ops::Deref;
 
 use super::names::word_list;
 use crate::directive::{Context, Property, Scalar, Value};
-use crate::value::ValueError;
+use crate::name::UnitName;
 use crate::value::word::{Backslash, Words};
+use crate::value::{ValueError, parse_bool};
 
 /// Free text with specifiers; the empty text unsets it.
 impl Scalar for Box<str> {
@@ -121,6 +122,72 @@ impl Scalar for Account {
 
     fn property(&self) -> Property {
         Property::Str(self.0.to_string())
+    }
+}
+
+/// Groups; assignments add up, the empty one forgets all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accounts(Vec<Account>);
+
+word_list!(Accounts, Account);
+
+impl Value for Accounts {
+    const FORM: &'static str = "names or numbers of groups, with blanks between";
+    const SIGNATURE: &'static str = "as";
+
+    fn assign(&mut self, text: &str, cx: &Context<'_>) -> Result<(), ValueError> {
+        if text.is_empty() {
+            self.0.clear();
+        }
+        for word in text.split_ascii_whitespace() {
+            self.0.push(Account::parse(word, cx)?);
+        }
+        Ok(())
+    }
+
+    fn property(&self) -> Property {
+        Property::Strs(self.0.iter().map(ToString::to_string).collect())
+    }
+
+    fn shrink(&mut self) {
+        self.0.shrink_to_fit();
+    }
+}
+
+/// Whether a user is made up for the unit. What is no boolean ends the unit: it must not run as somebody else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DynamicUser(pub bool);
+
+impl Scalar for DynamicUser {
+    const FORM: &'static str = "a boolean: yes or no";
+    const SIGNATURE: &'static str = "b";
+
+    fn parse(text: &str, _: &Context<'_>) -> Result<Self, ValueError> {
+        parse_bool(text).map(Self).map_err(ValueError::fatal)
+    }
+
+    fn property(&self) -> Property {
+        Property::Bool(self.0)
+    }
+}
+
+impl Account {
+    /// The user that `DynamicUser=` makes up for a unit: of the name that the unit's has before any `@`, or where that cannot be a
+    /// user's, one that is made of it.
+    pub(crate) fn made_up_for(unit: &UnitName) -> Self {
+        let prefix = unit.prefix();
+        let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+        let is_name = prefix.len() <= 31
+            && prefix.starts_with(letter)
+            && prefix.chars().all(|c| letter(c) || c.is_ascii_digit() || c == '-');
+        if is_name {
+            return Self(prefix.into());
+        }
+        // FNV-1a: the same in every version.
+        let hash = prefix.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Self(format!("_du{hash:016x}").into())
     }
 }
 

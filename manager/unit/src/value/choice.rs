@@ -331,6 +331,47 @@ choice! {
 }
 
 choice! {
+    /// How long a service's directories below `/run` stay (systemd.exec(5), `RuntimeDirectoryPreserve=`).
+    pub enum PreserveMode = "one of no, restart, yes" {
+        /// Until it is down.
+        No = "no",
+        /// Until it is down and nothing is about to start it.
+        Restart = "restart",
+        /// For good.
+        Yes = "yes",
+    }
+}
+
+impl PreserveMode {
+    /// Whether they stay when the service is down, and perhaps about to start again.
+    pub fn keeps(self, restarts: bool) -> bool {
+        match self {
+            Self::No => false,
+            Self::Restart => restarts,
+            Self::Yes => true,
+        }
+    }
+}
+
+/// A boolean is accepted too.
+impl Scalar for PreserveMode {
+    const FORM: &'static str = Self::WORDS;
+    const SIGNATURE: &'static str = "s";
+
+    fn parse(text: &str, _: &Context<'_>) -> Result<Self, ValueError> {
+        match parse_bool(text) {
+            Ok(true) => Ok(Self::Yes),
+            Ok(false) => Ok(Self::No),
+            Err(_) => Self::parse(text),
+        }
+    }
+
+    fn property(&self) -> Property {
+        Property::Str(self.as_str().to_owned())
+    }
+}
+
+choice! {
     /// Which session keyring the processes have (systemd.exec(5), `KeyringMode=`).
     pub enum KeyringMode = "one of inherit, private, shared" {
         /// The manager's.

@@ -65,6 +65,92 @@ fn assign_variable(variables: &mut Vec<(String, String)>, word: &str) -> Result<
     Ok(())
 }
 
+/// Names of variables; assignments add up, the empty one forgets all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VariableNames(Vec<Box<str>>);
+
+impl VariableNames {
+    /// Each once.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|name| &**name)
+    }
+}
+
+impl Value for VariableNames {
+    const FORM: &'static str = "names of variables with blanks between";
+    const SIGNATURE: &'static str = "as";
+
+    fn assign(&mut self, text: &str, cx: &Context<'_>) -> Result<(), ValueError> {
+        add_words(&mut self.0, text, cx, is_variable_name)
+    }
+
+    fn property(&self) -> Property {
+        Property::Strs(self.iter().map(str::to_owned).collect())
+    }
+
+    fn shrink(&mut self) {
+        self.0.shrink_to_fit();
+    }
+}
+
+/// Variables to take away: by name, or by name where the value is this one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnsetVariables(Vec<Box<str>>);
+
+impl UnsetVariables {
+    /// None is to be taken away.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a variable of this value is to be taken away.
+    pub fn has(&self, name: &str, value: &str) -> bool {
+        self.0.iter().any(|word| match word.split_once('=') {
+            None => &**word == name,
+            Some((of, only)) => of == name && only == value,
+        })
+    }
+}
+
+impl Value for UnsetVariables {
+    const FORM: &'static str = "names of variables, or NAME=value for that value only, with blanks between";
+    const SIGNATURE: &'static str = "as";
+
+    fn assign(&mut self, text: &str, cx: &Context<'_>) -> Result<(), ValueError> {
+        add_words(&mut self.0, text, cx, |word| is_variable_name(word.split('=').next().unwrap_or_default()))
+    }
+
+    fn property(&self) -> Property {
+        Property::Strs(self.0.iter().map(ToString::to_string).collect())
+    }
+
+    fn shrink(&mut self) {
+        self.0.shrink_to_fit();
+    }
+}
+
+/// Adds each good word once; a bad one is warned of.
+fn add_words(
+    words: &mut Vec<Box<str>>,
+    text: &str,
+    cx: &Context<'_>,
+    is_good: impl Fn(&str) -> bool,
+) -> Result<(), ValueError> {
+    if text.is_empty() {
+        words.clear();
+    }
+    for word in Words::new(text, Backslash::Escapes) {
+        let word = word?.into_text().and_then(|word| cx.expand(&word));
+        match word {
+            Ok(word) if !is_good(&word) => cx.warn(ValueError::invalid(&word, "the name of a variable")),
+            Ok(word) if words.iter().any(|known| **known == *word) => {}
+            Ok(word) => words.push(word.into()),
+            Err(error) => cx.warn(error),
+        }
+    }
+    Ok(())
+}
+
 /// A file of `EnvironmentFile=`, read at each start of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnvironmentFile {

@@ -9,6 +9,7 @@ mod capability;
 mod choice;
 mod condition;
 mod cpus;
+mod directories;
 mod environment;
 mod errno;
 mod error;
@@ -40,12 +41,16 @@ pub use capability::{
 };
 pub use choice::{
     BindIpv6Only, Distribute, EmergencyAction, FailureMode, FdStorePreserve, Instances, JobMode, KeyringMode,
-    KillMode, LimitAction, LogTarget, NotifyAccess, OnHang, ProcSubset, ProtectHome, ProtectProc,
-    ProtectSystem, Restart, RestartMode, ServiceType, Steering, SteeringMake, TerminalMode,
+    KillMode, LimitAction, LogTarget, NotifyAccess, OnHang, PreserveMode, ProcSubset, ProtectHome,
+    ProtectProc, ProtectSystem, Restart, RestartMode, ServiceType, Steering, SteeringMake, TerminalMode,
 };
 pub use condition::{Condition, ConditionKind, Conditions};
 pub use cpus::{CpuAffinity, NumberSet};
-pub use environment::{EnvironmentFile, EnvironmentFileError, is_variable_name, parse_environment_file};
+pub use directories::{Directories, Directory};
+pub use environment::{
+    EnvironmentFile, EnvironmentFileError, UnsetVariables, VariableNames, is_variable_name,
+    parse_environment_file,
+};
 pub use errno::Refusal;
 pub use error::ValueError;
 pub use exec::{ExecCommand, ExecFlags, Privilege};
@@ -56,7 +61,7 @@ pub use mount::{
     TemporaryFileSystems,
 };
 pub use number::{Mode, Weight, parse_bool, parse_i32, parse_i64, parse_u32, parse_u64};
-pub use path::AbsolutePath;
+pub use path::{AbsolutePath, SearchPath};
 pub use ready_check::ReadyCheck;
 pub use restriction::{AddressFamilies, Architectures, FamilyList, Namespaces, namespaces_text};
 pub use scheduling::{

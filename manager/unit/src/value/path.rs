@@ -4,7 +4,7 @@
 //! Invariant: a checked path is absolute, simplified, without `..` and shorter than PATH_MAX.
 
 use super::ValueError;
-use crate::directive::{Context, Property, Scalar};
+use crate::directive::{Context, Property, Scalar, Value};
 
 /// The longest path, in bytes, without its NUL.
 pub const PATH_MAX: usize = 4095;
@@ -88,5 +88,47 @@ impl Scalar for AbsolutePath {
 
     fn property(&self) -> Property {
         Property::Str(self.0.to_string())
+    }
+}
+
+/// Directories to look programs up in, first wins; assignments add up, the empty one forgets all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SearchPath(Vec<Box<str>>);
+
+impl SearchPath {
+    /// In this order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|directory| &**directory)
+    }
+
+    /// As `PATH` has it; `None` where there are none.
+    pub fn joined(&self) -> Option<String> {
+        (!self.0.is_empty()).then(|| self.0.join(":"))
+    }
+}
+
+impl Value for SearchPath {
+    const FORM: &'static str = "absolute paths of directories with colons between";
+    const SIGNATURE: &'static str = "as";
+
+    fn assign(&mut self, text: &str, cx: &Context<'_>) -> Result<(), ValueError> {
+        if text.is_empty() {
+            self.0.clear();
+        }
+        for word in text.split(':').filter(|word| !word.is_empty()) {
+            match cx.expand(word).and_then(|word| absolute(&word)) {
+                Ok(directory) => self.0.push(directory),
+                Err(error) => cx.warn(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn property(&self) -> Property {
+        Property::Strs(self.iter().map(str::to_owned).collect())
+    }
+
+    fn shrink(&mut self) {
+        self.0.shrink_to_fit();
     }
 }
