@@ -2,7 +2,7 @@
 //! The manager writes them, the command reads them, with or without a manager.
 //!
 //! Instances of a template share a file, so that many short ones leave few files; each line names its unit. Never here:
-//! where lines come from, and how they are shown. Invariant: a line of a file is a whole [`Record`].
+//! where lines come from, and how they are shown. Invariant: a line of a file is a whole record.
 
 mod reader;
 mod record;

@@ -261,7 +261,6 @@ impl Planner {
             watchdog_pid: environment.contains_key("WATCHDOG_USEC")
                 && !exec.unset_environment.has("WATCHDOG_PID", ""),
             exec_pid: !exec.unset_environment.has("SYSTEMD_EXEC_PID", ""),
-            ..SpawnPlan::default()
         };
         Ok(Planned { plan, fds: fds.owned, output })
     }

@@ -76,7 +76,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// A [`Record`] that owns everything.
+/// A record that owns everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are those of a record")]
 pub struct OwnedRecord {

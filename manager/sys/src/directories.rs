@@ -39,7 +39,7 @@ pub struct Owner {
 
 /// Makes the directory `path`, which is relative, below `place`, or where it is there, gives it this mode. With an owner it and all
 /// that is in it get that one, unless the directory is that one's already. Where systemd has left a link instead, for `DynamicUser=`,
-/// the directory comes back from [`PRIVATE`].
+/// the directory comes back from `private`.
 ///
 /// # Errors
 /// The cause; `ELOOP` or `ENOTDIR` where a part of the path is a link or no directory.
@@ -94,7 +94,7 @@ pub fn remove_link(place: &Path, path: &str) -> Result<(), SysError> {
     ignore(Errno::ENOENT, ignore(Errno::EINVAL, removed)).map_err(failed)
 }
 
-/// The owner of the directory `path` below `place`, or of the one in [`PRIVATE`] that there is a link to instead.
+/// The owner of the directory `path` below `place`, or of the one in `private` that there is a link to instead.
 #[must_use]
 pub fn owner(place: &Path, path: &str) -> Option<Owner> {
     let root = open_trusted(place).ok()?;
@@ -106,7 +106,7 @@ pub fn owner(place: &Path, path: &str) -> Option<Owner> {
     Some(Owner { uid: facts.st_uid, gid: facts.st_gid })
 }
 
-/// The users who own anything right below `place`, or in [`PRIVATE`] there.
+/// The users who own anything right below `place`, or in `private` there.
 #[must_use]
 pub fn owners(place: &Path) -> BTreeSet<u32> {
     let Ok(root) = open_trusted(place) else { return BTreeSet::new() };

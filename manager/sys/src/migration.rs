@@ -16,7 +16,7 @@ use crate::netns;
 const MIGRATE_REQUESTS: &str = "/proc/sys/net/ipv4/tcp_migrate_req";
 
 /// Takes `listener` out of its group, and hands over what waits in its queue, half-open connections included: it is shut down, and has to
-/// be made to listen again ([`listener::listen_again`]). One that is shut down already is left alone.
+/// be made to listen again ([`crate::listener::listen_again`]). One that is shut down already is left alone.
 ///
 /// The last member of the group takes its place; when it listens again it comes last: kernel indexes change as by `Vec::swap_remove` and
 /// `push`. Without migration, or without another member, every waiting client gets a reset instead. A process that waits in accept(2) on
