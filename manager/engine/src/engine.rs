@@ -16,7 +16,7 @@ use crate::limit::RateLimit;
 use crate::node::{ActiveState, Machine, Node, Nodes};
 use crate::relations::Links;
 use crate::service::{Early, Service, ServiceResult, is_other, unit_of_other};
-use crate::socket::{LastLook, Socket};
+use crate::socket::{Freeze, Look, Socket};
 use crate::target::Target;
 
 /// What a moment that a unit waits for is for.
@@ -60,8 +60,10 @@ pub struct Engine {
     pub(crate) early: VecDeque<Early>,
     /// Services of `Type=idle` that wait for the jobs of others.
     pub(crate) idle: BTreeSet<UnitName>,
+    /// Services that are frozen for a moment, by the unit on whose behalf.
+    pub(crate) freezes: BTreeMap<UnitName, Freeze>,
     /// Services that nobody seems to use, frozen to make sure.
-    pub(crate) last_looks: BTreeMap<UnitName, LastLook>,
+    pub(crate) last_looks: BTreeMap<UnitName, Look>,
     /// Which unit a stored descriptor belongs to.
     pub(crate) stored: BTreeMap<FdId, UnitName>,
     /// What random numbers come from.
@@ -100,6 +102,7 @@ impl Engine {
             pids: BTreeMap::new(),
             early: VecDeque::new(),
             idle: BTreeSet::new(),
+            freezes: BTreeMap::new(),
             last_looks: BTreeMap::new(),
             stored: BTreeMap::new(),
             entropy: 0,

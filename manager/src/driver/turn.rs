@@ -154,6 +154,8 @@ impl Driver {
             }
             ToManager::LeftGone { process } => self.feed(Event::LeftGone { process: ProcessId(process.0) }),
             ToManager::Frozen { process, is_still } => {
+                // What it has said until then counts.
+                self.take_notifications();
                 self.feed(Event::Frozen { process: ProcessId(process.0), is_still });
             }
             ToManager::Signal(signal) => self.signalled(signal),

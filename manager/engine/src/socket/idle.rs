@@ -15,8 +15,8 @@ use sockmgr_unit::{Relation, UnitName};
 
 use super::SocketState;
 use crate::engine::{Engine, Timer};
-use crate::event::{Action, KillScope};
-use crate::ids::{FdId, ProcessId, Time};
+use crate::event::Action;
+use crate::ids::{FdId, Time};
 use crate::job::JobKind;
 use crate::node::ActiveState;
 
@@ -24,12 +24,6 @@ use crate::node::ActiveState;
 const LOOKS: u64 = 4;
 /// Between two looks at least, microseconds.
 const SHORTEST_PAUSE: u64 = 1000;
-/// Before the first question whether all are frozen by now; the pauses double.
-const FREEZE_PAUSE: Span = Span::from_millis(2);
-/// A service that does not freeze in that time (it waits for a disk, say) is left alone until the next look: clients may wait.
-const FREEZE_PATIENCE: Span = Span::from_millis(100);
-
-const SIGCONT: i32 = 18;
 
 /// What is known of the use of a socket whose service runs.
 #[derive(Clone, Debug, Default)]
@@ -42,24 +36,10 @@ pub(crate) struct Idle {
 
 /// Listeners that are being counted.
 #[derive(Clone, Debug, Default)]
-struct Look {
+pub(crate) struct Look {
     asked: BTreeSet<FdId>,
     /// One of the answers so far tells of somebody.
     is_used: bool,
-}
-
-/// The last look at a service, which is frozen for it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LastLook {
-    since: Time,
-    /// Processes that have been asked to freeze, and have not answered.
-    asked: BTreeSet<ProcessId>,
-    /// Those whose families were not still when they answered.
-    restless: BTreeSet<ProcessId>,
-    next_try: Option<Time>,
-    look: Look,
-    /// It came to nothing, and only answers are missing.
-    is_over: bool,
 }
 
 impl Engine {
@@ -77,7 +57,8 @@ impl Engine {
                     self.move_timer(name, Timer::Idle, idle.next_look, None);
                 }
                 if let Some(service) = self.triggered(name) {
-                    self.end_last_look(&service);
+                    self.last_looks.remove(&service);
+                    self.end_freeze(&service);
                 }
             }
             (true, true) | (false, false) => {}
@@ -108,7 +89,7 @@ impl Engine {
     /// Time to count.
     pub(crate) fn look_for_use(&mut self, name: &UnitName) {
         self.plan_count(name);
-        let is_last = self.triggered(name).is_some_and(|service| self.last_looks.contains_key(&service));
+        let is_last = self.triggered(name).is_some_and(|service| self.freezes.contains_key(&service));
         let counted = self.counted(name);
         let Some(idle) = self.socket_mut(name).idle.as_mut().filter(|_| !is_last) else { return };
         idle.look = Look { asked: counted.iter().copied().collect(), is_used: false };
@@ -134,7 +115,7 @@ impl Engine {
         let is_used = count != Some(0) || has_visitors;
         let Some(service) = self.triggered(&name) else { return };
         if let Some(last) = self.last_looks.get_mut(&service) {
-            if last.look.note(fd, is_used) {
+            if last.note(fd, is_used) {
                 self.judge_last_look(&service);
             }
             return;
@@ -177,84 +158,26 @@ impl Engine {
 
     // --- the last look ---
 
+    /// It is counted once more when it is frozen.
     fn begin_last_look(&mut self, service: &UnitName) {
-        if self.last_looks.contains_key(service) {
-            return;
-        }
-        let mut processes = BTreeSet::new();
-        for unit in self.services_of(service) {
-            processes.extend(self.service(&unit).all_processes());
-            self.service_mut(&unit).run_mut().is_frozen = true;
-            // A manager that comes after us must know.
-            self.stir(&unit);
-        }
-        self.last_looks.insert(service.clone(), LastLook { since: self.now, ..LastLook::default() });
-        self.freeze(service, processes);
-    }
-
-    fn freeze(&mut self, service: &UnitName, processes: BTreeSet<ProcessId>) {
-        self.plan_try(service, None);
-        let Some(last) = self.last_looks.get_mut(service) else { return };
-        last.restless.clear();
-        last.asked.clone_from(&processes);
-        if processes.is_empty() {
-            return self.count_last(service);
-        }
-        self.out.extend(processes.into_iter().map(|process| Action::Freeze { process }));
-    }
-
-    /// A process was asked to freeze with its family.
-    pub(crate) fn process_frozen(&mut self, process: ProcessId, is_still: bool) {
-        let asked = self.last_looks.iter().find(|(_, last)| last.asked.contains(&process));
-        let Some(service) = asked.map(|(service, _)| service.clone()) else { return };
-        let Some(last) = self.last_looks.get_mut(&service) else { return };
-        last.asked.remove(&process);
-        if !is_still {
-            last.restless.insert(process);
-        }
-        if !last.asked.is_empty() {
-            return;
-        }
-        let is_late = last.since.after(FREEZE_PATIENCE).is_none_or(|end| end <= self.now);
-        if last.is_over {
-            self.last_looks.remove(&service);
-        } else if last.restless.is_empty() {
-            self.count_last(&service);
-        } else if is_late {
-            self.log_debug(&service, "it is not used, but does not freeze; left alone".to_owned());
-            self.end_last_look(&service);
-        } else {
-            let so_far = Span::from_micros(self.now.as_micros().saturating_sub(last.since.as_micros()));
-            self.plan_try(&service, self.now.after(so_far.max(FREEZE_PAUSE)));
+        if !self.freezes.contains_key(service) {
+            self.begin_freeze(service, self.services_of(service));
         }
     }
 
-    /// Time to ask once more.
-    pub(crate) fn freeze_again(&mut self, service: &UnitName) {
-        if let Some(last) = self.last_looks.get(service) {
-            self.freeze(service, last.restless.clone());
-        }
-    }
-
-    fn plan_try(&mut self, service: &UnitName, next: Option<Time>) {
-        let Some(last) = self.last_looks.get_mut(service) else { return };
-        let old = std::mem::replace(&mut last.next_try, next);
-        self.move_timer(service, Timer::Freeze, old, next);
-    }
-
-    fn count_last(&mut self, service: &UnitName) {
+    pub(super) fn count_last(&mut self, service: &UnitName) {
         let counted: Vec<FdId> = self.open_sockets(service).flat_map(|socket| self.counted(socket)).collect();
-        let Some(last) = self.last_looks.get_mut(service) else { return };
-        last.look.asked = counted.iter().copied().collect();
+        let look = Look { asked: counted.iter().copied().collect(), is_used: false };
+        self.last_looks.insert(service.clone(), look);
         self.out.extend(counted.into_iter().map(|fd| Action::Count { fd }));
     }
 
     fn judge_last_look(&mut self, service: &UnitName) {
-        let is_used = self.last_looks.get(service).is_some_and(|last| last.is_over || last.look.is_used);
-        if is_used || !self.may_be_stopped(service) {
+        let look = self.last_looks.remove(service);
+        if look.is_none_or(|look| look.is_used) || !self.may_be_stopped(service) {
             return self.used_after_all(service);
         }
-        self.last_looks.remove(service);
+        self.forget_freeze(service);
         self.log_info(service, "not used for IdleStopSec=: stopping until somebody comes".to_owned());
         // It has them go on, after their signal.
         self.queue_job(service, JobKind::Stop, false);
@@ -269,39 +192,7 @@ impl Engine {
                 idle.unused_since = None;
             }
         }
-        self.end_last_look(service);
-    }
-
-    /// No last look any more: all go on.
-    fn end_last_look(&mut self, service: &UnitName) {
-        self.plan_try(service, None);
-        if let Some(last) = self.last_looks.get_mut(service) {
-            last.is_over = true;
-            if last.asked.is_empty() {
-                self.last_looks.remove(service);
-            }
-        }
-        for unit in self.services_of(service) {
-            self.thaw(&unit);
-        }
-    }
-
-    /// Has a frozen service go on.
-    pub(crate) fn thaw(&mut self, unit: &UnitName) {
-        let service = self.nodes.get(unit).and_then(|node| node.service());
-        let Some(service) = service.filter(|service| service.run().is_frozen) else { return };
-        for process in service.all_processes().collect::<Vec<_>>() {
-            self.kill_scope(process, SIGCONT, KillScope::Session);
-        }
-        self.service_mut(unit).run_mut().is_frozen = false;
-        self.stir(unit);
-    }
-
-    /// Those that an earlier manager had frozen go on.
-    pub(crate) fn thaw_all(&mut self) {
-        for name in self.nodes.keys().cloned().collect::<Vec<_>>() {
-            self.thaw(&name);
-        }
+        self.end_freeze(service);
     }
 }
 

@@ -1,8 +1,9 @@
 //! What waits in slots that nobody serves, siblings can serve at once, where the kernel moves it (`Action::Migrate`).
 //!
-//! A slot may be spared when nobody could be in accept(2) on its listener: its process is gone, or is on its way up and has yet to say
-//! that it is ready. It is when its instance leaves the rotation, and again whenever something comes to it: connections that were half
-//! open then end up there. All such slots of a line go together, so that nothing is moved from one to another.
+//! A slot may be spared when nobody could be in accept(2) on its listener: its process is gone, or is frozen on its way up, before it
+//! has said that it is ready. Frozen it must be: it may say so at any moment, and accept before we hear of it. It is when its instance
+//! leaves the rotation, and again whenever something comes to it: connections that were half open then end up there. All such slots of
+//! a line go together, so that nothing is moved from one to another.
 //!
 //! Invariant: what is about to be moved is saved before (`Members`), so that another manager can bring it to its end: done once or twice,
 //! the kernel's order is the same.
@@ -27,12 +28,20 @@ pub(super) enum Movable {
     No,
 }
 
+/// Who may accept what comes to a slot.
+enum Occupant {
+    Nobody,
+    /// An instance on its way up, which will say when it is ready. Who says nothing may accept from the first moment.
+    Starting(UnitName),
+    Other,
+}
+
 impl Engine {
     /// Slots have left the rotation: what waits there for nobody goes to those that are in it.
     pub(crate) fn rescue(&mut self, name: &UnitName, before: &[u32], live: &[u32]) {
         let is_lost = |slot: &u32| !live.contains(slot) && self.may_be_shut(name, *slot);
         if before.iter().any(is_lost) {
-            self.migrate(name);
+            self.move_spare(name);
         }
     }
 
@@ -42,22 +51,50 @@ impl Engine {
             && self.is_stream(name, port.line)
             && self.is_served_elsewhere(name);
         if tries {
-            self.migrate(name);
+            let starting = self.starting(name);
+            if starting.is_empty() {
+                self.move_spare(name);
+            } else {
+                self.begin_freeze(name, starting);
+                self.refresh_watches(name);
+            }
         }
         tries
     }
 
     /// Whether this listener is watched because what comes to it can be moved.
     pub(super) fn watches_for_rescue(&self, name: &UnitName, open: &OpenPort) -> bool {
-        let is_spare = |slot| !self.socket(name).steered.contains(&slot) && self.may_be_shut(name, slot);
+        let may_be_spare = |slot| {
+            !self.socket(name).steered.contains(&slot)
+                && matches!(self.occupant(name, slot), Occupant::Nobody | Occupant::Starting(_))
+        };
         self.socket(name).movable != Movable::No
-            && open.port.slot.is_some_and(is_spare)
+            && !self.freezes.contains_key(name)
+            && open.port.slot.is_some_and(may_be_spare)
             && self.is_stream(name, open.port.line)
             && self.is_served_elsewhere(name)
     }
 
+    /// Instances of slots out of rotation that are on their way up.
+    fn starting(&self, name: &UnitName) -> Vec<UnitName> {
+        let live = &self.socket(name).steered;
+        let slots: BTreeSet<u32> = self.open_ports(name).filter_map(|port| port.slot).collect();
+        let spare = slots.into_iter().filter(|slot| !live.contains(slot));
+        let starting = spare.filter_map(|slot| match self.occupant(name, slot) {
+            Occupant::Starting(instance) => Some(instance),
+            Occupant::Nobody | Occupant::Other => None,
+        });
+        starting.collect()
+    }
+
+    /// They are frozen: what waits for them can be moved.
+    pub(super) fn move_from_frozen(&mut self, name: &UnitName) {
+        self.move_spare(name);
+        self.end_freeze(name);
+    }
+
     /// Empties all slots that may be spared, line by line.
-    fn migrate(&mut self, name: &UnitName) {
+    fn move_spare(&mut self, name: &UnitName) {
         if !self.is_served_elsewhere(name) {
             return;
         }
@@ -128,21 +165,31 @@ impl Engine {
         live.filter_map(|slot| self.slot_instance(name, *slot)).any(|instance| self.is_in_rotation(&instance))
     }
 
-    /// Nobody is there who could accept. Who has yet to say that he is ready does not: who says nothing, may.
+    /// Nobody could be in accept(2) on its listener.
     fn may_be_shut(&self, name: &UnitName, slot: u32) -> bool {
-        let Some(instance) = self.slot_instance(name, slot) else { return false };
-        let Some(node) = self.nodes.get(&instance) else { return true };
-        let Some(service) = node.service().filter(|_| self.other_generation(&instance).is_none()) else {
-            return false;
-        };
-        if service.main.is_none_or(|main| main.pid.is_none()) {
-            return true;
+        match self.occupant(name, slot) {
+            Occupant::Nobody => true,
+            Occupant::Starting(instance) => self.is_still(name, &instance),
+            Occupant::Other => false,
         }
-        let section = node.unit.service().map(|unit| &unit.service);
-        service.state == ServiceState::Start
-            && section.is_some_and(|section| {
-                matches!(section.type_, ServiceType::Notify | ServiceType::NotifyReload)
-            })
+    }
+
+    fn occupant(&self, name: &UnitName, slot: u32) -> Occupant {
+        let Some(instance) = self.slot_instance(name, slot) else { return Occupant::Other };
+        let Some(node) = self.nodes.get(&instance) else { return Occupant::Nobody };
+        let Some(service) = node.service().filter(|_| self.other_generation(&instance).is_none()) else {
+            return Occupant::Other;
+        };
+        let tells = node.unit.service().is_some_and(|unit| {
+            matches!(unit.service.type_, ServiceType::Notify | ServiceType::NotifyReload)
+        });
+        match (service.main, service.state) {
+            (Some(_), ServiceState::Start) if tells => Occupant::Starting(instance),
+            // A daemon whose main process is not known, or not yet.
+            (None, ServiceState::Start) => Occupant::Other,
+            (None, _) => Occupant::Nobody,
+            (Some(_), _) => Occupant::Other,
+        }
     }
 
     fn is_stream(&self, name: &UnitName, line: usize) -> bool {

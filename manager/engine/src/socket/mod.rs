@@ -7,6 +7,7 @@
 
 mod accept;
 mod down;
+mod freeze;
 mod hang;
 mod idle;
 mod members;
@@ -16,7 +17,8 @@ mod reload;
 mod trigger;
 mod up;
 
-pub(crate) use idle::LastLook;
+pub(crate) use freeze::Freeze;
+pub(crate) use idle::Look;
 
 use std::collections::BTreeMap;
 

@@ -337,6 +337,8 @@ impl World {
             }
             Moves::WhereSteered | Moves::Anywhere | Moves::Never => fds.to_vec(),
         };
+        let accepts = |fd: &FdId| self.keeper.processes.values().any(|process| process.may_accept(*fd));
+        assert!(again || !chosen.iter().any(accepts), "a listener is shut down under somebody who accepts");
         for fd in chosen.iter().rev() {
             let luck = (moves == Moves::Anywhere).then(|| self.rng.below(1000));
             if let Some(sibling) = self.kernel.leave(*fd, live, luck) {

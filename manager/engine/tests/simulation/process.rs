@@ -77,6 +77,11 @@ pub(crate) enum Deed {
 }
 
 impl Process {
+    /// It could be in accept(2) on this listener.
+    pub(crate) fn may_accept(&self, fd: FdId) -> bool {
+        self.phase == Phase::Serving && !self.is_stopped && self.listeners.contains(&fd)
+    }
+
     pub(crate) fn is_main(&self) -> bool {
         self.list == ExecList::Start
     }

@@ -80,10 +80,15 @@ fn traffic_starts_all_instances_and_each_enters_rotation_when_ready() {
               job 4: done (web@2.service)
               Info: web@2.service: running (pid 102)
               steer web.socket to [1]
-              migrate web.socket:0@0
               watch web.socket:0@0
               web.service: start -> degraded
               web@2.service: start -> running
+              steer web.socket to [1]
+              freeze web@1.service
+              unwatch web.socket:0@0
+              migrate web.socket:0@0
+              SIGCONT to web@1.service ExecStart (Session)
+              watch web.socket:0@0
               unwatch web.socket:0@0
             > ready web@1.service
               job 3: done (web@1.service)
@@ -471,7 +476,6 @@ fn an_instance_that_crashes_too_often_waits_out_its_limit() {
               job 2: failed (web.service)
               Error: web@1.service: failed: signal
               Info: web@1.service: restarting in 100ms
-              unwatch web.socket:0@0
               unwatch web.socket:0@1
               unwatch web.socket:1
               web.socket: listening -> running
@@ -521,6 +525,9 @@ fn an_instance_that_crashes_too_often_waits_out_its_limit() {
               Info: web@1.service: restarting in 100ms
               web@1.service: start -> auto-restart
             > connect web.socket:0@0
+              steer web.socket to [1]
+              migrate web.socket:0@0
+              unwatch web.socket:0@0
             > wait 10s
               at 500ms
               job 9: start web@1.service

@@ -303,11 +303,11 @@ fn a_group_is_steered_anew() {
               at 100ms
               job 1: start web@1.service
               run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=2
+              unwatch web.socket:0@0
               web@1.service: auto-restart -> start
               job 1: done (web@1.service)
               Info: web@1.service: running (pid 103)
               steer web.socket to [0, 1]
-              unwatch web.socket:0@0
               web.service: degraded -> running
               web@1.service: start -> running
         "#]],
@@ -343,12 +343,10 @@ fn a_rolling_restart_begins_again() {
               web@2.service: stop-sigterm -> stop-sigkill
               Error: web@2.service: failed: timeout
               run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2
-              watch web.socket:0@1
               web@2.service: stop-sigkill -> start
               job 2: done (web@2.service)
               job 1: done (web.service)
               Info: web@2.service: running (pid 106)
-              unwatch web.socket:0@1
               steer web.socket to [0, 1]
               web.service: degraded -> running
               web@2.service: start -> running

@@ -55,7 +55,11 @@ fn a_crash_moves_the_queue_and_so_does_what_comes_before_the_successor_is_ready(
               web@2.service: auto-restart -> start
             > connect web.socket:0@1
               steer web.socket to [0, 2]
+              freeze web@2.service
+              unwatch web.socket:0@1
               migrate web.socket:0@1 web.socket:0@3
+              SIGCONT to web@2.service ExecStart (Session)
+              watch web.socket:0@1
               steer web.socket to [0, 2]
             > ready web@2.service
               job 6: done (web@2.service)
@@ -112,9 +116,9 @@ fn who_says_nothing_may_accept_from_the_first_moment() {
               at 1s
               job 6: start web@2.service
               run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=3
+              unwatch web.socket:0@1
               web@2.service: auto-restart -> start
               run web@2.service ExecStartPost $INSTANCE=2 $INSTANCES=3 $MAINPID=107
-              unwatch web.socket:0@1
               web@2.service: start -> start-post
             > connect web.socket:0@1
         "#]],
