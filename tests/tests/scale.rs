@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use sockmgr_tests::command::tool;
@@ -80,6 +81,44 @@ fn scaling_up_and_down_under_load_loses_nothing() {
             == 2
     });
     assert_eq!(tcp_listeners(site.address(80)), listeners, "no listener was closed");
+}
+
+/// The size of the group.
+fn size(manager: &Manager) -> u32 {
+    manager.property("web.service", "Instances").parse().unwrap()
+}
+
+#[test]
+fn a_group_grows_while_many_wait_and_shrinks_to_nothing_when_nobody_does() {
+    let scale = "Instances=1\nMaxInstances=4\nMinInstances=0\nScaleOn=queue\nScaleUpQueue=2\nScaleUpSec=100ms\nScaleDownSec=300ms\n";
+    let slow = format!(
+        "[Unit]\nStartLimitIntervalSec=0\n{GRACEFUL}Environment=WITNESS_ONE_BY_ONE=1 WITNESS_ANSWER_MS=20\n"
+    );
+    let site = group(scale, &slow);
+    let manager = start(&site);
+    // Twice as many as one can serve.
+    let load = Load::start(Server::Tcp(site.address(80)), 100);
+    until("it has grown", || size(&manager) > 1);
+    until("all are served", || in_rotation(&manager).len() > 1);
+    load.until_answered(200);
+    load.stop().nothing_lost();
+    until("it has stopped", || manager.property("web.service", "ActiveState") == "inactive");
+    assert_eq!(size(&manager), 1);
+    let load = Load::start(Server::Tcp(site.address(80)), 20);
+    load.until_answered(20);
+    load.stop().nothing_lost();
+}
+
+#[test]
+fn a_group_of_unix_sockets_grows_too() {
+    let site = Site::new();
+    let scale = "Instances=1\nMaxInstances=2\nScaleOn=queue\nScaleUpQueue=1\nScaleUpSec=50ms\n";
+    site.unit("web.socket", &format!("[Socket]\nListenStream={{dir}}/web.sock\n{scale}"));
+    site.unit("web@.service", "[Service]\nExecStart=/bin/sleep 1000\n");
+    let manager = start(&site);
+    let clients: Vec<_> = (0..2).map(|_| UnixStream::connect(site.path("web.sock")).unwrap()).collect();
+    until("it has grown", || size(&manager) == 2);
+    drop(clients);
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub(crate) enum Timer {
     Freeze,
     /// Its job has taken too long.
     Job,
+    /// More or fewer may wait for its instances.
+    Scale,
 }
 
 /// All units, their states, and the jobs under way.
@@ -177,6 +179,7 @@ impl Engine {
                 Timer::Idle => self.look_for_use(&name),
                 Timer::Freeze => self.freeze_again(&name),
                 Timer::Job => self.job_timeout(&name),
+                Timer::Scale => self.look_for_crowd(&name),
                 Timer::Look => {
                     self.set_look(&name, None);
                     self.look_again(&name);

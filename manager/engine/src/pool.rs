@@ -53,12 +53,16 @@ impl Engine {
                 return Err(RequestError::OutOfBounds { unit: group, fewest, most });
             }
         }
+        if size == Some(0) {
+            // None until the next client comes: then as many as before.
+            return Ok(vec![self.queue_job(&group, JobKind::Stop, false)]);
+        }
         self.wish_mut(&group).size = size;
         Ok(self.resize(&socket, &group))
     }
 
     /// The size that is wished for takes effect: slots come into service, or leave it.
-    fn resize(&mut self, socket: &UnitName, group: &UnitName) -> Vec<JobId> {
+    pub(crate) fn resize(&mut self, socket: &UnitName, group: &UnitName) -> Vec<JobId> {
         let before = self.group_state(group).size;
         self.link(socket);
         self.resized(socket, group, before)

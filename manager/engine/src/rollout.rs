@@ -139,6 +139,8 @@ impl Engine {
             return Ok(Vec::new());
         }
         let jobs = self.move_slots(&group, rules.canary.max(1));
+        // Whoever was to restart need not leave for that any more.
+        self.refresh_rotation(&group);
         Ok(jobs)
     }
 
@@ -203,8 +205,11 @@ impl Engine {
     }
 
     pub(crate) fn is_rolling_out(&self, instance: &UnitName) -> bool {
-        let group = self.service(instance).group();
-        group.and_then(|group| self.rollout(group)).is_some_and(|rollout| !rollout.phase.is_over())
+        self.service(instance).group().is_some_and(|group| self.is_group_rolling_out(group))
+    }
+
+    pub(crate) fn is_group_rolling_out(&self, group: &UnitName) -> bool {
+        self.rollout(group).is_some_and(|rollout| !rollout.phase.is_over())
     }
 
     /// An instance of the group changed.

@@ -153,7 +153,7 @@ impl Engine {
         let asked = self.nodes.get(group).and_then(|node| node.group()?.wish.size);
         let written = self.nodes.get(socket).and_then(|node| node.unit.socket()?.instances);
         let size = asked.or(written.map(|count| self.number(count))).unwrap_or(1);
-        size.clamp(self.fewest(socket).min(pool), pool)
+        size.clamp(self.fewest(socket).clamp(1, pool.max(1)), pool.max(1))
     }
 
     /// `MinInstances=` of a socket.
@@ -161,7 +161,7 @@ impl Engine {
         self.nodes
             .get(socket)
             .and_then(|node| node.unit.socket())
-            .map_or(1, |section| self.number(section.min_instances))
+            .map_or(1, |section| self.number(section.min_instances.0))
     }
 
     /// `auto` is the number of CPUs.

@@ -1,6 +1,6 @@
 //! Opening, watching, steering, accepting on and closing the listeners of socket units.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use sockmgr_engine::{Connection, Event, FdId, Peer, Port};
@@ -8,7 +8,7 @@ use sockmgr_sys::listener::{self, ListenAddress, Listener};
 use sockmgr_sys::options::{Side, SocketOptions};
 use sockmgr_sys::poll::{Interest, Poll};
 use sockmgr_sys::spawn::SpawnPlan;
-use sockmgr_sys::{accept, queue};
+use sockmgr_sys::{SysError, accept, diag, queue};
 use sockmgr_unit::section::SocketSection;
 use sockmgr_unit::{Listen, SocketUnit, UnitName};
 
@@ -212,15 +212,11 @@ impl Driver {
 
     /// How much waits on a listener.
     pub(super) fn measure(&mut self, id: FdId) -> Event {
-        let queued = match self.descriptors.get(id).map(queue::level) {
-            Some(Ok(level)) => level.map(|level| level.used),
-            Some(Err(error)) => {
-                tracing::warn!("cannot ask for the queue of listener {id}: {}", chain(&error));
-                None
-            }
-            None => None,
-        };
-        Event::Measured { fd: id, queued }
+        let queued = self.descriptors.get(id).map(waiting_in).transpose().unwrap_or_else(|error| {
+            tracing::warn!("cannot ask for the queue of listener {id}: {}", chain(&error));
+            None
+        });
+        Event::Measured { fd: id, queued: queued.flatten() }
     }
 
     pub(super) fn flush_queue(&mut self, id: FdId) {
@@ -264,6 +260,14 @@ impl Driver {
         let id = self.engine.name_fd();
         self.descriptors.insert(id, fd, None);
         Some(Connection { fd: id, peer })
+    }
+}
+
+/// Connections, or bytes of datagrams, that wait in a listener.
+fn waiting_in(listener: BorrowedFd<'_>) -> Result<Option<u32>, SysError> {
+    match queue::level(listener)? {
+        Some(level) => Ok(Some(level.used)),
+        None => Ok(diag::connections(listener)?.map(|found| found.waiting)),
     }
 }
 

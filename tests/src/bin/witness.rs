@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `WITNESS_READY_MS` | it needs so long before it accepts, and is ready |
 //! | `WITNESS_ANSWER_MS` | so long for each answer |
+//! | `WITNESS_ONE_BY_ONE` | it accepts the next client when it has answered the one before, as forking and threaded servers do |
 //! | `WITNESS_GRACE` | at SIGTERM it accepts nobody any more and finishes with those who are here |
 //! | `WITNESS_SHUTS` | with the former: it shuts its listeners down first (shutdown(2)), and with them everybody else's |
 //! | `WITNESS_CRASH_MS` | it aborts so long after it was ready; it has `doomed` in its name |
@@ -36,6 +37,7 @@ struct Witness {
     name: String,
     answer: Duration,
     is_http: bool,
+    is_one_by_one: bool,
     is_stopping: watch::Sender<bool>,
 }
 
@@ -50,7 +52,8 @@ async fn serve() -> io::Result<()> {
     let name = format!("{unit} {}{doomed}", std::process::id());
     let (answer, is_http) = (milliseconds("WITNESS_ANSWER_MS"), std::env::var_os("WITNESS_HTTP").is_some());
     let is_stopping = watch::Sender::new(false);
-    let witness = Rc::new(Witness { name, answer, is_http, is_stopping });
+    let is_one_by_one = std::env::var_os("WITNESS_ONE_BY_ONE").is_some();
+    let witness = Rc::new(Witness { name, answer, is_http, is_one_by_one, is_stopping });
     if std::env::var_os("WITNESS_GRACE").is_some() {
         // From here on it is not the end of the process.
         let mut sigterm = signal(SignalKind::terminate())?;
@@ -142,7 +145,10 @@ impl Witness {
                 Some(_) = clients.join_next() => continue,
             };
             match accepted {
-                Ok(client) => self.greet(client, &mut clients),
+                Ok(client) => {
+                    self.greet(client, &mut clients);
+                    while self.is_one_by_one && clients.join_next().await.is_some() {}
+                }
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => return Err(error),
             }

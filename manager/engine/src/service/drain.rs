@@ -66,6 +66,7 @@ impl Engine {
     /// So much waits on this listener; `None` where the kernel does not tell.
     pub(crate) fn queue_measured(&mut self, fd: FdId, queued: Option<u32>) {
         self.hang_measured(fd, queued.unwrap_or(0));
+        self.crowd_measured(fd, queued);
         let Some(name) = self.instance_at(fd) else { return };
         let service = self.service(&name);
         if service.state == ServiceState::Drain && service.run().drain.is_some() {

@@ -148,6 +148,10 @@ impl Engine {
             ServiceState::StopWatchdog | ServiceState::StopSigterm => self.stop_in_vain(name),
             ServiceState::StopSigkill => {
                 self.log_error(name, "processes remain after SIGKILL, ignoring them".to_owned());
+                // The next command takes its place.
+                if let Some(control) = self.service_mut(name).control.take() {
+                    self.forget_child(control);
+                }
                 self.enter_stop_post(name, late);
             }
             ServiceState::StopPost => {

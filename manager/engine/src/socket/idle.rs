@@ -75,9 +75,13 @@ impl Engine {
                     is_quiet(unit) && (state == ActiveState::Active || state.is_down())
                 })
         };
-        self.section(name).stops_when_idle()
+        self.section(name).idle_stop().is_some()
             && self.socket(name).state == SocketState::Running
             && self.triggered(name).is_some_and(runs)
+    }
+
+    fn idle_limit(&self, name: &UnitName) -> Span {
+        self.section(name).idle_stop().unwrap_or(Span::INFINITY)
     }
 
     /// The services behind a name: the instances of a group that are there, or the service itself.
@@ -97,7 +101,7 @@ impl Engine {
     }
 
     fn plan_count(&mut self, name: &UnitName) {
-        let pause = (self.section(name).idle_stop_sec.as_micros() / LOOKS).max(SHORTEST_PAUSE);
+        let pause = (self.idle_limit(name).as_micros() / LOOKS).max(SHORTEST_PAUSE);
         let next = self.now.after(Span::from_micros(pause));
         let Some(idle) = &mut self.socket_mut(name).idle else { return };
         let old = std::mem::replace(&mut idle.next_look, next);
@@ -132,7 +136,7 @@ impl Engine {
 
     fn is_unused(&self, name: &UnitName) -> bool {
         let Some(idle) = &self.socket(name).idle else { return false };
-        let end = idle.unused_since.and_then(|since| since.after(self.section(name).idle_stop_sec));
+        let end = idle.unused_since.and_then(|since| since.after(self.idle_limit(name)));
         idle.look.asked.is_empty() && end.is_some_and(|end| end <= self.now)
     }
 
@@ -178,7 +182,7 @@ impl Engine {
             return self.used_after_all(service);
         }
         self.forget_freeze(service);
-        self.log_info(service, "not used for IdleStopSec=: stopping until somebody comes".to_owned());
+        self.log_info(service, "nobody uses it: stopping until somebody comes".to_owned());
         // It has them go on, after their signal.
         self.queue_job(service, JobKind::Stop, false);
     }

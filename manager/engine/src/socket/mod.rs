@@ -14,6 +14,7 @@ mod members;
 mod migration;
 mod processes;
 mod reload;
+mod scale;
 mod trigger;
 mod up;
 
@@ -216,6 +217,9 @@ pub(crate) struct Socket {
     /// Whether anybody uses it (`IdleStopSec=`).
     #[serde(skip)]
     pub(crate) idle: Option<Box<idle::Idle>>,
+    /// How many wait (`ScaleOn=`).
+    #[serde(skip)]
+    scaling: Option<Box<scale::Scaling>>,
 }
 
 impl Socket {
@@ -264,9 +268,10 @@ impl Engine {
                 instance.is_some_and(|instance| self.wants_slot_watch(name, &instance))
                     || self.watches_for_hang(name, open.port)
                     || self.watches_for_rescue(name, open)
+                    || self.watches_for_crowd(name, open.port)
             }
-            (SocketState::Running, None)
-            | (
+            (SocketState::Running, None) => self.watches_for_crowd(name, open.port),
+            (
                 SocketState::Dead
                 | SocketState::StartPre
                 | SocketState::StartOpen
@@ -288,6 +293,7 @@ impl Engine {
 
     pub(crate) fn refresh_watches(&mut self, name: &UnitName) {
         self.refresh_idle(name);
+        self.refresh_scaling(name);
         for index in 0..self.socket(name).ports.len() {
             let open = &self.socket(name).ports[index];
             let (fd, wanted) = (open.port.fd, self.wants_watch(name, open));

@@ -28,6 +28,12 @@ impl Engine {
             (SocketState::Listening, _) if self.section(&name).accept => self.accept(&name, fd),
             (SocketState::Listening, _) => self.trigger(&name),
             (SocketState::Running, _) if self.socket(&name).ports[index].is_fresh => self.pass_fresh(&name),
+            (SocketState::Running, _)
+                if self.watches_for_crowd(&name, self.socket(&name).ports[index].port) =>
+            {
+                // Whoever looks for more than that looks when it is watched again.
+                self.begin_scaling(&name);
+            }
             (SocketState::Running, Some(slot))
                 if self.watches_for_hang(&name, self.socket(&name).ports[index].port) =>
             {

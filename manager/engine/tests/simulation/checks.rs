@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sockmgr_engine::{
     ActiveState, Engine, FdId, JobId, JobKind, MachineView, Port, Rotation, SocketView, UnitView,
 };
-use sockmgr_unit::value::{LimitAction, RestartMode, ServiceType};
+use sockmgr_unit::section::SocketSection;
+use sockmgr_unit::value::{LimitAction, RestartMode, ScaleOn, ServiceType};
 use sockmgr_unit::{UnitName, UnitType};
 
 use crate::kernel::Fate;
@@ -28,11 +29,12 @@ impl World {
                     connections.get(name).copied().unwrap_or(0),
                     "{name}: connections"
                 );
+                let group = view.triggers.first().and_then(|group| engine.unit(group));
                 for port in &ports {
                     assert!(claimed.insert(port.fd), "{} has two owners", port.fd);
-                    self.check_watch(engine, name, &view, socket, *port);
+                    self.check_watch(engine, name, &view, group.as_ref(), socket, *port);
                 }
-                self.check_rotation(engine, name, &view, &ports);
+                self.check_rotation(engine, name, &view, group.as_ref(), &ports);
             }
         }
         for (fd, listener) in self.kernel.listeners.iter().filter(|(_, listener)| listener.in_manager) {
@@ -45,6 +47,7 @@ impl World {
         engine: &Engine,
         name: &UnitName,
         view: &UnitView<'_>,
+        group: Option<&UnitView<'_>>,
         socket: SocketView,
         port: Port,
     ) {
@@ -55,9 +58,12 @@ impl World {
                 socket.n_connections < section.max_connections
             }
             ("listening", _) => true,
-            ("running", Some(slot)) if self.is_parked(engine, view, slot) => true,
+            ("running", Some(slot)) if self.is_parked(engine, group, slot) => true,
             // What comes there may be moved to those in rotation, as long as nobody accepts it.
             ("running", Some(slot)) if !self.kernel.steering[name].contains(&slot) => return,
+            // Where waiting clients are looked for, whether it is watched depends on what the last look has found.
+            ("running", Some(_)) if looks_for_waiters(section) => return,
+            ("running", None) if section.scale_on == ScaleOn::Queue => return,
             _ => false,
         };
         let watched = self.kernel.watched.contains(&port.fd);
@@ -69,27 +75,35 @@ impl World {
     }
 
     /// Nobody is in that slot and nobody is about to be.
-    fn is_parked(&self, engine: &Engine, view: &UnitView<'_>, slot: u32) -> bool {
-        let group = engine.unit(view.triggers[0]).expect("its group is there");
-        let MachineView::Group(slots) = group.machine else { panic!("slots without a group") };
+    fn is_parked(&self, engine: &Engine, group: Option<&UnitView<'_>>, slot: u32) -> bool {
+        let group = group.expect("its group is there");
+        let MachineView::Group(slots) = &group.machine else { panic!("slots without a group") };
         let stops = group.job.is_some_and(|(_, kind)| kind == JobKind::Stop);
         let Some(slot) = slots.slots.iter().find(|other| other.number == slot + 1) else { return !stops };
         let instance = engine.unit(slot.instance).expect("slots have instances");
         instance.active.is_down() && instance.job.is_none() && !stops
     }
 
-    fn check_rotation(&self, engine: &Engine, name: &UnitName, view: &UnitView<'_>, ports: &[Port]) {
+    fn check_rotation(
+        &self,
+        engine: &Engine,
+        name: &UnitName,
+        view: &UnitView<'_>,
+        group: Option<&UnitView<'_>>,
+        ports: &[Port],
+    ) {
         let is_open = matches!(view.sub, "listening" | "running" | "paused");
         if !is_open || ports.iter().all(|port| port.slot.is_none()) {
             return;
         }
         self.check_members(engine, name, ports);
-        let group = engine.unit(view.triggers[0]).expect("its group is there");
-        let MachineView::Group(group) = group.machine else { panic!("slots without a group") };
+        let MachineView::Group(group) = &group.expect("its group is there").machine else {
+            panic!("slots without a group")
+        };
         // An instance that is alone says when it is ready, so that the next one can be ready before it stops.
         let default = if group.size > 1 { RestartMode::Rolling } else { RestartMode::Overlap };
         // In a rollout whoever says when he is ready is restarted by overlap.
-        let rolls_out = group.rollout.is_some_and(|rollout| !rollout.phase.is_over());
+        let rolls_out = group.rollout.as_ref().is_some_and(|rollout| !rollout.phase.is_over());
         let ready = |index: usize| {
             let slot = &group.slots[index];
             let instance = engine.unit(slot.instance).expect("slots have instances");
@@ -184,10 +198,16 @@ impl World {
     }
 }
 
+/// `AcceptTimeoutSec=`, `ScaleOn=queue`
+fn looks_for_waiters(section: &SocketSection) -> bool {
+    !section.accept_timeout_sec.is_infinite() || section.scale_on == ScaleOn::Queue
+}
+
 fn connections_by_socket(engine: &Engine) -> BTreeMap<UnitName, u32> {
     let mut counts = BTreeMap::new();
-    // Others than instances serve no single connection.
-    for name in engine.unit_names().filter(|name| name.is_instance()) {
+    // Others than instances for connections serve no single one.
+    let instances = engine.unit_names().filter(|name| matches!(name.prefix(), "echo" | "mail"));
+    for name in instances.filter(|name| name.is_instance()) {
         let view = engine.unit(name).expect("it is listed");
         if let MachineView::Service(service) = &view.machine
             && service.peer.is_some()

@@ -448,7 +448,7 @@ impl World {
             Notice::UnitChanged(unit) | Notice::UnitRemoved(unit) => drop(self.unsaved.insert(unit)),
             Notice::JobNew { id, .. } => assert!(self.jobs.insert(id), "job {id} is announced twice"),
             Notice::JobRemoved { id, .. } => assert!(self.jobs.remove(&id), "job {id} ends twice"),
-            Notice::Log { unit, message, .. } if message.contains("IdleStopSec=") => {
+            Notice::Log { unit, message, .. } if message.contains("nobody uses it") => {
                 let socket = name(&unit.as_str().replace(".service", ".socket"));
                 assert_eq!(self.served_now(&socket), 0, "{unit} is stopped for want of use, and used");
             }

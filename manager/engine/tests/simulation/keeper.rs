@@ -290,11 +290,14 @@ impl Keeper {
         self.to_manager.clear();
     }
 
-    /// No more faults: what runs behaves from now on, except that what hangs still hangs.
-    pub(crate) fn end_faults(&mut self) {
+    /// No more faults: what runs behaves from now on, except that what does not get ready never does.
+    pub(crate) fn end_faults(&mut self, now: u64) {
         self.faults = false;
         for process in self.processes.values_mut() {
             process.temper.crashes_after = None;
+            if process.temper.deaf_after.take().is_some() && process.phase == Phase::Serving {
+                process.next = process.next.min(now);
+            }
         }
     }
 }

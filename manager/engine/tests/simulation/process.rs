@@ -20,6 +20,8 @@ pub(crate) struct Temper {
     /// Ends badly after so many actions.
     pub(crate) crashes_after: Option<usize>,
     pub(crate) fails: bool,
+    /// Accepts nobody any more after so many actions, and lives.
+    pub(crate) deaf_after: Option<usize>,
 }
 
 impl Temper {
@@ -30,6 +32,7 @@ impl Temper {
             ignores_sigterm: rng.percent(10),
             crashes_after: rng.percent(25).then(|| rng.below(8)),
             fails: rng.percent(10),
+            deaf_after: rng.percent(20).then(|| rng.below(6)),
         }
     }
 }
@@ -118,10 +121,20 @@ impl Process {
             Some(left) => *left -= 1,
             None => {}
         }
+        let is_deaf = match &mut self.temper.deaf_after {
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        };
         if !self.accepted.is_empty() {
             Deed::Serves
         } else if self.connection.is_some() {
             Deed::Exits(ExitStatus::Exited(0))
+        } else if is_deaf {
+            Deed::Nothing
         } else {
             Deed::Accepts
         }
@@ -141,7 +154,7 @@ impl Process {
         let heeds = matches!(signal, 2 | 15) && !self.temper.ignores_sigterm;
         match self.phase {
             Phase::Ended(_) => false,
-            _ if signal == 9 => true,
+            _ if matches!(signal, 6 | 9) => true,
             Phase::Forked if heeds => true,
             Phase::Working | Phase::Serving if heeds => {
                 (self.phase, self.next) = (Phase::Leaving, leaves_at);

@@ -48,6 +48,11 @@ pub(crate) fn text(version: usize) -> String {
     ][version % 3];
     let idle = |own: usize| if version % 3 == own { "IdleStopSec=300ms\n" } else { "" };
     let (web_idle, shared_idle, http_idle) = (idle(2), idle(1), idle(0));
+    let queue = [
+        "",
+        "AcceptTimeoutSec=60ms\nScaleOn=queue\nScaleUpQueue=1\nScaleUpSec=50ms\nScaleDownSec=100ms\n",
+        "AcceptTimeoutSec=60ms\nOnHang=restart\n",
+    ][version % 3];
     let daemon = ["PIDFile=/run/daemon\n", "", "KillMode=mixed\n"][version % 3];
     let stop = if version % 3 == 2 { "ExecStop=/bin/stop\n" } else { "" };
     format!(
@@ -58,7 +63,7 @@ ListenStream=127.0.0.1:80
 ListenStream=/run/web
 Instances={instances}
 MaxInstances=5
-{web_idle}-- web@.service
+{web_idle}{queue}-- web@.service
 [Service]
 Type=notify
 ExecStart=/bin/web

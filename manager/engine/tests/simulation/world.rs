@@ -93,6 +93,7 @@ impl World {
             has_booted: false,
             history: VecDeque::new(),
         };
+        world.version = world.rng.below(3);
         world.manager_comes();
         for _ in 0..STEPS {
             world.step();
@@ -112,7 +113,7 @@ impl World {
             40..50 => self.notify(),
             50..65 => self.traffic(),
             65..70 => self.answer_late(),
-            70..92 => self.pass_time(),
+            70..92 => (0..=self.rng.below(4)).for_each(|_| self.pass_time()),
             92..98 => self.command(),
             98 if self.rng.percent(30) => self.shut_down(),
             98 => self.reload(),
@@ -132,8 +133,10 @@ impl World {
             .collect();
         let sockets: Vec<UnitName> = sockets.into_iter().collect();
         if !sockets.is_empty() {
-            let socket = self.rng.pick(&sockets).clone();
-            self.connect_to(&socket);
+            // Where many come is a group that grows with them, and in which some may cease to accept.
+            let is_crowd = self.rng.percent(10) && sockets.contains(&name("web.socket"));
+            let socket = if is_crowd { name("web.socket") } else { self.rng.pick(&sockets).clone() };
+            (0..if is_crowd { 20 } else { 1 }).for_each(|_| self.connect_to(&socket));
         }
     }
 
@@ -361,7 +364,7 @@ impl World {
 
     fn come_to_rest(&mut self) {
         self.note(&"no more faults");
-        self.keeper.end_faults();
+        self.keeper.end_faults(self.now);
         self.doom = None;
         if self.engine.is_none() {
             self.manager_comes();
@@ -416,7 +419,9 @@ impl World {
         self.call(|engine, now, out| engine.stop_all(now, out));
         self.settle();
         let engine = self.engine.as_ref().expect("nobody kills it now");
-        assert!(engine.is_quiet(), "something is still being done");
+        let jobs: Vec<_> = engine.jobs().collect();
+        let known = &self.keeper.processes;
+        assert!(engine.is_quiet(), "something is still being done: {jobs:?}, with {known:?}");
         let open: Vec<_> = self.kernel.listeners.values().filter(|listener| listener.in_manager).collect();
         assert!(open.is_empty(), "still open: {open:?}");
         let processes = self.keeper.processes.values();

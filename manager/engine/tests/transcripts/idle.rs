@@ -49,7 +49,7 @@ fn a_service_without_clients_is_stopped_and_the_next_client_starts_it() {
               at 40ms
               at 50ms
               freeze db.service
-              Info: db.service: not used for IdleStopSec=: stopping until somebody comes
+              Info: db.service: nobody uses it: stopping until somebody comes
               job 3: stop db.service
               SIGTERM to db.service ExecStart (Session)
               SIGCONT to db.service ExecStart (Session)
@@ -117,7 +117,7 @@ fn whoever_is_served_keeps_it_up() {
               at 100ms
               at 110ms
               freeze db.service
-              Info: db.service: not used for IdleStopSec=: stopping until somebody comes
+              Info: db.service: nobody uses it: stopping until somebody comes
               job 3: stop db.service
               SIGTERM to db.service ExecStart (Session)
               SIGCONT to db.service ExecStart (Session)
@@ -148,7 +148,7 @@ fn short_visits_between_two_looks_keep_it_up() {
               at 80ms
               at 90ms
               freeze db.service
-              Info: db.service: not used for IdleStopSec=: stopping until somebody comes
+              Info: db.service: nobody uses it: stopping until somebody comes
               job 3: stop db.service
               SIGTERM to db.service ExecStart (Session)
               SIGCONT to db.service ExecStart (Session)
@@ -189,7 +189,7 @@ fn a_client_of_the_last_moment_is_served() {
               at 130ms
               at 140ms
               freeze db.service
-              Info: db.service: not used for IdleStopSec=: stopping until somebody comes
+              Info: db.service: nobody uses it: stopping until somebody comes
               job 3: stop db.service
               SIGTERM to db.service ExecStart (Session)
               SIGCONT to db.service ExecStart (Session)
@@ -302,7 +302,7 @@ fn a_group_is_stopped_as_a_whole() {
               at 40ms
               freeze web@1.service
               freeze web@2.service
-              Info: web.service: not used for IdleStopSec=: stopping until somebody comes
+              Info: web.service: nobody uses it: stopping until somebody comes
               job 5: stop web.service
               job 6: stop web@1.service
               job 7: stop web@2.service
@@ -366,7 +366,7 @@ fn what_others_require_goes_on() {
             > wait 30ms
               at 70ms
               freeze db.service
-              Info: db.service: not used for IdleStopSec=: stopping until somebody comes
+              Info: db.service: nobody uses it: stopping until somebody comes
               job 5: stop db.service
               SIGTERM to db.service ExecStart (Session)
               SIGCONT to db.service ExecStart (Session)
@@ -417,7 +417,7 @@ ExecStart=/bin/db
             > wait 40ms
               at 140ms
               freeze db.service
-              Info: db.service: not used for IdleStopSec=: stopping until somebody comes
+              Info: db.service: nobody uses it: stopping until somebody comes
               job 4: stop db.service
               SIGTERM to db.service ExecStart (Session)
               SIGCONT to db.service ExecStart (Session)
@@ -446,7 +446,7 @@ fn a_command_that_stops_it_finds_it_running() {
               at 30ms
               at 40ms
               freeze db.service
-              Info: db.service: not used for IdleStopSec=: stopping until somebody comes
+              Info: db.service: nobody uses it: stopping until somebody comes
               job 3: stop db.service
               SIGCONT to db.service ExecStart (Session)
               run db.service ExecStop $MAINPID=101 $SERVICE_RESULT=success

@@ -24,6 +24,7 @@ mod ready;
 mod relations;
 mod reload;
 mod rollout;
+mod scale_on;
 mod services;
 mod socket_commands;
 mod socket_limits;

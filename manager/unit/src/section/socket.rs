@@ -5,8 +5,8 @@ use super::option::OptionSection;
 use crate::directive::{Context, Property, Scalar, Value, section};
 use crate::name::{UnitName, UnitType};
 use crate::value::{
-    BindIpv6Only, Distribute, ExecCommand, FdName, Instances, LimitAction, Listen, ListenKind, Mode, OnHang,
-    Span, Steering, ValueError,
+    BindIpv6Only, Distribute, ExecCommand, FdName, FewestInstances, Instances, LimitAction, Listen,
+    ListenKind, Mode, OnHang, ScaleOn, Span, Steering, ValueError,
 };
 
 section! {
@@ -137,8 +137,24 @@ section! {
             "MaxInstances": "How many instances `sockmgr scale` may go up to; each has its listener from the start; default: Instances=";
         }
         /// The fewest instances that scaling leaves.
-        min_instances: Instances = Instances::Count(1) => ("MinInstances" own) {
-            "MinInstances": "How many instances `sockmgr scale` may go down to; default 1";
+        min_instances: FewestInstances = FewestInstances(Instances::Count(1)) => ("MinInstances" own) {
+            "MinInstances": "How many instances scaling may go down to; 0: the last one is stopped, too, while nobody comes; default 1";
+        }
+        /// Whether the group grows and shrinks by itself.
+        scale_on: ScaleOn = ScaleOn::No => ("ScaleOn" own) {
+            "ScaleOn": "queue: the group grows up to MaxInstances= while many wait to be accepted, and shrinks while nobody does; default no";
+        }
+        /// More than so many, for each instance, are many.
+        scale_up_queue: u32 = 4 => ("ScaleUpQueue" own) {
+            "ScaleUpQueue": "ScaleOn=queue: more than so many waiting for each instance ask for one more; default 4";
+        }
+        /// How long they must have been many.
+        scale_up_sec: Span = Span::from_secs(1) => ("ScaleUpUSec" own) {
+            "ScaleUpSec": "ScaleOn=queue: there is one more instance when too many have waited for so long; default 1s";
+        }
+        /// How long nobody must have waited.
+        scale_down_sec: Span = Span::from_secs(60) => ("ScaleDownUSec" own) {
+            "ScaleDownSec": "ScaleOn=queue: there is one instance fewer when nobody has waited for so long; default 1min";
         }
         /// Whether instances have a listener each or share one.
         distribute: Option<Distribute> = None => ("Distribute" own) {
@@ -186,9 +202,13 @@ impl SocketSection {
         })
     }
 
-    /// Whether `IdleStopSec=` says that its service stops by itself.
-    pub fn stops_when_idle(&self) -> bool {
-        !self.idle_stop_sec.is_infinite() && self.idle_stop_sec > Span::ZERO
+    /// After which its service, if nobody uses it, stops by itself: `IdleStopSec=`, or where a group may scale to nothing
+    /// `ScaleDownSec=`.
+    pub fn idle_stop(&self) -> Option<Span> {
+        let written = (!self.idle_stop_sec.is_infinite() && self.idle_stop_sec > Span::ZERO)
+            .then_some(self.idle_stop_sec);
+        let scales_to_none = self.scale_on == ScaleOn::Queue && self.min_instances == FewestInstances::NONE;
+        written.or_else(|| scales_to_none.then_some(self.scale_down_sec))
     }
 
     /// How many slots its listeners are made for, as it is written; `None`: no group.
@@ -238,7 +258,7 @@ impl SocketSection {
         if self.accept && self.instances.is_some() {
             return Err(SocketError::AcceptWithInstances);
         }
-        if self.accept && self.stops_when_idle() {
+        if self.accept && self.idle_stop().is_some() {
             return Err(SocketError::AcceptWithIdleStop);
         }
         if self.instances.is_some() && self.service.as_ref().is_some_and(|service| !service.is_template()) {
@@ -260,8 +280,17 @@ impl SocketSection {
         if self.instances.is_none() && self.max_instances.is_some() {
             return Err(SocketError::MaxInstancesAlone);
         }
+        if self.instances.is_none() && self.scale_on != ScaleOn::No {
+            return Err(SocketError::ScalesAlone);
+        }
+        if self.scale_on != ScaleOn::No && !self.listen.iter().any(Listen::tells_queue) {
+            return Err(SocketError::ScalesBlindly);
+        }
+        if self.scale_on != ScaleOn::No && [self.scale_up_sec, self.scale_down_sec].contains(&Span::ZERO) {
+            return Err(SocketError::ScalesAtOnce);
+        }
         let too_many = self.instances.zip(self.max_instances).is_some_and(|(count, max)| !fits(count, max));
-        if too_many || most.is_some_and(|most| !fits(self.min_instances, most)) {
+        if too_many || most.is_some_and(|most| !fits(self.min_instances.0, most)) {
             return Err(SocketError::TooFewSlots);
         }
         Ok(())
@@ -297,6 +326,16 @@ pub(crate) enum SocketError {
     InstancesOfPlainService,
     #[error("MaxInstances= says how far a group may grow: it needs Instances= too")]
     MaxInstancesAlone,
+    #[error("ScaleOn=queue is for groups: it needs Instances= and MaxInstances= too")]
+    ScalesAlone,
+    #[error(
+        "ScaleOn=queue has nothing to go by: the kernel counts only what waits in TCP, UDP and unix stream sockets"
+    )]
+    ScalesBlindly,
+    #[error(
+        "ScaleUpSec=0 or ScaleDownSec=0 would have the group change its size with each client: some time is needed, such as 1s"
+    )]
+    ScalesAtOnce,
     #[error("a group has MinInstances= to MaxInstances= instances: Instances= must lie between the two")]
     TooFewSlots,
 }

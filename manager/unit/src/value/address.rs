@@ -403,6 +403,21 @@ fn fmt_v6(address: &SocketAddrV6, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 impl Listen {
+    /// Whether the kernel tells how much waits there.
+    pub fn tells_queue(&self) -> bool {
+        match self.kind {
+            ListenKind::Stream | ListenKind::SequentialPacket => {
+                !matches!(self.address, ListenAddress::Vsock { .. })
+            }
+            ListenKind::Datagram => self.address.is_inet(),
+            ListenKind::Netlink
+            | ListenKind::Fifo
+            | ListenKind::Special
+            | ListenKind::MessageQueue
+            | ListenKind::UsbFunction => false,
+        }
+    }
+
     fn parse(text: &str, cx: &Context<'_>) -> Result<Self, ValueError> {
         let kind = ListenKind::of_directive(cx.key()).expect("only the Listen directives fill this field");
         let text = cx.expand(text)?;

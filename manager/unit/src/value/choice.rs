@@ -321,6 +321,16 @@ choice! {
 }
 
 choice! {
+    /// What makes a group grow and shrink by itself.
+    pub enum ScaleOn = "one of no, queue" {
+        /// Nothing.
+        No = "no",
+        /// What waits to be accepted.
+        Queue = "queue",
+    }
+}
+
+choice! {
     /// What becomes of a socket whose limit is hit.
     pub enum LimitAction = "one of pause, fail" {
         /// It pauses until the limit's window is over.
@@ -460,7 +470,7 @@ macro_rules! boolean_or_word {
 boolean_or_word! { FdStorePreserve ProtectHome ProtectSystem }
 
 plain_scalar! {
-    ServiceType JobMode EmergencyAction FailureMode Restart RestartMode NotifyAccess Distribute Steering SteeringMake OnHang LimitAction
+    ServiceType JobMode EmergencyAction FailureMode Restart RestartMode NotifyAccess Distribute Steering SteeringMake OnHang ScaleOn LimitAction
     LogTarget TerminalMode
     KeyringMode
     ProcSubset ProtectProc
@@ -547,6 +557,38 @@ impl Instances {
             Ok(_) | Err(ValueError::Range { .. }) => Err(range()),
             Err(_) => Err(ValueError::invalid(text, "a number of instances")),
         }
+    }
+}
+
+/// The fewest instances that a group may be brought to: as [`Instances`], or 0, which is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FewestInstances(pub Instances);
+
+const FEWEST: &str = "a number of instances from 0 to 256, or auto";
+
+impl FewestInstances {
+    /// None at all.
+    pub const NONE: Self = Self(Instances::Count(0));
+
+    /// Reads `0`, a number or `auto`.
+    ///
+    /// # Errors
+    /// As [`Instances::parse`].
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
+        if text == "0" { Ok(Self::NONE) } else { Instances::parse(text).map(Self) }
+    }
+}
+
+impl Scalar for FewestInstances {
+    const FORM: &'static str = FEWEST;
+    const SIGNATURE: &'static str = <Instances as Scalar>::SIGNATURE;
+
+    fn parse(text: &str, _: &Context<'_>) -> Result<Self, ValueError> {
+        Self::parse(text)
+    }
+
+    fn property(&self) -> Property {
+        self.0.property()
     }
 }
 

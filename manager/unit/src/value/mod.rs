@@ -40,9 +40,10 @@ pub use capability::{
     CAP_WAKE_ALARM, Capabilities, SecureBits, capability_names,
 };
 pub use choice::{
-    BindIpv6Only, Distribute, EmergencyAction, FailureMode, FdStorePreserve, Instances, JobMode, KeyringMode,
-    KillMode, LimitAction, LogTarget, NotifyAccess, OnHang, PreserveMode, ProcSubset, ProtectHome,
-    ProtectProc, ProtectSystem, Restart, RestartMode, ServiceType, Steering, SteeringMake, TerminalMode,
+    BindIpv6Only, Distribute, EmergencyAction, FailureMode, FdStorePreserve, FewestInstances, Instances,
+    JobMode, KeyringMode, KillMode, LimitAction, LogTarget, NotifyAccess, OnHang, PreserveMode, ProcSubset,
+    ProtectHome, ProtectProc, ProtectSystem, Restart, RestartMode, ScaleOn, ServiceType, Steering,
+    SteeringMake, TerminalMode,
 };
 pub use condition::{Condition, ConditionKind, Conditions};
 pub use cpus::{CpuAffinity, NumberSet};
