@@ -63,7 +63,7 @@ impl Engine {
     }
 
     /// Whether there is anybody whose end is to be waited for.
-    fn signal_processes(&mut self, name: &UnitName, state: ServiceState) -> bool {
+    pub(super) fn signal_processes(&mut self, name: &UnitName, state: ServiceState) -> bool {
         let service = self.service(name);
         let own: Vec<ProcessId> =
             [service.main, service.control].into_iter().flatten().map(|child| child.process).collect();

@@ -61,6 +61,11 @@ impl Engine {
             self.out.push(Action::Forget { process });
         }
         self.log_debug(name, format!("its main process is {pid}"));
+        let state = self.service(name).state;
+        if state.is_signalled() {
+            // It was found too late for the signal that all others have got.
+            self.signal_processes(name, state);
+        }
         self.after_search(name);
     }
 

@@ -129,6 +129,34 @@ impl ServiceState {
         }
     }
 
+    /// Its processes have been sent a signal that is to end them.
+    fn is_signalled(self) -> bool {
+        match self {
+            Self::StopWatchdog
+            | Self::StopSigterm
+            | Self::StopSigkill
+            | Self::FinalWatchdog
+            | Self::FinalSigterm
+            | Self::FinalSigkill => true,
+            Self::Dead
+            | Self::Condition
+            | Self::StartPre
+            | Self::Start
+            | Self::StartCheck
+            | Self::StartPost
+            | Self::Running
+            | Self::Exited
+            | Self::Reload
+            | Self::ReloadSignal
+            | Self::ReloadNotify
+            | Self::Drain
+            | Self::Stop
+            | Self::StopPost
+            | Self::Failed
+            | Self::AutoRestart => false,
+        }
+    }
+
     /// It is ready, and has to say so from time to time where there is a watchdog.
     fn is_watched(self) -> bool {
         self == Self::StartPost || self.active_state().is_up()

@@ -41,50 +41,50 @@ fn one_more_comes_while_too_many_wait() {
         WEB,
         &format!("{UP} | {script}"),
         expect![[r#"
-        > connect web.socket
-          unwatch web.socket:0@0
-        > connect web.socket
-        > wait 30ms
-          at 30ms
-          at 40ms
-          at 50ms
-        > wait 30ms
-          at 60ms
-          at 70ms
-          Info: web.service: 2 wait for 1 instances (ScaleOn=queue)
-          Info: web.service: 2 instances instead of 1
-          job 4: start web@2.service
-          run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2
-          unwatch web.socket:0@1
-          web.service: running -> degraded
-          web@2.service: new, start
-          at 80ms
-        > wait 60ms
-          at 90ms
-          at 100ms
-          at 110ms
-          at 120ms
-          at 130ms
-          at 140ms
-        > ready web@2.service
-          job 4: done (web@2.service)
-          Info: web@2.service: running (pid 102)
-          steer web.socket to [0, 1]
-          web.service: degraded -> running
-          web@2.service: start -> running
-        > wait 60ms
-          at 150ms
-          at 160ms
-          at 170ms
-          at 180ms
-          at 190ms
-          at 200ms
-        > take web@1.service
-        > take web@2.service
-        > wait 20ms
-          at 210ms
-          at 220ms
-    "#]],
+            > connect web.socket
+              unwatch web.socket:0@0
+            > connect web.socket
+            > wait 30ms
+              at 30ms
+              at 40ms
+              at 50ms
+            > wait 30ms
+              at 60ms
+              at 70ms
+              Info: web.service: 2 wait for 1 instances (ScaleOn=queue)
+              Info: web.service: 2 instances instead of 1
+              job 4: start web@2.service
+              run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2
+              web.service: running -> degraded
+              web@2.service: new, start
+              at 80ms
+            > wait 60ms
+              at 90ms
+              at 100ms
+              at 110ms
+              at 120ms
+              at 130ms
+              at 140ms
+            > ready web@2.service
+              job 4: done (web@2.service)
+              Info: web@2.service: running (pid 102)
+              steer web.socket to [0, 1]
+              unwatch web.socket:0@1
+              web.service: degraded -> running
+              web@2.service: start -> running
+            > wait 60ms
+              at 150ms
+              at 160ms
+              at 170ms
+              at 180ms
+              at 190ms
+              at 200ms
+            > take web@1.service
+            > take web@2.service
+            > wait 20ms
+              at 210ms
+              at 220ms
+        "#]],
     );
 }
 
@@ -353,32 +353,31 @@ fn traffic_that_is_held_back_counts_for_nothing() {
         WEB,
         &format!("{UP} | {script}"),
         expect![[r#"
-        > connect web.socket
-          unwatch web.socket:0@0
-        > connect web.socket
-        > hold web.socket
-          Info: web.socket: holds its traffic back: nothing is started
-          unwatch web.socket:0@1
-          unwatch web.socket:0@2
-        > wait 1s
-        > release web.socket
-          Info: web.socket: lets its traffic through again
-          watch web.socket:0@1
-          watch web.socket:0@2
-        > wait 60ms
-          at 1.030000s
-          at 1.040000s
-          at 1.050000s
-          at 1.060000s
-          at 1.070000s
-          Info: web.service: 2 wait for 1 instances (ScaleOn=queue)
-          Info: web.service: 2 instances instead of 1
-          job 4: start web@2.service
-          run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2
-          unwatch web.socket:0@1
-          web.service: running -> degraded
-          web@2.service: new, start
-          at 1.080000s
-    "#]],
+            > connect web.socket
+              unwatch web.socket:0@0
+            > connect web.socket
+            > hold web.socket
+              Info: web.socket: holds its traffic back: nothing is started
+              unwatch web.socket:0@1
+              unwatch web.socket:0@2
+            > wait 1s
+            > release web.socket
+              Info: web.socket: lets its traffic through again
+              watch web.socket:0@1
+              watch web.socket:0@2
+            > wait 60ms
+              at 1.030000s
+              at 1.040000s
+              at 1.050000s
+              at 1.060000s
+              at 1.070000s
+              Info: web.service: 2 wait for 1 instances (ScaleOn=queue)
+              Info: web.service: 2 instances instead of 1
+              job 4: start web@2.service
+              run web@2.service ExecStart web.socket=web.socket:0@1 $INSTANCE=2 $INSTANCES=2
+              web.service: running -> degraded
+              web@2.service: new, start
+              at 1.080000s
+        "#]],
     );
 }
