@@ -172,6 +172,10 @@ impl Scene {
         }
         let play = Play { site: &site, manager: setup.start(), killed: RefCell::default() };
         play.manager.up("web.socket");
+        if !self.stops_between() {
+            // How long the first ones wait for a server to come up is another matter.
+            play.manager.up("web.service");
+        }
         let _nginx = (self.shape == Shape::BehindNginx).then(|| play.nginx());
         let load = self.load(&site, stage);
         load.until_answered(u32::try_from(stage.total / 20).unwrap_or(u32::MAX));
