@@ -55,6 +55,8 @@ pub struct Plan {
 /// A load that runs.
 #[derive(Debug)]
 pub struct Load {
+    /// So many there will be in all, unless it is stopped before.
+    pub total: u64,
     shared: Arc<Shared>,
     thread: JoinHandle<Report>,
 }
@@ -137,7 +139,7 @@ impl Plan {
     pub fn start(self) -> Load {
         let shared = Arc::new(Shared::default());
         let seen = Arc::clone(&shared);
-        Load { shared, thread: std::thread::spawn(move || self.run(&seen)) }
+        Load { total: self.total, shared, thread: std::thread::spawn(move || self.run(&seen)) }
     }
 
     fn pace(&self) -> Pace {

@@ -178,7 +178,7 @@ impl Scene {
         }
         let _nginx = (self.shape == Shape::BehindNginx).then(|| play.nginx());
         let load = self.load(&site, stage);
-        load.until_answered(u32::try_from(stage.total / 20).unwrap_or(u32::MAX));
+        load.until_answered(u32::try_from(load.total / 20).unwrap_or(u32::MAX));
         let rounds = self.rounds(&play, &load);
         let report = load.finish();
         let (mut killed, is_lossy) = (play.killed.take(), stage.is_lossy);
@@ -208,10 +208,10 @@ impl Scene {
             Shape::Steady => tcp(),
             // A burst is over in a tenth of a second.
             Shape::Bursts => tcp().bursts(stage.rate / 10, Duration::from_millis(300)),
-            // No more than there is time for: eight times a second four of them.
+            // No more than there is time for: four times a second four of them.
             Shape::Trickle => {
                 let seconds = (stage.total / u64::from(stage.rate)).max(6);
-                tcp().total(seconds * 32).bursts(4, Duration::from_millis(120))
+                tcp().total(seconds * 16).bursts(4, Duration::from_millis(250))
             }
             Shape::KeepAlive => {
                 let exchange = Exchange::Http { requests: 10, pause: Duration::from_millis(50) };

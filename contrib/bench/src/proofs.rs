@@ -20,8 +20,10 @@ const AROUND: Duration = Duration::from_secs(3);
 
 /// How proofs are made.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "100 000 connections at 3000 per second are 34 seconds for each scene (idle-stop takes four times as long): about \
-twelve minutes for all scenes in one place, about an hour for --all. --budget makes it less.")]
+#[command(
+    after_help = "100 000 connections at 3000 per second are 34 seconds for each scene (idle-stop takes four times as long): about \
+twelve minutes for all scenes in one place, about an hour for --all. --budget makes it less."
+)]
 pub struct Proofs {
     /// Scenes; without any, all that the network allows but the torture
     scenes: Vec<String>,

@@ -87,11 +87,11 @@ impl Driver {
             // Half of it is done: what becomes of the queue is not in question any more.
             _ if order.again => order.fds.clone(),
             Migration::No => return Migrated::Impossible,
-            Migration::Program | Migration::Sysctl if waiting.is_empty() || !self.somebody_listens(order) => {
+            Migration::Program | Migration::Sysctl if waiting.is_empty() || !self.all_listen(order) => {
                 return Migrated::Nothing;
             }
-            Migration::Program => waiting.iter().map(|(id, _)| *id).collect(),
-            Migration::Sysctl => order.fds.clone(),
+            // All of them, or whoever has to do it again could not tell what the kernel's order has become.
+            Migration::Program | Migration::Sysctl => order.fds.clone(),
         };
         self.unsaved.insert(order.socket.clone());
         if let Err(error) = self.flush_link() {
@@ -108,15 +108,18 @@ impl Driver {
         moved
     }
 
-    /// A service may have shut the listeners in rotation down, unnoticed so far: what waits would go nowhere.
-    fn somebody_listens(&self, order: &Order) -> bool {
-        let mut ports = self.engine.open_ports(&order.socket).filter(|port| port.line == order.line);
-        ports.any(|port| {
-            port.slot.is_some_and(|slot| order.live.contains(&slot))
-                && self
-                    .descriptors
-                    .get(port.fd)
-                    .is_some_and(|fd| listener::takes_traffic(fd).unwrap_or(false))
+    /// A service may have shut a listener down, unnoticed so far: what waits could go nowhere, and the kernel's order of members is not
+    /// what we think. That comes first.
+    fn all_listen(&self, order: &Order) -> bool {
+        let members = self.engine.members(&order.socket, order.line);
+        let is_other = |port: &sockmgr_engine::Port| {
+            port.line == order.line
+                && !order.fds.contains(&port.fd)
+                && port.slot.is_some_and(|slot| members.contains(&slot))
+        };
+        self.engine.open_ports(&order.socket).filter(is_other).all(|port| {
+            let fd = self.descriptors.get(port.fd);
+            fd.is_some_and(|fd| listener::takes_traffic(fd).unwrap_or(false))
         })
     }
 

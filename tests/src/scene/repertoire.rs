@@ -150,7 +150,7 @@ pub const SCENES: &[Scene] = &[
     Scene {
         name: "hang",
         units: &[
-            ("web.socket", group!("AcceptTimeoutSec=20ms\nOnHang=restart\n")),
+            ("web.socket", group!("AcceptTimeoutSec=10ms\nOnHang=restart\n")),
             ("web@.service", witness!("Restart=on-failure\n")),
         ],
         shape: Shape::Steady,

@@ -125,6 +125,7 @@ impl Engine {
         let all_gone = run.left.is_empty();
         self.forget_left(process);
         self.stir(&name);
+        self.rescue_from(&name);
         let service = self.service(&name);
         if !all_gone || service.main.is_some() || service.control.is_some() {
             return;
@@ -166,6 +167,7 @@ impl Engine {
             service.main_status = Some(status);
             service.main_exited = Some(now);
             // Before all else: until then the kernel sends new connections to a slot where nobody is.
+            self.rescue_from(name);
             self.refresh_rotation_of(name);
             self.main_ended(name, child, result, status);
         } else {

@@ -16,7 +16,7 @@ use crate::event::{Action, KillScope};
 use crate::ids::{ProcessId, Time};
 use crate::node::Machine;
 
-/// Before the first question whether all are frozen by now; the pauses double.
+/// Before the next question whether all are frozen by now; later it is a quarter of the time so far.
 const PAUSE: Span = Span::from_millis(2);
 /// A service that does not freeze in that time (it waits for a disk, say) is left alone: clients may wait.
 const PATIENCE: Span = Span::from_millis(100);
@@ -97,8 +97,8 @@ impl Engine {
             self.log_debug(behalf, "does not freeze; left alone".to_owned());
             self.end_freeze(behalf);
         } else {
-            let so_far = Span::from_micros(self.now.as_micros().saturating_sub(since.as_micros()));
-            self.plan_try(behalf, self.now.after(so_far.max(PAUSE)));
+            let pause = Span::from_micros(self.now.as_micros().saturating_sub(since.as_micros()) / 4);
+            self.plan_try(behalf, self.now.after(pause.max(PAUSE)));
         }
     }
 

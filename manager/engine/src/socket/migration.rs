@@ -45,6 +45,20 @@ impl Engine {
         }
     }
 
+    /// Somebody has ended. If nobody is left there, and the slot was out of rotation already (it hung, say), what waits goes to others.
+    pub(crate) fn rescue_from(&mut self, instance: &UnitName) {
+        let Some(seat) = self.service(instance).seat.clone() else { return };
+        for name in self.links(&seat.group).triggered_by.clone() {
+            let is_out =
+                self.nodes.get(&name).and_then(|node| node.socket()).is_some_and(|socket| {
+                    socket.movable == Movable::Yes && !socket.steered.contains(&seat.slot)
+                });
+            if is_out && self.may_be_shut(&name, seat.slot) {
+                self.move_spare(&name);
+            }
+        }
+    }
+
     /// Something came to a slot that nobody serves, and is moved, or it will be known that it cannot be. False: that is known.
     pub(super) fn rescues(&mut self, name: &UnitName, port: Port) -> bool {
         let tries = self.socket(name).movable != Movable::No
@@ -187,7 +201,8 @@ impl Engine {
             (Some(_), ServiceState::Start) if tells => Occupant::Starting(instance),
             // A daemon whose main process is not known, or not yet.
             (None, ServiceState::Start) => Occupant::Other,
-            (None, _) => Occupant::Nobody,
+            (None, _) if service.run().left.is_empty() => Occupant::Nobody,
+            (None, _) => Occupant::Other,
             (Some(_), _) => Occupant::Other,
         }
     }

@@ -319,27 +319,18 @@ impl World {
         if !again && !fds.iter().any(|fd| self.kernel.is_readable(*fd)) {
             return answer(Migrated::Nothing);
         }
-        // A service may have shut the listeners in rotation down, unnoticed so far: there is nowhere to go.
-        let listens = |listener: &Listener| {
-            listener.socket == socket
-                && listener.port.line == line
-                && listener.port.slot.is_some_and(|slot| live.contains(&slot))
-                && !listener.is_shut
+        // A service may have shut one of the others down, unnoticed so far: that comes first.
+        let is_shut = |(fd, listener): (&FdId, &Listener)| {
+            listener.socket == socket && listener.port.line == line && !fds.contains(fd) && listener.is_shut
         };
-        if !again && !self.kernel.listeners.values().any(listens) {
+        if !again && self.kernel.listeners.iter().any(is_shut) {
             return answer(Migrated::Nothing);
         }
         self.unsaved.insert(socket.clone());
         self.save_now();
-        let chosen: Vec<FdId> = match moves {
-            Moves::WhereSteered if !again => {
-                fds.iter().copied().filter(|fd| self.kernel.is_readable(*fd)).collect()
-            }
-            Moves::WhereSteered | Moves::Anywhere | Moves::Never => fds.to_vec(),
-        };
         let accepts = |fd: &FdId| self.keeper.processes.values().any(|process| process.may_accept(*fd));
-        assert!(again || !chosen.iter().any(accepts), "a listener is shut down under somebody who accepts");
-        for fd in chosen.iter().rev() {
+        assert!(again || !fds.iter().any(accepts), "a listener is shut down under somebody who accepts");
+        for fd in fds.iter().rev() {
             let luck = (moves == Moves::Anywhere).then(|| self.rng.below(1000));
             if let Some(sibling) = self.kernel.leave(*fd, live, luck) {
                 // The kernel wakes whoever sleeps there, as for new connections.
@@ -350,15 +341,15 @@ impl World {
                 return None;
             }
         }
-        for fd in &chosen {
+        for fd in fds {
             self.kernel.relisten(*fd);
             if self.strikes() {
                 self.die();
                 return None;
             }
         }
-        let left = chosen.iter().rev().copied().collect();
-        answer(Migrated::Moved { left, back: chosen.into_iter().map(|fd| (fd, Ok(()))).collect() })
+        let left = fds.iter().rev().copied().collect();
+        answer(Migrated::Moved { left, back: fds.iter().map(|fd| (*fd, Ok(()))).collect() })
     }
 
     fn close_connection(&mut self, fd: FdId) {

@@ -216,34 +216,58 @@ fn one_that_does_not_freeze_goes_on() {
               freeze db.service
               at 54ms
               freeze db.service
+              at 56ms
+              freeze db.service
               at 58ms
               freeze db.service
               at 60ms
-              at 66ms
+              freeze db.service
+              at 62.500ms
+              freeze db.service
+              at 65.625ms
+              freeze db.service
+              at 69.531ms
               freeze db.service
               at 70ms
+              at 74.413ms
+              freeze db.service
               at 80ms
-              at 82ms
+              at 80.516ms
+              freeze db.service
+              at 88.145ms
               freeze db.service
               at 90ms
-              at 100ms
-              at 110ms
-              at 114ms
+              at 97.681ms
               freeze db.service
+              at 100ms
+              at 109.601ms
+              freeze db.service
+              at 110ms
               at 120ms
+              at 124.501ms
+              freeze db.service
               at 130ms
               at 140ms
+              at 143.126ms
+              freeze db.service
               at 150ms
               at 160ms
-              at 170ms
-              at 178ms
+              at 166.407ms
               freeze db.service
               SIGCONT to db.service ExecStart (Session)
+              at 170ms
+              freeze db.service
+              at 172ms
+              freeze db.service
+              at 174ms
+              freeze db.service
+              at 176ms
+              freeze db.service
+              at 178ms
+              freeze db.service
               at 180ms
               freeze db.service
-              at 182ms
-              freeze db.service
-              at 184ms
+              at 182.500ms
               freeze db.service
         "#]],
     );

@@ -159,3 +159,41 @@ fn another_manager_goes_on_with_what_waits() {
         "#]],
     );
 }
+
+#[test]
+fn who_hangs_leaves_the_queue_to_others_when_he_is_gone() {
+    check(
+        &units("notify").replace("MaxInstances=4", "AcceptTimeoutSec=400ms\nOnHang=restart"),
+        &format!(
+            "{UP}; kill web@3.service main SIGKILL; wait 1s; ready web@3.service | \
+             connect web.socket:0@0; wait 500ms"
+        ),
+        expect![[r#"
+            > connect web.socket:0@0
+              unwatch web.socket:0@0
+            > wait 500ms
+              at 1.100000s
+              at 1.200000s
+              at 1.300000s
+              at 1.400000s
+              steer web.socket to [1, 2]
+              Warning: web@1.service: accepts nobody (AcceptTimeoutSec=); restarting it
+              SIGABRT to web@1.service ExecStart (Session)
+              web.service: running -> degraded
+              web@1.service: running -> stop-watchdog
+              migrate web.socket:0@0
+              Warning: web@1.service: killed by SIGABRT
+              Error: web@1.service: failed: watchdog
+              Info: web@1.service: restarting at once
+              watch web.socket:0@0
+              web@1.service: stop-watchdog -> auto-restart
+              steer web.socket to [1, 2]
+              unwatch web.socket:0@1
+              at 1.400000s
+              job 7: start web@1.service
+              run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
+              web@1.service: auto-restart -> start
+              at 1.500000s
+        "#]],
+    );
+}
