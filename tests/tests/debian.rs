@@ -111,7 +111,8 @@ fn uwsgi_as_a_dynamic_user() {
     let manager = with_units(&site, &["uwsgi-app@.socket", "uwsgi-app@.service"]);
     let app = site.file("app.py", "import getpass\ndef application(environ, start):\n    start('200 OK', [])\n    return [b'hello from ' + getpass.getuser().encode()]\n");
     let _ = inside(&manager, "mkdir -p /etc/uwsgi/apps-available /run/uwsgi").code(0);
-    let ini = format!("[uwsgi]\nprotocol = http\nplugin = python3\nwsgi-file = {}\n", app.display());
+    let ini =
+        format!("[uwsgi]\nprotocol = http\nmaster = true\nplugin = python3\nwsgi-file = {}\n", app.display());
     let _ = inside(&manager, &format!("printf '{ini}' > /etc/uwsgi/apps-available/demo.ini")).code(0);
     let client = "curl -sSf --unix-socket /run/uwsgi/demo.socket http://localhost/";
     serves_again_after_a_stop(
