@@ -14,6 +14,7 @@ pub mod kernel;
 pub mod load;
 pub mod manager;
 pub mod namespace;
+pub mod peer;
 pub mod program;
 pub mod scene;
 pub mod site;

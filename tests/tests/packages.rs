@@ -3,32 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sockmgr_tests::built;
-use sockmgr_tests::command::{Ran, tool};
+use sockmgr_tests::command::tool;
 use sockmgr_tests::namespace::is_root;
+use sockmgr_tests::peer::Peer;
 
 /// Where the packages stay between two runs.
 fn cache() -> PathBuf {
     let of_user = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(of_user);
     cache.unwrap_or_else(std::env::temp_dir).join("sockmgr-tests/packages")
-}
-
-/// A script that calls a peer script with a manager of its own, in `base`.
-fn peer(name: &str, base: &Path) -> PathBuf {
-    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors");
-    let script = base.with_extension("sh");
-    let group = format!("sockmgr-tests-{}", std::process::id());
-    let text = format!(
-        "#!/bin/bash\nexport VEC_BASE={} VEC_CG={group} SOCKMGR={} SOCKMGRD={}\nexec {} \"$@\"\n",
-        base.display(),
-        built::sockmgr().display(),
-        built::sockmgrd().display(),
-        vectors.join(name).display()
-    );
-    std::fs::write(&script, text).expect("a script can be written");
-    Ran::of(Command::new("chmod").arg("+x").arg(&script)).ok();
-    script
 }
 
 /// systemd is there to be compared with only for root: it wants a control group of its own.
@@ -38,23 +21,20 @@ fn the_units_of_packages_load_as_under_systemd() {
         return;
     }
     let place = tempfile::Builder::new().prefix("packages").tempdir().expect("a directory can be made");
-    let ours = peer("peer_sockmgr.sh", &place.path().join("ours"));
-    let theirs = peer("peer_systemd.sh", &place.path().join("theirs"));
+    let ours = Peer::sockmgr(&place.path().join("ours"));
+    let theirs = Peer::systemd(&place.path().join("theirs"));
     let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors");
     let mut compare = Command::new(tool("python3"));
     compare
         .arg("-B")
         .arg(vectors.join("run_packages.py"))
         .arg("--peer")
-        .arg(&ours)
+        .arg(ours.script())
         .arg("--oracle")
-        .arg(&theirs);
+        .arg(theirs.script());
     compare.arg("--cache").arg(cache()).arg(vectors.join("packages.txt"));
     // It may have to download a lot first.
     let output = compare.output().expect("contrib/setup installs python3");
-    for script in [ours, theirs] {
-        Ran::of(Command::new(script).arg("down")).ok();
-    }
     let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{errors}");
 }
