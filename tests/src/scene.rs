@@ -183,7 +183,11 @@ impl Scene {
         let report = load.finish();
         let (mut killed, is_lossy) = (play.killed.take(), stage.is_lossy);
         killed.extend(taken_for_hung(&play.manager.program.log()));
-        let never_stopped = self.stops_between() && servers(&report) <= INSTANCES;
+        let never_stopped = match self.shape {
+            Shape::Bursts => servers(&report) <= INSTANCES,
+            Shape::Trickle => servers(&report) <= 1,
+            Shape::Steady | Shape::KeepAlive | Shape::BehindNginx | Shape::Datagrams => false,
+        };
         Played { report, rounds, killed, never_stopped, cost: self.cost, is_lossy }
     }
 
@@ -207,7 +211,11 @@ impl Scene {
         let mut plan = match self.shape {
             Shape::Steady => tcp(),
             // A burst is over in a tenth of a second.
-            Shape::Bursts => tcp().bursts(stage.rate / 10, Duration::from_millis(300)),
+            Shape::Bursts if !stage.is_lossy => tcp().bursts(stage.rate / 10, Duration::from_millis(300)),
+            // Somebody always comes again after a second, because his first packet was lost.
+            Shape::Bursts => {
+                tcp().total(stage.total / 4).bursts(stage.rate / 10, Duration::from_millis(1300))
+            }
             // No more than there is time for: four times a second four of them.
             Shape::Trickle => {
                 let seconds = (stage.total / u64::from(stage.rate)).max(6);

@@ -134,6 +134,9 @@ fn end(words: &'static [&str]) -> Result<(OwnedFd, File)> {
             let status = Command::new(tool("ip")).args(line.split(' ')).status()?;
             ensure!(status.success(), "ip {line}: {status}");
         }
+        // IPv4 needs nothing beside its local route.
+        let may_bind = "/proc/sys/net/ipv6/ip_nonlocal_bind";
+        std::fs::write(may_bind, "1").context(may_bind)?;
         Ok((namespace, device))
     };
     std::thread::spawn(make).join().expect("it returns its errors")

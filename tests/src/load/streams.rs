@@ -74,6 +74,8 @@ struct Streams<'a> {
 /// One connection.
 struct Client {
     stream: File,
+    /// Which one it is, of all.
+    number: u64,
     phase: Phase,
     /// When the question was due.
     due: Instant,
@@ -82,6 +84,8 @@ struct Client {
     heard: Vec<u8>,
     /// Questions after this one.
     left: u32,
+    /// Something was answered on it before.
+    is_kept: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -108,25 +112,26 @@ impl<'a> Streams<'a> {
     /// Begins a connection.
     fn open(&mut self, number: u64, due: Instant) {
         self.report.lag = self.report.lag.max(since(due));
-        match self.connect(number) {
-            Ok(stream) => {
-                let place = self.free.pop().unwrap_or_else(|| {
-                    self.clients.push(None);
-                    self.clients.len() - 1
-                });
-                let event = EpollEvent::new(EpollFlags::EPOLLOUT, place as u64);
-                self.epoll.add(&stream, event).expect("a client can be watched");
-                let (phase, left) = (Phase::Connecting, self.plan.exchange.requests() - 1);
-                let stream = File::from(stream);
-                self.clients[place] =
-                    Some(Client { stream, phase, due, since: Instant::now(), heard: Vec::new(), left });
-                self.open += 1;
-            }
-            Err(end) => {
-                self.unasked += 1;
-                self.report.end(end);
-            }
+        if let Err(end) = self.begin(number, due, self.plan.exchange.requests() - 1) {
+            self.unasked += 1;
+            self.report.end(end);
         }
+    }
+
+    /// Begins a connection for a question that was due then, and so many after it.
+    fn begin(&mut self, number: u64, due: Instant, left: u32) -> Result<(), End> {
+        let stream = File::from(self.connect(number)?);
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.clients.push(None);
+            self.clients.len() - 1
+        });
+        let event = EpollEvent::new(EpollFlags::EPOLLOUT, place as u64);
+        self.epoll.add(&stream, event).expect("a client can be watched");
+        let (phase, since, heard) = (Phase::Connecting, Instant::now(), Vec::new());
+        let is_kept = false;
+        self.clients[place] = Some(Client { stream, number, phase, due, since, heard, left, is_kept });
+        self.open += 1;
+        Ok(())
     }
 
     fn connect(&self, number: u64) -> Result<OwnedFd, End> {
@@ -238,6 +243,7 @@ impl<'a> Streams<'a> {
             self.forget(place);
         } else {
             client.left -= 1;
+            client.is_kept = true;
             client.due = Instant::now() + self.plan.exchange.pause();
             client.phase = Phase::Pausing(client.due);
             client.heard.clear();
@@ -250,10 +256,23 @@ impl<'a> Streams<'a> {
         let end = match (client.phase, self.plan.exchange.understand(&client.heard)) {
             // A server may end a connection on which nothing was asked (RFC 9112, 9.5): the client comes again.
             (Phase::Pausing(_), _) if loss == Loss::Eof => return self.forget(place),
+            // It did so while the next question was under way: that is asked again on another connection (RFC 9112, 9.3.1).
+            (Phase::Waiting, _) if client.is_kept && client.heard.is_empty() && loss != Loss::Timeout => {
+                return self.ask_elsewhere(place);
+            }
             (_, Heard::Part(Some(who))) => End::Abandoned(who.to_owned()),
             (_, Heard::Part(None) | Heard::Whole(_) | Heard::Nonsense) => End::Lost(loss),
         };
         self.close(place, end);
+    }
+
+    fn ask_elsewhere(&mut self, place: usize) {
+        let Some(client) = &self.clients[place] else { return };
+        let (number, due, left) = (client.number, client.due, client.left);
+        self.forget(place);
+        if let Err(end) = self.begin(number, due, left) {
+            self.report.end(end);
+        }
     }
 
     /// Whether somebody waits too long, or has paused enough.

@@ -1,6 +1,6 @@
 //! Is the load honest? Known faults go in, and the same counts must come out.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixListener;
 
@@ -137,4 +137,23 @@ fn datagrams_that_vanish_are_missed_and_moves_are_seen() {
     assert_eq!(report.count(|end| *end == End::Lost(Loss::Timeout)), 20, "{report}");
     assert_eq!(report.shares(), [("one", 90), ("two", 90)].into_iter().collect());
     assert_eq!(report.moves, 8, "each client moves once");
+}
+
+/// As servers do that stop: the second question on a connection gets no answer, because its end was under way already.
+#[test]
+fn a_question_on_a_connection_that_has_just_ended_is_asked_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut bytes = [0; 1024];
+        while let Ok((mut client, _)) = listener.accept() {
+            let _ = client.read(&mut bytes);
+            let _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nserver");
+            let _ = client.read(&mut bytes);
+        }
+    });
+    let exchange = Exchange::Http { requests: 3, pause: Duration::from_millis(5) };
+    let report = Plan::new(Server::Tcp(address), 100).exchange(exchange).total(5).start().finish();
+    report.nothing_lost();
+    assert_eq!(report.total(), 15, "{report}");
 }

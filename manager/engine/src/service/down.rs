@@ -161,10 +161,10 @@ impl Engine {
         }
         if restarts {
             let at_once = self.comes_back_at_once(name);
-            let delay = if at_once { Span::ZERO } else { self.restart_delay(name) };
+            let delay = if at_once { self.pause_to_move(name) } else { self.restart_delay(name) };
             self.set_service_state(name, ServiceState::AutoRestart);
             self.set_deadline(name, self.now.after(delay));
-            let when = if at_once { "at once".to_owned() } else { format!("in {delay}") };
+            let when = if delay == Span::ZERO { "at once".to_owned() } else { format!("in {delay}") };
             self.log_info(name, format!("restarting {when}"));
         }
     }

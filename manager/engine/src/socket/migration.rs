@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use sockmgr_unit::value::ServiceType;
+use sockmgr_unit::value::{ServiceType, Span};
 use sockmgr_unit::{ListenKind, UnitName};
 
 use super::OpenPort;
@@ -27,6 +27,9 @@ pub(super) enum Movable {
     Yes,
     No,
 }
+
+/// What was half open when an instance ended comes to its queue within this time, mostly: where clients are not far.
+const HANDSHAKE: Span = Span::from_millis(20);
 
 /// Who may accept what comes to a slot.
 enum Occupant {
@@ -57,6 +60,17 @@ impl Engine {
                 self.move_spare(&name);
             }
         }
+    }
+
+    /// How long a successor waits, so that what comes late can be moved while nobody is there who would have to be frozen for it.
+    pub(crate) fn pause_to_move(&self, instance: &UnitName) -> Span {
+        let moves = |name: &UnitName| {
+            let socket = self.nodes.get(name).and_then(|node| node.socket());
+            socket.is_some_and(|socket| socket.movable == Movable::Yes) && self.is_served_elsewhere(name)
+        };
+        let group = self.service(instance).group();
+        let waits = group.is_some_and(|group| self.links(group).triggered_by.iter().any(moves));
+        if waits { HANDSHAKE } else { Span::ZERO }
     }
 
     /// Something came to a slot that nobody serves, and is moved, or it will be known that it cannot be. False: that is known.

@@ -184,12 +184,12 @@ fn who_hangs_leaves_the_queue_to_others_when_he_is_gone() {
               migrate web.socket:0@0
               Warning: web@1.service: killed by SIGABRT
               Error: web@1.service: failed: watchdog
-              Info: web@1.service: restarting at once
+              Info: web@1.service: restarting in 20ms
               watch web.socket:0@0
               web@1.service: stop-watchdog -> auto-restart
               steer web.socket to [1, 2]
               unwatch web.socket:0@1
-              at 1.400000s
+              at 1.420000s
               job 7: start web@1.service
               run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
               web@1.service: auto-restart -> start
