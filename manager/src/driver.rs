@@ -6,6 +6,7 @@
 mod boot;
 mod conditions;
 mod confine;
+mod credentials;
 mod descriptors;
 mod directories;
 mod dynamic_users;
@@ -288,7 +289,7 @@ impl Driver {
         let Some(view) = self.engine.unit(unit) else { return };
         let Some(service) = view.unit.service() else { return };
         let exec = service.exec.clone();
-        for error in self.planner.clean_up(&exec, restarts) {
+        for error in self.planner.clean_up(unit, &exec, restarts) {
             tracing::warn!(unit = %unit, error = chain(&error), "cannot remove what was made for it");
         }
         let shares = |name: &UnitName| {

@@ -254,6 +254,42 @@ fn variables_are_passed_on_and_taken_away() {
     assert_eq!(manager.property("path.service", "ExecMainStatus"), "203");
 }
 
+#[test]
+fn credentials_are_there_for_the_service_alone_while_it_runs() {
+    let site = open_site();
+    let manager = homely(&site).start();
+    site.file("secret", "from a file");
+    site.make("store/inner", 0o755);
+    site.file("store/a", "1");
+    site.file("store/inner/b", "2");
+    let lines = "LoadCredential=key:{dir}/secret\nSetCredential=key:unused\nLoadCredential=all:{dir}/store\nLoadCredential=nowhere\n\
+        LoadCredential=default:{dir}/none\nSetCredential=default:\\x41\\n\nEnvironment=OWN=%d/key";
+    let copy = "ExecStart=/bin/sh -c 'cp -rp $CREDENTIALS_DIRECTORY {dir}/copy && cat $OWN >{dir}/own && exec sleep 1000'";
+    site.unit(
+        "c.service",
+        &format!("[Service]\n{lines}\nExecStartPre=/bin/sh -c 'test -e %d/key'\n{copy}\n"),
+    );
+    manager.sockmgr(&["daemon-reload"]).ok();
+    manager.up("c.service");
+    sockmgr_tests::wait::until("it has read its key", || site.read("own") == "from a file");
+    let table = [("key", "from a file"), ("all_a", "1"), ("all_inner_b", "2"), ("default", "A\n")];
+    for (name, content) in table {
+        assert_eq!(site.read(&format!("copy/{name}")), content, "{name}");
+        let facts = std::fs::metadata(site.path(format!("copy/{name}"))).unwrap();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&facts.permissions()) & 0o7777, 0o400);
+    }
+    assert!(!site.path("copy/nowhere").exists());
+    let directory = site.path("run/credentials/c.service");
+    assert!(directory.is_dir());
+    manager.sockmgr(&["stop", "c.service"]).ok();
+    assert!(!directory.exists());
+    site.unit("none.service", "[Service]\nType=exec\nLoadCredential=key:{dir}/none\nExecStart=/bin/true\n");
+    manager.sockmgr(&["daemon-reload"]).ok();
+    let _ = manager.sockmgr(&["start", "none.service"]).code(1);
+    assert_eq!(manager.property("none.service", "ExecMainStatus"), "243");
+    std::fs::set_permissions(site.path("copy"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+}
+
 /// What needs root: other users. Everything is below directories of the machine that are gone afterwards.
 #[test]
 fn root_runs_services_as_others_who_own_what_is_made_for_them() {
@@ -264,7 +300,7 @@ fn root_runs_services_as_others_who_own_what_is_made_for_them() {
     let manager = Setup::new(&site).system().start();
     let name = format!("sockmgr-test-{}", std::process::id());
     let lines = format!(
-        "User=nobody\nSupplementaryGroups=daemon 4711\nStateDirectory={name}\nRuntimeDirectory={name}/x\nWorkingDirectory=/run/{name}/x"
+        "User=nobody\nSetCredential=a:b\nExecStartPre=/bin/grep -qx b %d/a\nSupplementaryGroups=daemon 4711\nStateDirectory={name}\nRuntimeDirectory={name}/x\nWorkingDirectory=/run/{name}/x"
     );
     let seen = look(&site, &manager, "nobody", &lines);
     let group = std::fs::read_to_string("/etc/group").unwrap();

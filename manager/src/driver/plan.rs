@@ -22,6 +22,7 @@ use sockmgr_unit::{
 };
 
 use super::confine;
+use super::credentials;
 use super::descriptors::Descriptors;
 use super::directories;
 use super::dynamic_users::DynamicUsers;
@@ -211,6 +212,8 @@ impl Planner {
         let is_confined = privilege != Privilege::Full;
         let identity = Identity::find(exec, &self.dynamic_users, &self.places)?;
         directories::make(exec, &self.places, self.scope, &identity)?;
+        let owner = (self.scope == Scope::System).then(|| identity.owner());
+        credentials::place(exec, request.unit, request.list, &self.places, owner)?;
         let mut environment = self.environment(request, &identity)?;
         let mut fds = Passing::default();
         self.place_descriptors(request, table, &mut fds)?;
@@ -327,6 +330,10 @@ impl Planner {
         for (name, value) in directories::variables(exec, &self.places) {
             set(name, value);
         }
+        if !exec.credentials.is_empty() {
+            let path = credentials::directory(request.unit, &self.places);
+            set("CREDENTIALS_DIRECTORY", path.display().to_string());
+        }
         for (name, value) in &request.environment {
             set(name, value.clone());
         }
@@ -354,11 +361,16 @@ impl Planner {
     }
 
     /// Removes the directories that are not to outlive the processes of a unit; answers what went wrong.
-    pub(super) fn clean_up(&self, exec: &ExecSection, restarts: bool) -> Vec<SysError> {
-        if exec.runtime_directory_preserve.keeps(restarts) {
-            return Vec::new();
+    pub(super) fn clean_up(&self, unit: &UnitName, exec: &ExecSection, restarts: bool) -> Vec<SysError> {
+        let mut errors = Vec::new();
+        if !exec.credentials.is_empty() {
+            errors.extend(credentials::remove(unit, &self.places).err());
         }
-        directories::remove_runtime(exec, &self.places)
+        if exec.runtime_directory_preserve.keeps(restarts) {
+            return errors;
+        }
+        errors.extend(directories::remove_runtime(exec, &self.places));
+        errors
     }
 
     /// Takes back the user that was made up for a unit.

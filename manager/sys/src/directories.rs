@@ -4,9 +4,10 @@
 //! What never lives here: which directories a unit wants. One invariant: below the place no symbolic link is followed; what is there
 //! may belong to a service, which could make it lead anywhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CString, OsStr};
 use std::fs;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -52,6 +53,44 @@ pub fn make(place: &Path, path: &str, mode: u32, owner: Option<Owner>) -> Result
         take_back(root.as_fd(), &parent, path, name).map_err(failed)?;
     }
     make_last(&parent, name, mode, owner).map_err(failed)
+}
+
+/// Makes the directory `path` below `place` anew, with these files in it, which nobody but the owner can read, and nobody write.
+///
+/// # Errors
+/// The cause; the directory is not complete then.
+pub fn fill(
+    place: &Path,
+    path: &str,
+    files: &BTreeMap<String, Vec<u8>>,
+    owner: Option<Owner>,
+) -> Result<(), SysError> {
+    remove(place, path)?;
+    make(place, path, 0o700, None)?;
+    let failed = |errno: Errno| SysError::new("open a directory", errno);
+    let root = open_place(place)?;
+    let (parent, name) = parent_of(root.as_fd(), path, false).map_err(failed)?;
+    let directory = openat(&parent, name, DIRECTORY, Mode::empty()).map_err(failed)?;
+    for (name, bytes) in files {
+        write_file(directory.as_fd(), name, bytes, owner)
+            .map_err(|error| SysError::new("write a file", error))?;
+    }
+    close_off(&directory, owner, 0o500).map_err(|errno| SysError::new("give a directory away", errno))
+}
+
+fn write_file(at: BorrowedFd<'_>, name: &str, bytes: &[u8], owner: Option<Owner>) -> io::Result<()> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut file = fs::File::from(openat(at, name, flags, Mode::S_IRUSR)?);
+    file.write_all(bytes)?;
+    Ok(close_off(&file, owner, 0o400)?)
+}
+
+/// The owner's, with this mode.
+fn close_off(file: impl AsFd, owner: Option<Owner>, mode: u32) -> Result<(), Errno> {
+    if let Some(owner) = owner {
+        fchown(&file, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
+    }
+    fchmod(&file, Mode::from_bits_truncate(mode))
 }
 
 /// Makes a link `link` below `place` to `path` there.
@@ -198,6 +237,10 @@ where
         return Err(Errno::ELOOP);
     }
     let directory = openat(parent, name, DIRECTORY, Mode::empty())?;
+    if !Mode::from_bits_truncate(facts.st_mode).contains(Mode::S_IWUSR) {
+        // Without privilege nothing is removed from it otherwise; where that fails, so does what follows.
+        let _ = fchmod(&directory, Mode::S_IRWXU);
+    }
     let mut outcome = Ok(());
     for inner in names_in(directory.as_fd())? {
         let removed = stat_of(&directory, inner.as_c_str()).and_then(|inner_facts| {

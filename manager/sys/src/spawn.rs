@@ -238,6 +238,8 @@ pub enum SpawnStep {
     LogsDirectory,
     /// A directory below `/etc`.
     ConfigurationDirectory,
+    /// The files in `CREDENTIALS_DIRECTORY`.
+    Credentials,
     /// The nodes that memory comes from.
     NumaPolicy,
     /// A filter of system calls.
@@ -283,6 +285,7 @@ impl SpawnStep {
             Self::LogsDirectory => 240,
             Self::ConfigurationDirectory => 241,
             Self::NumaPolicy => 242,
+            Self::Credentials => 243,
             Self::Seccomp => 228,
             Self::AddressFamilies => 232,
         })
@@ -322,6 +325,7 @@ impl SpawnStep {
             Self::LogsDirectory => "LOGS_DIRECTORY",
             Self::ConfigurationDirectory => "CONFIGURATION_DIRECTORY",
             Self::NumaPolicy => "NUMA_POLICY",
+            Self::Credentials => "CREDENTIALS",
             Self::SecureBits => "SECUREBITS",
             Self::Capabilities => "CAPABILITIES",
             Self::Seccomp => "SECCOMP",

@@ -225,7 +225,7 @@ impl Subject<'_> {
             return Err(SpecifierError::NotInNames(letter));
         }
         to.text.push_str(&value);
-        to.instance_dependent |= "nNiIf".contains(letter);
+        to.instance_dependent |= "nNiIfd".contains(letter);
         Ok(())
     }
 
@@ -250,6 +250,7 @@ impl Subject<'_> {
             'I' => unescape(instance),
             'j' => Ok(last.to_owned()),
             'J' => unescape(last),
+            'd' => Ok(format!("{}/credentials/{unit}", self.host.directories.runtime)),
             'f' => unescape_path(unit.instance().unwrap_or_else(|| unit.prefix())),
             _ => return None,
         })
@@ -297,8 +298,8 @@ impl Host {
             'D' => &self.directories.shared,
             'T' => &self.directories.temporary,
             'V' => &self.directories.var_temporary,
-            // Paths of control groups and credentials: sockmgr has neither.
-            'c' | 'd' | 'r' | 'R' => return Some(None),
+            // Paths of control groups: sockmgr has none.
+            'c' | 'r' | 'R' => return Some(None),
             _ => return None,
         };
         Some(Some(text.to_owned()))

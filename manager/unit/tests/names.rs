@@ -213,7 +213,7 @@ fn what_is_not_there_is_an_error_and_an_odd_name_is_not() {
     let expand = |text: &str| Subject { unit: &unit, fragment: None, host: &host }.expand(text, Scope::Any);
     assert_eq!(expand("%m"), Err(SpecifierError::Unavailable('m')));
     assert_eq!(expand("%y"), Err(SpecifierError::Unavailable('y')));
-    assert_eq!(expand("%d"), Err(SpecifierError::Unavailable('d')));
+    assert_eq!(expand("%c"), Err(SpecifierError::Unavailable('c')));
     assert_eq!(expand("%J").unwrap().text, "");
     assert_eq!(expand(&"%n".repeat(20_000)), Err(SpecifierError::TooLong));
 }

@@ -3,8 +3,8 @@
 use super::{Account, Accounts, DynamicUser};
 use crate::directive::{Context, Property, Scalar, section};
 use crate::value::{
-    Directories, EnvironmentFile, Mode, PreserveMode, SearchPath, UnsetVariables, ValueError, VariableNames,
-    path,
+    Credentials, Directories, EnvironmentFile, Mode, PreserveMode, SearchPath, UnsetVariables, ValueError,
+    VariableNames, path,
 };
 
 section! {
@@ -94,6 +94,11 @@ section! {
         configuration_directory_mode: Mode = Mode(0o755) => "ConfigurationDirectoryMode" {
             "ConfigurationDirectoryMode": "Mode of ConfigurationDirectory=; default 0755";
         }
+        /// Secrets and other small files for them alone.
+        credentials: Credentials = Credentials::default() => - {
+            "LoadCredential": "Name of a file in $CREDENTIALS_DIRECTORY, after a colon the file or directory that it is a copy of";
+            "SetCredential": "Name of a file in $CREDENTIALS_DIRECTORY, after a colon its text, for where LoadCredential= finds none";
+        }
         /// Where the processes start.
         working_directory: Option<WorkingDirectory> = None => "WorkingDirectory" {
             "WorkingDirectory": "Directory to start in; ~: the user's home; -/path: may be missing";
@@ -104,7 +109,7 @@ section! {
 impl ExecSection {
     /// Something was made for the processes that does not outlive them.
     pub fn leaves_something(&self) -> bool {
-        !self.runtime_directory.is_empty() || self.dynamic_user.0
+        !self.runtime_directory.is_empty() || !self.credentials.is_empty() || self.dynamic_user.0
     }
 
     /// The links to directories, which are properties of their own.

@@ -9,6 +9,7 @@ mod capability;
 mod choice;
 mod condition;
 mod cpus;
+mod credential;
 mod directories;
 mod environment;
 mod errno;
@@ -47,6 +48,7 @@ pub use choice::{
 };
 pub use condition::{Condition, ConditionKind, Conditions};
 pub use cpus::{CpuAffinity, NumberSet};
+pub use credential::{Credential, CredentialSource, Credentials};
 pub use directories::{Directories, Directory};
 pub use environment::{
     EnvironmentFile, EnvironmentFileError, UnsetVariables, VariableNames, is_variable_name,

@@ -199,11 +199,34 @@ impl Iterator for Words<'_> {
 /// # Errors
 /// A backslash that begins no escape.
 pub fn unescape(text: &str) -> Result<Vec<u8>, ValueError> {
+    unescape_with(text, |_| None)
+}
+
+/// The same for what may be any bytes: NUL can be written, too.
+///
+/// # Errors
+/// A backslash that begins no escape.
+pub fn unescape_bytes(text: &str) -> Result<Vec<u8>, ValueError> {
+    unescape_with(text, |after| {
+        let spellings = ["x00", "000", "u0000", "U00000000"];
+        let rest = spellings.iter().find_map(|spelling| after.strip_prefix(spelling))?;
+        Some((vec![0].into(), rest))
+    })
+}
+
+/// What an escape means, and what follows it.
+type Escape<'t> = (Cow<'static, [u8]>, &'t str);
+
+fn unescape_with<'t>(
+    text: &'t str,
+    more: impl Fn(&'t str) -> Option<Escape<'t>>,
+) -> Result<Vec<u8>, ValueError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((plain, after)) = rest.split_once('\\') {
         bytes.extend_from_slice(plain.as_bytes());
-        let (meant, next) = unescape_c(after).ok_or_else(|| ValueError::Escape(text.to_owned()))?;
+        let (meant, next) =
+            unescape_c(after).or_else(|| more(after)).ok_or_else(|| ValueError::Escape(text.to_owned()))?;
         bytes.extend_from_slice(&meant);
         rest = next;
     }
