@@ -28,7 +28,7 @@ struct Arguments {
 enum Verb {
     /// Play scenes in which no client may be lost, and count
     Proofs(proofs::Proofs),
-    /// Measure side by side with others, and write RESULTS.md; for root, takes about ten minutes
+    /// Measure side by side with others, and write RESULTS.md; for root, takes about nine minutes
     Results(results::Results),
 }
 
