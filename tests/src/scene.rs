@@ -98,6 +98,8 @@ pub struct Stage {
 pub(crate) struct Play<'a> {
     site: &'a Site,
     manager: Manager<'a>,
+    /// What clients do meanwhile, once it has begun.
+    load: Option<Load>,
     /// The processes that it has killed, as they call themselves.
     killed: RefCell<Vec<String>>,
 }
@@ -170,7 +172,7 @@ impl Scene {
             site.give_away("run");
             setup = setup.within(Namespace::Nobody);
         }
-        let play = Play { site: &site, manager: setup.start(), killed: RefCell::default() };
+        let mut play = Play { site: &site, manager: setup.start(), load: None, killed: RefCell::default() };
         play.manager.up("web.socket");
         if !self.stops_between() {
             // How long the first ones wait for a server to come up is another matter.
@@ -179,8 +181,9 @@ impl Scene {
         let _nginx = (self.shape == Shape::BehindNginx).then(|| play.nginx());
         let load = self.load(&site, stage);
         load.until_answered(u32::try_from(load.total / 20).unwrap_or(u32::MAX));
-        let rounds = self.rounds(&play, &load);
-        let report = load.finish();
+        play.load = Some(load);
+        let rounds = self.rounds(&play);
+        let report = play.load.take().expect("it has just been there").finish();
         let (mut killed, is_lossy) = (play.killed.take(), stage.is_lossy);
         killed.extend(taken_for_hung(&play.manager.program.log()));
         let never_stopped = match self.shape {
@@ -192,13 +195,13 @@ impl Scene {
     }
 
     /// A round each second, until the load is over.
-    fn rounds(&self, play: &Play<'_>, load: &Load) -> u32 {
+    fn rounds(&self, play: &Play<'_>) -> u32 {
         let mut rounds = 0;
-        while !load.is_finished() {
+        while !play.is_over() {
             let begin = Instant::now();
             (self.round)(play, rounds);
             rounds += 1;
-            while begin.elapsed() < ROUND && !load.is_finished() {
+            while begin.elapsed() < ROUND && !play.is_over() {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
@@ -238,6 +241,11 @@ impl Scene {
 }
 
 impl Play<'_> {
+    /// All clients have come to their ends.
+    fn is_over(&self) -> bool {
+        self.load.as_ref().is_none_or(Load::is_finished)
+    }
+
     /// Runs `sockmgr`, which must succeed.
     #[track_caller]
     fn sockmgr(&self, words: &[&str]) {

@@ -259,14 +259,23 @@ fn hang_one(play: &Play<'_>, round: u32) {
     // One that hangs while it starts is another matter (`TimeoutStartSec=`).
     play.manager.until_sub_state(&unit, "running");
     let process = play.victim(&unit);
-    kill(Pid::from_raw(process.0), Signal::SIGSTOP).expect("the process runs");
-    until_replaced(play, &unit, process);
+    let pid = Pid::from_raw(process.0);
+    kill(pid, Signal::SIGSTOP).expect("the process runs");
+    until(&format!("the successor of {unit} runs, or nobody comes"), || {
+        is_replaced(play, &unit, process) || play.is_over()
+    });
+    if process.is_alive() {
+        // Nobody came any more who could have found out. If it is found out now, that is well, too.
+        let _ = kill(pid, Signal::SIGCONT);
+    }
 }
 
 fn until_replaced(play: &Play<'_>, unit: &str, process: crate::kernel::Process) {
-    until(&format!("the successor of {unit} runs"), || {
-        play.manager.property(unit, "SubState") == "running" && play.manager.main_process(unit) != process
-    });
+    until(&format!("the successor of {unit} runs"), || is_replaced(play, unit, process));
+}
+
+fn is_replaced(play: &Play<'_>, unit: &str, process: crate::kernel::Process) -> bool {
+    play.manager.property(unit, "SubState") == "running" && play.manager.main_process(unit) != process
 }
 
 fn kill_manager(play: &Play<'_>) {
