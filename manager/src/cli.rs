@@ -95,6 +95,7 @@ fn run(invocation: Invocation) -> Result<Exit, CliError> {
             groups::run(&mut open(flags)?, GroupVerb::Release, &what.units, UnitType::Socket)
         }
         Verb::Instances(patterns) => groups::instances(&mut open(flags)?, &patterns.units),
+        Verb::Clean(wanted) => state::clean(&mut open(flags)?, &wanted),
         Verb::ResetFailed(patterns) => state::reset_failed(&mut open(flags)?, &patterns.units),
         Verb::Status(patterns) => status::run(&mut open(flags)?, &patterns.units),
         Verb::Logs(what) => logs::run(&flags, &target, &what),

@@ -6,6 +6,7 @@
 
 mod bus;
 mod bus_names;
+mod clean;
 mod conditions;
 mod dispatch;
 mod error;
@@ -45,6 +46,7 @@ use tokio::sync::Notify;
 
 use crate::install::UnitFiles;
 
+pub use clean::Resource;
 pub use error::StartError;
 pub use hub::Hub;
 
@@ -130,6 +132,12 @@ pub trait Core {
     /// # Errors
     /// There is no such unit.
     fn reset_failed(&mut self, unit: Option<&UnitName>) -> Result<(), RequestError>;
+
+    /// Removes what a unit that is down has left on disk.
+    ///
+    /// # Errors
+    /// What could not be removed, and why.
+    fn clean(&mut self, unit: &UnitName, what: &[Resource]) -> Result<(), String>;
 
     /// Does what is asked of a group, an instance or a socket beside jobs; the jobs that come of it are the answer.
     ///

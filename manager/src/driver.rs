@@ -49,7 +49,7 @@ use sockmgr_unit::section::SandboxSection;
 use sockmgr_unit::{NotifyAccess, Unit, UnitName};
 use tokio::sync::Notify;
 
-use crate::control::{Core, QueueView, SteeringView, StoredDescriptor};
+use crate::control::{Core, QueueView, Resource, SteeringView, StoredDescriptor};
 use crate::install::UnitFiles;
 use crate::keeper::{KeeperLink, LinkError};
 use crate::loader::Loader;
@@ -427,6 +427,15 @@ impl Core for Driver {
 
     fn reset_failed(&mut self, unit: Option<&UnitName>) -> Result<(), RequestError> {
         self.command(|engine, now, actions| engine.reset_failed(now, unit, actions))
+    }
+
+    fn clean(&mut self, unit: &UnitName, what: &[Resource]) -> Result<(), String> {
+        let Some(owner) = self.engine.unit(unit).and_then(|view| plan::Owner::of(view.unit)) else {
+            return Ok(());
+        };
+        let errors = self.planner.clean(owner.exec(), what);
+        let texts: Vec<String> = errors.iter().map(|error| chain(error)).collect();
+        if texts.is_empty() { Ok(()) } else { Err(texts.join("; ")) }
     }
 
     fn direct(

@@ -255,6 +255,33 @@ fn variables_are_passed_on_and_taken_away() {
 }
 
 #[test]
+fn what_a_unit_has_left_is_removed_when_it_is_down() {
+    let site = open_site();
+    let manager = homely(&site).start();
+    let lines = "RuntimeDirectory=web\nRuntimeDirectoryPreserve=yes\nStateDirectory=web\nCacheDirectory=web/a:web/link";
+    site.unit("web.service", &format!("[Service]\nType=exec\n{lines}\nExecStart=/bin/sleep 1000\n"));
+    site.unit("bare.service", "[Service]\nExecStart=/bin/sleep 1000\n");
+    manager.sockmgr(&["daemon-reload"]).ok();
+    manager.up("web.service");
+    assert_eq!(manager.property("web.service", "CanClean"), "runtime state cache");
+    let is_left =
+        || ["run/web", "state/web", "cache/web/a", "cache/web/link"].map(|path| site.path(path).exists());
+    let refused = |words: &[&str], why: &str| {
+        let _ = manager.sockmgr(words).code(1).says(&[why]);
+    };
+    refused(&["clean", "web.service"], "not inactive");
+    assert_eq!(is_left(), [true; 4]);
+    manager.sockmgr(&["stop", "web.service"]).ok();
+    refused(&["clean", "--what=logs", "web.service"], "No matching resources");
+    refused(&["clean", "--what=nonsense", "web.service"], "Invalid resource type");
+    refused(&["clean", "--what=all", "bare.service"], "No matching resources");
+    manager.sockmgr(&["clean", "web.service"]).ok();
+    assert_eq!(is_left(), [false, true, false, false]);
+    manager.sockmgr(&["clean", "--what=cache,state", "web.service"]).ok();
+    assert_eq!(is_left(), [false; 4]);
+}
+
+#[test]
 fn credentials_are_there_for_the_service_alone_while_it_runs() {
     let site = open_site();
     let manager = homely(&site).start();

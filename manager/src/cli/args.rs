@@ -426,6 +426,17 @@ pub(crate) struct Hold {
     pub(crate) stop: bool,
 }
 
+/// What to remove, and of which units.
+#[derive(Debug, Args)]
+pub(crate) struct Clean {
+    /// Unit names (`web` is `web.service`)
+    #[arg(required = true, value_name = "UNIT")]
+    pub(crate) units: Vec<String>,
+    /// Which directories: runtime, state, cache, logs, configuration, all
+    #[arg(long, value_name = "RESOURCE", value_delimiter = ',', default_values = ["cache", "runtime"])]
+    pub(crate) what: Vec<String>,
+}
+
 /// Which unit to isolate.
 #[derive(Debug, Args)]
 pub(crate) struct Isolate {
@@ -540,6 +551,8 @@ pub(crate) enum Verb {
     Isolate(Isolate),
     /// Send a signal to the processes of units
     Kill(Units),
+    /// Remove what units that are down have left on disk
+    Clean(Clean),
     /// Forget that units failed
     ResetFailed(Patterns),
 

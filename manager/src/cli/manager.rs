@@ -177,6 +177,10 @@ impl Manager {
         self.call("KillUnit", (unit, whom, signal))
     }
 
+    pub(crate) fn clean_unit(&mut self, unit: &str, what: &[String]) -> Result<(), BusError> {
+        self.call("CleanUnit", (unit, what))
+    }
+
     pub(crate) fn reset_failed(&mut self) -> Result<(), BusError> {
         self.call("ResetFailed", ())
     }

@@ -1,4 +1,4 @@
-//! Short verbs: is-active, is-failed, is-system-running, kill, reset-failed, daemon-reload.
+//! Short verbs: is-active, is-failed, is-system-running, kill, clean, reset-failed, daemon-reload.
 //!
 //! Each asks one thing and answers mostly by its exit code. Invariant: is-active and its kin know every name; a unit that
 //! does not exist is inactive.
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::args::Clean;
 use super::exit::{CliError, Exit, chain};
 use super::session::Session;
 use super::units;
@@ -83,6 +84,18 @@ pub(crate) fn kill(session: &mut Session, arguments: &[String]) -> Result<Exit, 
     for name in names {
         if let Err(error) = session.manager.kill_unit(&name, &whom, signal) {
             eprintln!("Failed to kill unit {name}: {}", chain(&error));
+            exit = Exit::Failure;
+        }
+    }
+    Ok(exit)
+}
+
+/// Removes what units have left on disk.
+pub(crate) fn clean(session: &mut Session, wanted: &Clean) -> Result<Exit, CliError> {
+    let mut exit = Exit::Success;
+    for name in units::expand(session, &wanted.units)? {
+        if let Err(error) = session.manager.clean_unit(&name, &wanted.what) {
+            eprintln!("Failed to clean unit {name}: {}", chain(&error));
             exit = Exit::Failure;
         }
     }

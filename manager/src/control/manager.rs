@@ -14,7 +14,7 @@ use super::interface::{Access, Argument, Field, Interface, Method, Signal};
 use super::listing::Side;
 use super::object::{find_job, resolve, resolve_known};
 use super::value::Value;
-use super::{Core, install, listing, path, request, unit};
+use super::{Core, clean, install, listing, path, request, unit};
 
 /// What `systemctl --version`-like clients see: the systemd release whose interfaces these are, and ours.
 const VERSION: &str = concat!("252-sockmgr-", env!("CARGO_PKG_VERSION"));
@@ -114,6 +114,7 @@ const METHODS: &[Method] = &[
         enqueue,
     ),
     Method::any("KillUnit", Access::Change, &[("name", "s"), ("whom", "s"), ("signal", "i")], &[], kill),
+    Method::any("CleanUnit", Access::Change, &[("name", "s"), ("mask", "as")], &[], clean_unit),
     Method::any("ResetFailedUnit", Access::Change, UNIT_NAME, &[], reset_failed_unit),
     Method::any("ResetFailed", Access::Change, &[], &[], |call| {
         call.core.reset_failed(None)?;
@@ -312,6 +313,12 @@ fn kill(call: &mut Call<'_>) -> Answer {
     let (name, who, signal): (String, String, i32) = call.arguments()?;
     let unit = find(call, &name)?;
     request::kill(call, &unit, &who, signal)
+}
+
+fn clean_unit(call: &mut Call<'_>) -> Answer {
+    let (name, mask): (String, Vec<String>) = call.arguments()?;
+    let unit = find(call, &name)?;
+    clean::clean(call, &unit, &mask)
 }
 
 fn reset_failed_unit(call: &mut Call<'_>) -> Answer {

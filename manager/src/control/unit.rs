@@ -12,7 +12,7 @@ use super::error::load_error_name;
 use super::interface::{Access, Argument, Field, Interface, Method};
 use super::subject::{UnitSubject, monotonic};
 use super::value::{Value, names};
-use super::{path, request};
+use super::{clean, path, request};
 
 pub(super) static INTERFACE: Interface = Interface {
     name: "org.freedesktop.systemd1.Unit",
@@ -78,6 +78,7 @@ const FIELDS: &[Field] = &[
         (unit.view.is_some() && !unit.unit.relations.refuse_manual_stop).into()
     }),
     Field::of_unit("CanReload", "b", |unit| can_reload(unit).into()),
+    Field::of_unit("CanClean", "as", |unit| clean::names(&unit.unit).into()),
     Field::of_unit("CanIsolate", "b", |unit| (is_loaded(unit) && unit.unit.relations.allow_isolate).into()),
     Field::of_unit("ConditionResult", "b", |unit| conditions::result(unit, List::Conditions)).announced(),
     Field::of_unit("AssertResult", "b", |unit| conditions::result(unit, List::Asserts)).announced(),
@@ -173,6 +174,10 @@ const METHODS: &[Method] = &[
     Method::of_unit("ResetFailed", Access::Change, &[], &[], |call, unit| {
         call.core.reset_failed(Some(unit))?;
         call.answer(&())
+    }),
+    Method::of_unit("Clean", Access::Change, &[("mask", "as")], &[], |call, unit| {
+        let mask: Vec<String> = call.arguments()?;
+        clean::clean(call, unit, &mask)
     }),
     // Units stay in memory as long as they have a file, so there is nothing to hold; `systemctl --wait` asks for it.
     Method::of_unit("Ref", Access::Change, &[], &[], |call, _| call.answer(&())),

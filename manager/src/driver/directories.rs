@@ -17,6 +17,7 @@ use sockmgr_unit::value::Directories;
 use super::identity::Identity;
 use super::listeners::chain;
 use super::plan::PlanError;
+use crate::control::Resource;
 use crate::paths::Scope;
 
 /// What directories are for.
@@ -34,6 +35,16 @@ impl Purpose {
 
     /// Those that are there when the user who owned them is not any more.
     const KEPT: [Self; 3] = [Self::State, Self::Cache, Self::Logs];
+
+    fn of(resource: Resource) -> Self {
+        match resource {
+            Resource::Runtime => Self::Runtime,
+            Resource::State => Self::State,
+            Resource::Cache => Self::Cache,
+            Resource::Logs => Self::Logs,
+            Resource::Configuration => Self::Configuration,
+        }
+    }
 
     fn variable(self) -> &'static str {
         match self {
@@ -126,11 +137,12 @@ pub(super) fn variables(exec: &ExecSection, places: &Places) -> Vec<(&'static st
     all.filter(|(_, paths)| !paths.is_empty()).collect()
 }
 
-/// Removes what is not to outlive the processes of a unit.
-pub(super) fn remove_runtime(exec: &ExecSection, places: &Places) -> Vec<SysError> {
-    let place = Purpose::Runtime.place(places);
+/// Removes all directories of a purpose, with what is in them.
+pub(super) fn remove(exec: &ExecSection, what: Resource, places: &Places) -> Vec<SysError> {
+    let purpose = Purpose::of(what);
+    let place = purpose.place(places);
     let mut errors = Vec::new();
-    for directory in exec.runtime_directory.iter() {
+    for directory in purpose.wanted(exec).0.iter() {
         errors.extend(directory.links.iter().filter_map(|link| directories::remove_link(place, link).err()));
         errors.extend(directories::remove(place, &directory.path).err());
     }

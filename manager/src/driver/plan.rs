@@ -34,6 +34,7 @@ use super::output::Pipe;
 use super::scheduling;
 use super::streams::{self, Streams};
 use crate::chown;
+use crate::control::Resource;
 use crate::keeper::own_program;
 use crate::loader;
 use crate::paths::Scope;
@@ -62,7 +63,7 @@ impl<'a> Owner<'a> {
         self.commands(list).get(index).is_some_and(|command| command.flags.privilege != Privilege::Full)
     }
 
-    fn exec(self) -> &'a ExecSection {
+    pub(super) fn exec(self) -> &'a ExecSection {
         match self {
             Self::Service(service) => &service.exec,
             Self::Socket(socket) => &socket.exec,
@@ -369,8 +370,13 @@ impl Planner {
         if exec.runtime_directory_preserve.keeps(restarts) {
             return errors;
         }
-        errors.extend(directories::remove_runtime(exec, &self.places));
+        errors.extend(directories::remove(exec, Resource::Runtime, &self.places));
         errors
+    }
+
+    /// Removes what a unit has left on disk; answers what went wrong.
+    pub(super) fn clean(&self, exec: &ExecSection, what: &[Resource]) -> Vec<SysError> {
+        what.iter().flat_map(|resource| directories::remove(exec, *resource, &self.places)).collect()
     }
 
     /// Takes back the user that was made up for a unit.

@@ -190,6 +190,7 @@ fn example_call(method: &Method) -> Message {
         "assbb" => call.build(&(&none, "full", false, false)),
         "asssbb" => call.build(&(&none, unit, "Wants", false, false)),
         "ast" => call.build(&(&none, 0u64)),
+        "sas" => call.build(&(unit, &none)),
         "sb" => call.build(&(unit, false)),
         "sbb" => call.build(&("full", false, false)),
         other => panic!("no example for {other}"),

@@ -157,6 +157,10 @@ impl Core for World {
         self.ask(|engine, now, actions| engine.reset_failed(now, unit, actions))
     }
 
+    fn clean(&mut self, _: &UnitName, _: &[crate::control::Resource]) -> Result<(), String> {
+        Ok(())
+    }
+
     fn direct(&mut self, unit: &UnitName, direction: Direction) -> Result<Vec<JobId>, RequestError> {
         self.ask(|engine, now, actions| engine.direct(now, unit, direction, actions))
     }
