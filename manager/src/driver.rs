@@ -289,6 +289,9 @@ impl Driver {
         let Some(view) = self.engine.unit(unit) else { return };
         let Some(service) = view.unit.service() else { return };
         let exec = service.exec.clone();
+        if let Some(file) = &service.service.pid_file {
+            remove_pid_file(unit, file);
+        }
         for error in self.planner.clean_up(unit, &exec, restarts) {
             tracing::warn!(unit = %unit, error = chain(&error), "cannot remove what was made for it");
         }
@@ -592,5 +595,14 @@ impl Driver {
         for diagnostic in self.engine.library_mut().take_diagnostics() {
             crate::log::diagnostic(&diagnostic);
         }
+    }
+}
+
+/// systemd.service(5), `PIDFile=`: it does not outlive the service. Most daemons have removed it themselves.
+fn remove_pid_file(unit: &UnitName, file: &str) {
+    match std::fs::remove_file(file) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!(unit = %unit, file, %error, "cannot remove the PID file"),
     }
 }

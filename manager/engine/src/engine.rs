@@ -423,7 +423,7 @@ impl Engine {
         } else if let Some(served) = node.service().and_then(|service| service.served.clone()) {
             self.remove_node(name);
             self.connection_ended(&served);
-        } else if node.unit.load_state == LoadState::NotFound || self.is_parked(name) {
+        } else if self.has_vanished(name) || self.is_parked(name) {
             self.remove_node(name);
         }
     }
@@ -439,6 +439,12 @@ impl Engine {
     }
 
     /// The unit is down, and no job is about to change that.
+    /// Its file is gone, and there is no failure that somebody should see first.
+    fn has_vanished(&self, name: &UnitName) -> bool {
+        self.nodes[name].unit.load_state == LoadState::NotFound
+            && self.active_state(name) != ActiveState::Failed
+    }
+
     pub(crate) fn is_idle(&self, name: &UnitName) -> bool {
         self.active_state(name).is_down() && self.job_of(name).is_none()
     }
@@ -640,7 +646,7 @@ impl Engine {
         if let Some(node) = self.nodes.get_mut(name).filter(|_| !takes_it_itself) {
             node.unit = new;
         }
-        if self.nodes[name].unit.load_state == LoadState::NotFound && self.is_idle(name) {
+        if self.has_vanished(name) && self.is_idle(name) {
             // About to be forgotten.
             return;
         }

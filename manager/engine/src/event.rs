@@ -498,7 +498,7 @@ pub enum Action {
     CleanUp {
         /// The unit.
         unit: UnitName,
-        /// It is about to start again by itself.
+        /// It is about to start again.
         restarts: bool,
     },
     /// Send a signal.

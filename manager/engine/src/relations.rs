@@ -88,7 +88,9 @@ impl Engine {
         let all = is_common(name).then(|| self.nodes.iter()).into_iter().flatten();
         let implying =
             all.filter(move |(other, node)| node.unit.implied.has(inverse, name) && !is_other(other));
-        own.chain(self.links(name).of(relation)).chain(implying.map(|(other, _)| other))
+        let all = own.chain(self.links(name).of(relation)).chain(implying.map(|(other, _)| other));
+        // A unit stands in no relation to itself, whatever its file says.
+        all.filter(move |other| *other != name)
     }
 
     /// Names that stand in relations of others and have no unit.

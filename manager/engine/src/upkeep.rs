@@ -8,6 +8,7 @@ use crate::command::JobMode;
 use crate::engine::Engine;
 use crate::job::JobKind;
 use crate::node::ActiveState;
+use crate::service::Service;
 
 /// Starts and stops of one unit that relations may cause in [`WINDOW`] (`auto_start_stop_ratelimit` of systemd): two units that stop each
 /// other must not do so for ever.
@@ -54,7 +55,10 @@ impl Engine {
     /// The unit went up or down without a job that had asked for it.
     fn follow_drift(&mut self, name: &UnitName, before: ActiveState) {
         let runs = |state: ActiveState| state.is_up() || state == ActiveState::Activating;
-        match (runs(before), runs(self.active_state(name))) {
+        // One that comes up again by itself has been down all the same.
+        let went_down =
+            self.nodes.get(name).and_then(|node| node.service()).is_some_and(Service::is_restarting);
+        match (runs(before), runs(self.active_state(name)) && !went_down) {
             (false, true) => {
                 for relation in [Relation::Requires, Relation::BindsTo, Relation::Upholds] {
                     self.start_beside(name, relation, JobMode::Replace);

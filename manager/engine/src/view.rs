@@ -95,6 +95,8 @@ pub struct ServiceView<'a> {
     pub status_text: Option<&'a str>,
     /// `ERRNO=` of the last notification.
     pub status_errno: i32,
+    /// How the last reload ended.
+    pub reload_result: ServiceResult,
     /// Automatic restarts.
     pub n_restarts: u32,
     /// Its group and its slot in it, from 0.
@@ -289,7 +291,10 @@ impl Engine {
     fn sub_state(&self, node: &Node) -> &'static str {
         match &node.machine {
             Machine::Socket(socket) => socket.sub_state(),
-            Machine::Service(service) => service.sub_state(),
+            Machine::Service(service) => {
+                let unit = node.unit.service();
+                unit.map_or(service.sub_state(), |unit| service.shown_sub_state(unit.service.type_))
+            }
             Machine::Target(target) => target.sub_state(),
             Machine::Group(group) => match group.active_state(&self.nodes) {
                 ActiveState::Active if group.up(&self.nodes) < group.size as usize => "degraded",

@@ -28,6 +28,7 @@ pub(super) static INTERFACE: Interface = Interface {
         })
         .announced(),
         Field::of_unit("Result", "s", |unit| result(unit).as_str().into()).announced(),
+        Field::of_unit("ReloadResult", "s", |unit| reload_result(unit).as_str().into()).announced(),
         Field::of_unit("NRestarts", "u", |unit| restarts(unit).into()).announced(),
         Field::of_unit("ExecMainStartTimestamp", "t", |unit| unit.realtime(main_start(unit)).into())
             .announced(),
@@ -62,6 +63,10 @@ pub(super) static INTERFACE: Interface = Interface {
 
 fn status_text(unit: &UnitSubject<'_>) -> String {
     unit.service().and_then(|service| service.status_text).unwrap_or_default().to_owned()
+}
+
+fn reload_result(unit: &UnitSubject<'_>) -> ServiceResult {
+    unit.service().map_or(ServiceResult::Success, |service| service.reload_result)
 }
 
 fn main_start(unit: &UnitSubject<'_>) -> Option<Time> {

@@ -18,6 +18,9 @@ use crate::protocol::ToKeeper;
 /// So many messages a turn, so that a flood of them cannot starve everything else.
 const BATCH: usize = 64;
 
+/// The highest error number there is (`MAX_ERRNO` of the kernel's include/linux/err.h).
+const ERRNO_MAX: i32 = 4095;
+
 impl Driver {
     /// Takes the messages that wait; true when there may be more.
     pub(super) fn take_notifications(&mut self) -> bool {
@@ -133,7 +136,10 @@ fn parse(text: &[u8]) -> Notification {
         reloading: is("RELOADING"),
         stopping: is("STOPPING"),
         status: words("STATUS"),
-        errno: fields.get("ERRNO").and_then(|value| value.parse().ok()).filter(|errno| *errno >= 0),
+        errno: fields
+            .get("ERRNO")
+            .and_then(|value| value.parse().ok())
+            .filter(|errno| (0..=ERRNO_MAX).contains(errno)),
         bus_error: words("BUSERROR"),
         main_pid: fields.get("MAINPID").and_then(|value| value.parse().ok()).filter(|pid| *pid > 1),
         monotonic: number("MONOTONIC_USEC").map(Time::from_micros),

@@ -150,7 +150,7 @@ impl Engine {
         }
         let down = if result.is_failure() { ServiceState::Failed } else { ServiceState::Dead };
         self.release_store(name, false);
-        self.clean_up(name, restarts);
+        self.clean_up(name, restarts || self.comes_up_by_job(name));
         self.set_service_state(name, down);
         match result {
             ServiceResult::Success => {}
@@ -171,10 +171,16 @@ impl Engine {
 
     /// Two generations share what was made for them: the last one takes it along.
     fn clean_up(&mut self, name: &UnitName, restarts: bool) {
-        let leaves = self.service_unit(name).exec.leaves_something();
+        let unit = self.service_unit(name);
+        let leaves = unit.exec.leaves_something() || unit.service.pid_file.is_some();
         if leaves && !is_other(name) && self.other_generation(name).is_none() {
             self.out.push(Action::CleanUp { unit: name.clone(), restarts });
         }
+    }
+
+    /// Its job takes it down and up again.
+    fn comes_up_by_job(&self, name: &UnitName) -> bool {
+        self.job_of(name).is_some_and(|job| job.kind == JobKind::Restart)
     }
 
     fn log_failure(&mut self, name: &UnitName, result: ServiceResult) {

@@ -202,7 +202,8 @@ impl Engine {
             self.forget_child(control);
             self.kill_scope(control.process, SIGKILL, KillScope::Session);
         }
-        self.reload_ended(name, JobResult::Timeout);
+        self.service_mut(name).run_mut().reload_result = ServiceResult::Timeout;
+        self.reload_ended(name, JobResult::Failed);
         self.enter_running(name, ServiceResult::Success);
     }
 }

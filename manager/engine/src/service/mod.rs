@@ -295,6 +295,23 @@ impl Service {
         self.state.as_str()
     }
 
+    /// The same in the words that systemd has for a service of this type: an idle one runs while it waits for the others, and only
+    /// one that is told to reload by a signal has states of its own for that.
+    pub(crate) fn shown_sub_state(&self, kind: ServiceType) -> &'static str {
+        match (self.state, kind) {
+            (ServiceState::Start, ServiceType::Idle) => ServiceState::Running.as_str(),
+            (ServiceState::ReloadNotify, kind) if kind != ServiceType::NotifyReload => {
+                ServiceState::Reload.as_str()
+            }
+            (state, _) => state.as_str(),
+        }
+    }
+
+    /// Waits to come up again by itself.
+    pub(crate) fn is_restarting(&self) -> bool {
+        self.state == ServiceState::AutoRestart
+    }
+
     pub(crate) fn activity(&self) -> Activity {
         match self.state {
             ServiceState::AutoRestart => Activity::Waiting,
@@ -365,6 +382,7 @@ impl Service {
             exec_main_status: self.main_status,
             status_text: self.status_text.as_deref(),
             status_errno: self.status_errno,
+            reload_result: self.run().reload_result,
             n_restarts: self.n_restarts,
             seat: self.seat.as_ref().map(|seat| (&seat.group, seat.slot)),
             peer: self.served.as_ref().map(|served| peer_text(&served.peer)),
@@ -561,8 +579,11 @@ impl Engine {
         service.start_limit = RateLimit::default();
         service.start_limit_hit = false;
         service.n_restarts = 0;
+        service.result = ServiceResult::Success;
+        if let Some(run) = &mut service.run {
+            run.reload_result = ServiceResult::Success;
+        }
         if service.state == ServiceState::Failed {
-            service.result = ServiceResult::Success;
             self.set_service_state(name, ServiceState::Dead);
         }
     }

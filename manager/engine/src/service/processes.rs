@@ -164,7 +164,8 @@ impl Engine {
         let result = failure.unwrap_or_else(|| self.result_of(name, child, main.is_some(), status));
         if main.is_some() {
             let service = self.service_mut(name);
-            service.main_status = Some(status);
+            // Where there never was a process nothing has ended.
+            service.main_status = Some(status).filter(|_| failure.is_none());
             service.main_exited = Some(now);
             // Before all else: until then the kernel sends new connections to a slot where nobody is.
             self.rescue_from(name);
@@ -328,7 +329,8 @@ impl Engine {
             (ServiceState::StopPost, failure) => {
                 self.enter_signal(name, ServiceState::FinalSigterm, failure);
             }
-            (ServiceState::Reload | ServiceState::ReloadSignal | ServiceState::ReloadNotify, _) => {
+            (ServiceState::Reload | ServiceState::ReloadSignal | ServiceState::ReloadNotify, failure) => {
+                self.service_mut(name).run_mut().reload_result = failure;
                 self.reload_ended(name, JobResult::Failed);
                 self.enter_running(name, ServiceResult::Success);
             }
@@ -340,7 +342,16 @@ impl Engine {
                 | ServiceState::FinalSigterm
                 | ServiceState::FinalSigkill,
                 _,
-            ) => self.step_down(name, ServiceResult::Success),
+            ) if control.list == ExecList::ReadyCheck => self.step_down(name, ServiceResult::Success),
+            (
+                ServiceState::StopWatchdog
+                | ServiceState::StopSigterm
+                | ServiceState::StopSigkill
+                | ServiceState::FinalWatchdog
+                | ServiceState::FinalSigterm
+                | ServiceState::FinalSigkill,
+                result,
+            ) => self.step_down(name, result),
             (
                 ServiceState::Dead
                 | ServiceState::Running

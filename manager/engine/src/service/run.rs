@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sockmgr_unit::value::{NotifyAccess, Span};
 
+use super::ServiceResult;
 use super::drain::Drain;
 use super::ready::Check;
 use crate::event::{ExecList, ExitStatus};
@@ -41,6 +42,8 @@ pub(crate) struct Run {
     pub(crate) owns_bus_name: bool,
     /// When the reload that is under way began.
     pub(crate) reload_begun: Option<Time>,
+    /// How the last reload ended.
+    pub(crate) reload_result: ServiceResult,
     /// Its processes are stopped for a moment (SIGSTOP), to see whether anybody uses it.
     pub(crate) is_frozen: bool,
     /// What is known of its readiness, while that is being found out.

@@ -171,7 +171,9 @@ impl Engine {
     /// systemd.service(5): a signal, where the type says so, then `ExecReload=`.
     pub(super) fn enter_reload(&mut self, name: &UnitName) {
         let now = self.now;
-        self.service_mut(name).run_mut().reload_begun = Some(now);
+        let run = self.service_mut(name).run_mut();
+        run.reload_begun = Some(now);
+        run.reload_result = ServiceResult::Success;
         let is_signalled = self.service_type(name) == ServiceType::NotifyReload;
         let target = self.service(name).main.filter(|_| is_signalled);
         if let Some(main) = target {
@@ -205,8 +207,13 @@ impl Engine {
     }
 
     pub(super) fn reload_succeeded(&mut self, name: &UnitName) {
-        self.log_info(name, "reloaded".to_owned());
-        self.reload_ended(name, JobResult::Done);
+        // Its main process may have failed meanwhile.
+        if self.service(name).result == ServiceResult::Success {
+            self.log_info(name, "reloaded".to_owned());
+            self.reload_ended(name, JobResult::Done);
+        } else {
+            self.reload_ended(name, JobResult::Failed);
+        }
         self.enter_running(name, ServiceResult::Success);
     }
 

@@ -333,6 +333,7 @@ fn a_restart_takes_over_a_reload() {
               SIGTERM to db.service ExecStart (Session)
               SIGTERM to db.service ExecReload (Session)
               db.service: reload -> stop-sigterm
+              Error: db.service: failed: signal
               run db.service ExecStart
               db.service: stop-sigterm -> start
             > ready db.service

@@ -344,6 +344,7 @@ fn a_pid_file_is_waited_for() {
               job 2: stop d.service
               SIGTERM to d.service ExecStart (Session)
               d.service: running -> stop-sigterm
+              clean up d.service
               job 2: done (d.service)
               d.service: stop-sigterm -> dead
         "#]],
@@ -387,6 +388,7 @@ fn a_pid_file_that_never_comes_is_given_up() {
               Warning: d.service: start timed out
               SIGTERM to d.service ExecStart (Session)
               d.service: start -> stop-sigterm
+              clean up d.service
               job 1: failed (d.service)
               Error: d.service: failed: timeout
               d.service: stop-sigterm -> failed
@@ -408,6 +410,7 @@ fn a_pid_file_goes_missing_with_the_daemon() {
             > exit d.service/starter
               find the main process of d.service: File("/run/d.pid")
               Warning: d.service: went away without a main process: no such file
+              clean up d.service
               job 1: failed (d.service)
               Error: d.service: failed: protocol
               d.service: start -> failed
@@ -562,16 +565,16 @@ fn a_reload_by_signal_that_is_not_heeded_is_given_up() {
         RELOAD,
         "start r.service; notify r.service READY=1 | reload r.service; wait 5s",
         expect![[r#"
-        > reload r.service
-          job 2: reload r.service
-          SIGUSR1 to r.service ExecStart (Process)
-          r.service: running -> reload-signal
-        > wait 5s
-          at 5s
-          Warning: r.service: reload timed out
-          job 2: timeout (r.service)
-          r.service: reload-signal -> running
-    "#]],
+            > reload r.service
+              job 2: reload r.service
+              SIGUSR1 to r.service ExecStart (Process)
+              r.service: running -> reload-signal
+            > wait 5s
+              at 5s
+              Warning: r.service: reload timed out
+              job 2: failed (r.service)
+              r.service: reload-signal -> running
+        "#]],
     );
 }
 
@@ -582,10 +585,10 @@ fn a_service_may_reload_by_itself() {
         "start n.service; notify n.service READY=1 | notify n.service RELOADING=1; notify n.service READY=1",
         expect![[r#"
             > notify n.service RELOADING=1
-              n.service: running -> reload-notify
+              n.service: running -> reload
             > notify n.service READY=1
               Info: n.service: reloaded
-              n.service: reload-notify -> running
+              n.service: reload -> running
         "#]],
     );
 }
@@ -645,9 +648,8 @@ fn an_idle_service_waits_for_the_jobs_of_others() {
               job 1: start i.service
               job 1: done (i.service)
               run i.service ExecStart
-              i.service: dead -> start
+              i.service: dead -> running
               Info: i.service: running (pid 101)
-              i.service: start -> running
             > start slow.service
               job 2: start slow.service
               run slow.service ExecStart
@@ -667,20 +669,19 @@ fn an_idle_service_waits_five_seconds_at_most() {
         IDLE,
         "start slow.service; start i.service; wait 6s",
         expect![[r#"
-        > start slow.service
-          job 1: start slow.service
-          run slow.service ExecStart
-          slow.service: dead -> start
-        > start i.service
-          job 2: start i.service
-          job 2: done (i.service)
-          i.service: dead -> start
-        > wait 6s
-          at 5s
-          run i.service ExecStart
-          Info: i.service: running (pid 102)
-          i.service: start -> running
-    "#]],
+            > start slow.service
+              job 1: start slow.service
+              run slow.service ExecStart
+              slow.service: dead -> start
+            > start i.service
+              job 2: start i.service
+              job 2: done (i.service)
+              i.service: dead -> running
+            > wait 6s
+              at 5s
+              run i.service ExecStart
+              Info: i.service: running (pid 102)
+        "#]],
     );
 }
 

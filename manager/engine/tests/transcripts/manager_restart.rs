@@ -395,6 +395,7 @@ fn a_connection_that_had_no_server_yet_is_lost_with_the_manager() {
               SIGTERM to echo@0-127.0.0.1:7-10.0.0.9:1.service ExecStartPre (Session)
               echo@0-127.0.0.1:7-10.0.0.9:1.service: start-pre -> stop-sigterm
               job 2: done (echo@0-127.0.0.1:7-10.0.0.9:1.service)
+              Error: echo@0-127.0.0.1:7-10.0.0.9:1.service: failed: signal
               echo@0-127.0.0.1:7-10.0.0.9:1.service: gone
         "#]],
     );

@@ -336,7 +336,7 @@ fn a_reload_that_hangs_is_given_up() {
               at 5s
               Warning: full.service: reload timed out
               SIGKILL to full.service ExecReload (Session)
-              job 2: timeout (full.service)
+              job 2: failed (full.service)
               full.service: reload -> running
             > reload full.service
               job 3: reload full.service

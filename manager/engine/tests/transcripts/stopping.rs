@@ -237,7 +237,8 @@ ExecStop=/bin/stop
               SIGTERM to a.service ExecStartPre (Session)
               a.service: start-pre -> stop-sigterm
               job 2: done (a.service)
-              a.service: stop-sigterm -> dead
+              Error: a.service: failed: signal
+              a.service: stop-sigterm -> failed
         "#]],
     );
 }
@@ -273,7 +274,8 @@ ExecStop=/bin/stop
               SIGTERM to a.service ExecReload (Session)
               a.service: reload -> stop-sigterm
               job 3: done (a.service)
-              a.service: stop-sigterm -> dead
+              Error: a.service: failed: signal
+              a.service: stop-sigterm -> failed
         "#]],
     );
 }

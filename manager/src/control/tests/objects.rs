@@ -88,6 +88,7 @@ fn properties_have_the_types_that_systemctl_insists_on() {
         ("ExecMainExitTimestamp", "t"),
         ("StatusText", "s"),
         ("StatusErrno", "i"),
+        ("ReloadResult", "s"),
         ("NRestarts", "u"),
         ("ExecStart", "a(sasbttttuii)"),
         ("KillSignal", "i"),
