@@ -6,11 +6,17 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
+use serde::de::DeserializeOwned;
+
 use super::*;
 use crate::seccomp::{Filter, Program, Rule, Verdict, compile};
 
 /// Runs `sh -c script` by this plan and answers what it wrote to its standard output.
-fn run(mut plan: SpawnPlan, fds: &[BorrowedFd<'_>], script: &str) -> String {
+fn run(plan: SpawnPlan, fds: &[BorrowedFd<'_>], script: &str) -> String {
+    in_a_safe_place(plan.isolation.is_some(), || run_here(plan, fds, script))
+}
+
+fn run_here(mut plan: SpawnPlan, fds: &[BorrowedFd<'_>], script: &str) -> String {
     let mut output = tempfile::tempfile().unwrap();
     let mut fds = fds.to_vec();
     fds.push(output.as_fd());
@@ -34,8 +40,19 @@ fn wait(pid: i32) -> i32 {
 }
 
 fn failure(plan: SpawnPlan) -> (SpawnStep, i32) {
-    let error = Spawner::new().unwrap().spawn(&plan, &[]).unwrap_err();
-    (error.step, error.errno())
+    in_a_safe_place(plan.isolation.is_some(), || {
+        let error = Spawner::new().unwrap().spawn(&plan, &[]).unwrap_err();
+        (error.step, error.errno())
+    })
+}
+
+/// Runs `body` where a child may run ordinary code between clone and exec, as those in namespaces do: in a process of
+/// one thread, such as the keeper. Here another test may hold the allocator's lock at the moment of the clone.
+fn in_a_safe_place<T: Serialize + DeserializeOwned>(
+    child_runs_ordinary_code: bool,
+    body: impl FnOnce() -> T,
+) -> T {
+    if child_runs_ordinary_code { in_forked_process(body) } else { body() }
 }
 
 fn true_plan() -> SpawnPlan {
@@ -84,8 +101,8 @@ fn descriptors_are_placed_from_any_permutation() {
     }
 }
 
-/// Runs `body` in a fork of this process, where descriptor numbers are free to use, and answers its text.
-fn in_forked_process(body: impl FnOnce() -> String) -> String {
+/// Runs `body` in a fork of this process, where descriptor numbers are free to use, and answers its result.
+fn in_forked_process<T: Serialize + DeserializeOwned>(body: impl FnOnce() -> T) -> T {
     let mut result = tempfile::tempfile().unwrap();
     // SAFETY: the child only spawns and writes a file; the test harness's other threads hold no lock it needs but the
     // allocator's, which libc makes safe across fork.
@@ -94,18 +111,18 @@ fn in_forked_process(body: impl FnOnce() -> String) -> String {
         let copy = result.as_fd().try_clone_to_owned().unwrap();
         // SAFETY: plain numbers: out of the way of those that the body uses.
         let copy = unsafe { libc::fcntl(copy.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 200) };
-        let text = body();
-        // SAFETY: the text's own bytes; then the child ends without running the harness.
+        let bytes = postcard::to_allocvec(&body()).unwrap();
+        // SAFETY: the result's own bytes; then the child ends without running the harness.
         unsafe {
-            libc::write(copy, text.as_ptr().cast(), text.len());
+            libc::write(copy, bytes.as_ptr().cast(), bytes.len());
             libc::_exit(0);
         }
     }
     assert_eq!(wait(pid), 0);
     result.seek(SeekFrom::Start(0)).unwrap();
-    let mut text = String::new();
-    result.read_to_string(&mut text).unwrap();
-    text
+    let mut bytes = Vec::new();
+    result.read_to_end(&mut bytes).unwrap();
+    postcard::from_bytes(&bytes).unwrap()
 }
 
 #[test]
