@@ -60,6 +60,8 @@ pub struct SocketView {
     pub result: SocketResult,
     /// What runs has not got all of its listeners: traffic on the others restarts it.
     pub has_fresh: bool,
+    /// Instances on their way up are being frozen, so that what waits for them can be moved.
+    pub is_freezing: bool,
     /// The command of its own that runs, 0 when there is none.
     pub control_pid: u32,
     /// Connections accepted so far (`Accept=yes`).
@@ -314,6 +316,7 @@ impl Engine {
             Machine::Socket(socket) => MachineView::Socket(SocketView {
                 result: socket.result,
                 has_fresh: socket.has_fresh(),
+                is_freezing: self.freezes.contains_key(name),
                 control_pid: socket.control.and_then(|child| child.pid).unwrap_or(0),
                 n_accepted: socket.n_accepted,
                 n_connections: socket.n_connections,

@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use sockmgr_unit::value::{ServiceType, Span};
 use sockmgr_unit::{ListenKind, UnitName};
 
-use super::OpenPort;
 use crate::engine::Engine;
 use crate::event::{Action, Migrated, Port};
 use crate::service::ServiceState;
@@ -75,9 +74,7 @@ impl Engine {
 
     /// Something came to a slot that nobody serves, and is moved, or it will be known that it cannot be. False: that is known.
     pub(super) fn rescues(&mut self, name: &UnitName, port: Port) -> bool {
-        let tries = self.socket(name).movable != Movable::No
-            && self.is_stream(name, port.line)
-            && self.is_served_elsewhere(name);
+        let tries = self.may_be_rescued(name, port);
         if tries {
             let starting = self.starting(name);
             if starting.is_empty() {
@@ -91,15 +88,23 @@ impl Engine {
     }
 
     /// Whether this listener is watched because what comes to it can be moved.
-    pub(super) fn watches_for_rescue(&self, name: &UnitName, open: &OpenPort) -> bool {
+    pub(super) fn watches_for_rescue(&self, name: &UnitName, port: Port) -> bool {
+        !self.freezes.contains_key(name) && self.may_be_rescued(name, port)
+    }
+
+    /// What is there will be moved, as soon as those on their way up are frozen: nothing is to be done about it before.
+    pub(super) fn awaits_rescue(&self, name: &UnitName, port: Port) -> bool {
+        self.freezes.contains_key(name) && self.may_be_rescued(name, port)
+    }
+
+    fn may_be_rescued(&self, name: &UnitName, port: Port) -> bool {
         let may_be_spare = |slot| {
             !self.socket(name).steered.contains(&slot)
                 && matches!(self.occupant(name, slot), Occupant::Nobody | Occupant::Starting(_))
         };
         self.socket(name).movable != Movable::No
-            && !self.freezes.contains_key(name)
-            && open.port.slot.is_some_and(may_be_spare)
-            && self.is_stream(name, open.port.line)
+            && port.slot.is_some_and(may_be_spare)
+            && self.is_stream(name, port.line)
             && self.is_served_elsewhere(name)
     }
 

@@ -263,11 +263,12 @@ impl Engine {
             }
             (SocketState::Listening, _) => true,
             (SocketState::Running, _) if open.is_fresh => self.may_pass_fresh(name),
+            (SocketState::Running, Some(_)) if self.awaits_rescue(name, open.port) => false,
             (SocketState::Running, Some(slot)) => {
                 let instance = self.slot_instance(name, slot);
                 instance.is_some_and(|instance| self.wants_slot_watch(name, &instance))
                     || self.watches_for_hang(name, open.port)
-                    || self.watches_for_rescue(name, open)
+                    || self.watches_for_rescue(name, open.port)
                     || self.watches_for_crowd(name, open.port)
             }
             (SocketState::Running, None) => self.watches_for_crowd(name, open.port),

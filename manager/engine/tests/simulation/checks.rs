@@ -58,6 +58,10 @@ impl World {
                 socket.n_connections < section.max_connections
             }
             ("listening", _) => true,
+            // What comes there is moved in a moment, or looked at again.
+            ("running", Some(slot)) if socket.is_freezing && !self.kernel.steering[name].contains(&slot) => {
+                return;
+            }
             ("running", Some(slot)) if self.is_parked(engine, group, slot) => true,
             // What comes there may be moved to those in rotation, as long as nobody accepts it.
             ("running", Some(slot)) if !self.kernel.steering[name].contains(&slot) => return,
