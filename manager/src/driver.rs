@@ -137,7 +137,11 @@ impl Driver {
             Action::Check { unit } => return self.check_conditions(unit),
             Action::Measure { fd } => return Some(self.measure(fd)),
             Action::Count { fd } => return Some(self.count(fd)),
-            Action::Freeze { process } => self.push(ToKeeper::Freeze { process: ProcessId(process.0) }),
+            Action::Freeze { process, unit } => {
+                self.unsaved.insert(unit);
+                self.persist();
+                self.push(ToKeeper::Freeze { process: ProcessId(process.0) });
+            }
             Action::Close { socket, ports } => self.close(&socket, &ports),
             Action::Adjust { socket, ports } => self.adjust(&socket, &ports),
             Action::Watch { fd } => return self.watch(fd),

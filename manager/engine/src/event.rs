@@ -422,10 +422,13 @@ pub enum Action {
         /// The listener.
         fd: FdId,
     },
-    /// Stop a process with its whole family (SIGSTOP), until SIGCONT. Answer: [`Event::Frozen`], later.
+    /// Stop a process with its whole family (SIGSTOP), until SIGCONT. What the engine knows of its unit by now must be remembered before,
+    /// or another manager would not have it go on. Answer: [`Event::Frozen`], later.
     Freeze {
         /// The process.
         process: ProcessId,
+        /// The unit that it belongs to.
+        unit: UnitName,
     },
     /// Have a listener that was shut down listen again; one that listens is left alone. What the engine knows by now must be
     /// remembered before, since the kernel does not tell in which order the members of a group are. Answer: [`Event::Relistened`].

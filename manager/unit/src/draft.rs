@@ -90,7 +90,7 @@ pub(crate) struct Finished {
 }
 
 /// The last section of its kind: most units have the same `[Install]`, and many the same surroundings.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pool {
     relations: Arc<RelationSection>,
     conditions: Arc<ConditionSection>,

@@ -9,12 +9,12 @@ use crate::library::Source;
 use crate::name::{UnitName, UnitType};
 
 /// All drop-ins, by the directory's name without `.d`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct DropIns {
     by_directory: HashMap<Box<str>, Vec<Ranked>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Ranked {
     rank: usize,
     source: Source,

@@ -70,7 +70,7 @@ pub enum DependencyKind {
 const ALIAS_DEPTH_MAX: usize = 64;
 
 /// All unit files, and the units loaded from them so far.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Library {
     host: Host,
     settings: Arc<Settings>,
@@ -87,7 +87,7 @@ pub struct Library {
 }
 
 /// What has become of a name's file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum File {
     /// Nobody has asked for the unit yet; or it is a template or alias, which is looked at again and again.
     Fragment(Box<Fragment>),

@@ -3,6 +3,7 @@
 use sockmgr_unit::UnitName;
 use sockmgr_unit::value::{KillMode, Restart, ServiceType, Signal, Span};
 
+use super::processes::SIGKILL;
 use super::{ServiceResult, ServiceState, is_other};
 use crate::command::{Command, JobMode, Verb};
 use crate::engine::Engine;
@@ -205,6 +206,7 @@ impl Engine {
         } else {
             std::mem::take(&mut service.run_mut().left)
         };
+        self.give_up_search(name);
         for child in children.into_iter().flatten() {
             self.forget_child(child);
         }
@@ -213,6 +215,17 @@ impl Engine {
         }
         self.set_look(name, None);
         self.refresh_rotation_of(name);
+    }
+
+    /// A main process that is found from now on is nobody's, and ends at once.
+    fn give_up_search(&mut self, name: &UnitName) {
+        if let Some(process) = self.service(name).run().sought {
+            self.service_mut(name).run_mut().sought = None;
+            if self.service_unit(name).kill.kill_mode != KillMode::None {
+                self.kill_scope(process, SIGKILL, KillScope::Session);
+            }
+            self.processes.remove(&process);
+        }
     }
 
     /// An instance whose queue is waiting for it need not wait for `RestartSec=` when it ran well: ten times as long as that, and at

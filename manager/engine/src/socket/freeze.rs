@@ -58,13 +58,15 @@ impl Engine {
 
     fn ask_to_freeze(&mut self, behalf: &UnitName, processes: BTreeSet<ProcessId>) {
         self.plan_try(behalf, None);
+        let unit_of = |process: ProcessId| Some((process, self.processes.get(&process)?.clone()));
+        let asked: Vec<(ProcessId, UnitName)> = processes.into_iter().filter_map(unit_of).collect();
         let Some(freeze) = self.freezes.get_mut(behalf) else { return };
         freeze.restless.clear();
-        freeze.asked.clone_from(&processes);
-        if processes.is_empty() {
+        freeze.asked = asked.iter().map(|(process, _)| *process).collect();
+        if asked.is_empty() {
             return self.all_frozen(behalf);
         }
-        self.out.extend(processes.into_iter().map(|process| Action::Freeze { process }));
+        self.out.extend(asked.into_iter().map(|(process, unit)| Action::Freeze { process, unit }));
     }
 
     /// A process was asked to freeze with its family.

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use sockmgr_unit::UnitName;
-use sockmgr_unit::value::{OnHang, Span};
+use sockmgr_unit::value::OnHang;
 
 use crate::engine::{Engine, Timer};
 use crate::event::{Action, Port};
@@ -66,8 +66,7 @@ impl Engine {
 
     /// The next look, if there is anything to look at.
     fn plan_look(&mut self, name: &UnitName) {
-        let pause = Span::from_micros(self.section(name).accept_timeout_sec.as_micros() / LOOKS);
-        let next = self.now.after(pause);
+        let next = self.now.after(self.section(name).accept_timeout_sec.part(LOOKS));
         let Some(hangs) = &mut self.socket_mut(name).hangs else { return };
         let next = next.filter(|_| !hangs.queues.is_empty());
         let old = std::mem::replace(&mut hangs.next_look, next);
@@ -76,6 +75,10 @@ impl Engine {
 
     /// Time to look at the queues again.
     pub(crate) fn look_for_hangs(&mut self, name: &UnitName) {
+        if self.section(name).accept_timeout_sec.is_infinite() {
+            // A reload has taken the limit away.
+            return self.hangs_no_more(name);
+        }
         let Some(hangs) = &self.socket(name).hangs else { return };
         let queues: Vec<FdId> = hangs.queues.keys().copied().collect();
         self.plan_look(name);
@@ -87,6 +90,20 @@ impl Engine {
         if let Some(hangs) = self.socket_mut(name).hangs.take() {
             self.move_timer(name, Timer::Hang, hangs.next_look, None);
         }
+    }
+
+    /// Nobody is looked at any more, and whoever was out of rotation is in it again.
+    fn hangs_no_more(&mut self, name: &UnitName) {
+        let hangs = self.socket(name).hangs.as_ref();
+        let out = hangs.into_iter().flat_map(|hangs| hangs.out.keys());
+        let out = out.filter_map(|slot| self.slot_instance(name, *slot));
+        let out: Vec<UnitName> = out.filter(|instance| self.is_hung(instance)).collect();
+        self.forget_hangs(name);
+        for instance in out {
+            self.refresh_rotation_of(&instance);
+            self.stir(&instance);
+        }
+        self.refresh_watches(name);
     }
 
     /// A queue was looked at.

@@ -22,8 +22,8 @@ use crate::node::ActiveState;
 
 /// Looks within `IdleStopSec=`.
 const LOOKS: u64 = 4;
-/// Between two looks at least, microseconds.
-const SHORTEST_PAUSE: u64 = 1000;
+/// Between two looks at least.
+const SHORTEST_PAUSE: Span = Span::from_millis(1);
 
 /// What is known of the use of a socket whose service runs.
 #[derive(Clone, Debug, Default)]
@@ -101,8 +101,7 @@ impl Engine {
     }
 
     fn plan_count(&mut self, name: &UnitName) {
-        let pause = (self.idle_limit(name).as_micros() / LOOKS).max(SHORTEST_PAUSE);
-        let next = self.now.after(Span::from_micros(pause));
+        let next = self.now.after(self.idle_limit(name).part(LOOKS).max(SHORTEST_PAUSE));
         let Some(idle) = &mut self.socket_mut(name).idle else { return };
         let old = std::mem::replace(&mut idle.next_look, next);
         self.move_timer(name, Timer::Idle, old, next);

@@ -21,8 +21,8 @@ use crate::node::ActiveState;
 
 /// Looks within the shorter of the two spans.
 const LOOKS: u64 = 4;
-/// Between two looks at least, microseconds.
-const SHORTEST_PAUSE: u64 = 1000;
+/// Between two looks at least.
+const SHORTEST_PAUSE: Span = Span::from_millis(1);
 /// Bytes of memory that count as one datagram; the kernel takes no less for a small one.
 const DATAGRAM: u32 = 768;
 /// How often the wait before the next shrinking doubles at most.
@@ -108,8 +108,7 @@ impl Engine {
     fn plan_scaling(&mut self, name: &UnitName) {
         let section = self.section(name);
         let shorter = section.scale_up_sec.min(section.scale_down_sec);
-        let pause = Span::from_micros((shorter.as_micros() / LOOKS).max(SHORTEST_PAUSE));
-        self.set_next_scaling(name, self.now.after(pause));
+        self.set_next_scaling(name, self.now.after(shorter.part(LOOKS).max(SHORTEST_PAUSE)));
     }
 
     fn set_next_scaling(&mut self, name: &UnitName, next: Option<Time>) {

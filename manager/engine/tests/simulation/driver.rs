@@ -12,6 +12,7 @@ use crate::keeper::{Message, Order};
 use crate::kernel::{Fate, Listener};
 use crate::process::{Phase, Process};
 use crate::support::{name, save};
+use crate::units::WATCHED;
 use crate::world::{Moves, World};
 
 impl World {
@@ -23,6 +24,10 @@ impl World {
         let now = Time::from_micros(self.now);
         let mut actions = Vec::new();
         let answer = ask(self.engine.as_mut()?, now, &mut actions);
+        let is_decision = |action: &Action| !matches!(action, Action::Notice(Notice::UnitChanged(_)));
+        if actions.iter().any(is_decision) {
+            self.decided = self.now;
+        }
         self.perform(actions.into());
         Some(answer)
     }
@@ -39,6 +44,7 @@ impl World {
         if let Event::SpawnFailed { process, .. } | Event::Exited { process, .. } = &event {
             self.mains.remove(process);
         }
+        self.count_event();
         self.call(|engine, now, out| engine.handle(now, event, out));
     }
 
@@ -55,6 +61,7 @@ impl World {
             }
             let Some(event) = answer else { continue };
             self.note(&event);
+            self.count_event();
             let mut more = Vec::new();
             let engine = self.engine.as_mut().expect("it has just decided");
             engine.handle(Time::from_micros(self.now), event, &mut more);
@@ -164,7 +171,11 @@ impl World {
                 let (count, has_visitors) = self.count_use(fd);
                 return Some(Event::Counted { fd, count: Some(count), has_visitors });
             }
-            Action::Freeze { process } => self.link.push(Message::Freeze(process)),
+            Action::Freeze { process, unit } => {
+                self.unsaved.insert(unit);
+                self.flush_saved();
+                self.link.push(Message::Freeze(process));
+            }
             Action::Relisten { socket, fd } => {
                 self.unsaved.insert(socket);
                 self.save_now();
@@ -178,7 +189,10 @@ impl World {
             }
             // What there is of that here, a PID file, nobody looks for afterwards.
             Action::CleanUp { .. } => {}
-            Action::WatchBusName { name } => unreachable!("nobody has the name {name} here"),
+            Action::WatchBusName { name } => {
+                let is_owned = self.keeper.bus_owner.is_some();
+                return Some(Event::BusName { name, is_owned });
+            }
             Action::Store { fd, .. } => {
                 assert!(self.stored.contains(&fd), "{fd} is stored, and nobody has left it");
                 self.link.push(Message::Store(fd));
@@ -399,6 +413,7 @@ impl World {
         let mut order = Order {
             process,
             service: self.service_type(&unit),
+            is_watched: unit.as_str() == WATCHED,
             unit,
             list,
             listeners: Vec::new(),

@@ -2,13 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use sockmgr_engine::{Event, ExecList, ExitStatus, FdId, Notification, ProcessId, SpawnError, StoreRequest};
+use sockmgr_engine::{
+    Event, ExecList, ExitStatus, FdId, Notification, ProcessId, SpawnError, StoreRequest, Time, WatchdogWord,
+};
 use sockmgr_unit::UnitName;
 use sockmgr_unit::value::ServiceType;
 
 use crate::kernel::{ClientId, Fate, Kernel};
 use crate::process::{Deed, NEVER, Phase, Process, Temper};
 use crate::rng::Rng;
+use crate::units::BUS_NAME;
+
+/// Between two pats of a watchdog, microseconds.
+const PAT: u64 = 4_000_000;
 
 /// What the manager sends.
 #[derive(Debug)]
@@ -42,6 +48,7 @@ pub(crate) struct Order {
     pub(crate) unit: UnitName,
     pub(crate) list: ExecList,
     pub(crate) service: ServiceType,
+    pub(crate) is_watched: bool,
     pub(crate) listeners: Vec<FdId>,
     pub(crate) connection: Option<ClientId>,
 }
@@ -58,6 +65,8 @@ pub(crate) struct Keeper {
     pub(crate) left: BTreeSet<ProcessId>,
     /// Descriptors that services have left.
     pub(crate) stored: BTreeSet<FdId>,
+    /// Who has the one name on the message bus.
+    pub(crate) bus_owner: Option<ProcessId>,
     /// New processes misbehave.
     pub(crate) faults: bool,
     last_pid: u32,
@@ -99,7 +108,7 @@ impl Keeper {
     }
 
     fn spawn(&mut self, order: Order, kernel: &mut Kernel, rng: &mut Rng, now: u64) {
-        let Order { process, unit, list, service, listeners, connection } = order;
+        let Order { process, unit, list, service, is_watched, listeners, connection } = order;
         assert!(!self.processes.contains_key(&process), "{process:?} is known already");
         for fd in &listeners {
             kernel.listeners.get_mut(fd).expect("what is passed is open").in_processes += 1;
@@ -117,6 +126,8 @@ impl Keeper {
             temper,
             phase: Phase::Forked,
             is_stopped: false,
+            is_watched,
+            word: None,
             next: now + rng.millis(10),
         };
         self.processes.insert(process, process_state);
@@ -141,6 +152,8 @@ impl Keeper {
             temper: if self.faults { Temper::random(rng) } else { Temper::default() },
             phase: Phase::Serving,
             is_stopped: false,
+            is_watched: false,
+            word: None,
             next: NEVER,
         };
         self.to_manager.push_back(Event::Spawned { process, pid: daemon.pid });
@@ -208,6 +221,24 @@ impl Keeper {
                 let pid = process.pid;
                 self.notify.push_back(Event::Notified { pid, kin: Some(pid), message });
             }
+            Deed::SaysReloading => {
+                process.next = now + rng.millis(300);
+                let monotonic = Some(Time::from_micros(now));
+                let message = Notification { reloading: true, monotonic, ..Notification::default() };
+                let pid = process.pid;
+                self.notify.push_back(Event::Notified { pid, kin: Some(pid), message });
+            }
+            Deed::PatsWatchdog => {
+                process.next = now + PAT;
+                let message = Notification { watchdog: Some(WatchdogWord::Ping), ..Notification::default() };
+                let pid = process.pid;
+                self.notify.push_back(Event::Notified { pid, kin: Some(pid), message });
+            }
+            Deed::TakesBusName => {
+                (process.phase, process.next) = (Phase::Serving, now);
+                self.bus_owner = Some(id);
+                self.notify.push_back(Event::BusName { name: BUS_NAME.to_owned(), is_owned: true });
+            }
             Deed::Accepts => {
                 let fd = process.listeners.iter().copied().find(|fd| kernel.is_readable(*fd));
                 if let Some(client) = fd.and_then(|fd| kernel.accept(fd, Fate::Accepted)) {
@@ -243,6 +274,9 @@ impl Keeper {
             kernel.clients[client].fate = fate;
         }
         (process.phase, process.next) = (Phase::Ended(status), NEVER);
+        if self.bus_owner.take_if(|owner| *owner == id).is_some() {
+            self.notify.push_back(Event::BusName { name: BUS_NAME.to_owned(), is_owned: false });
+        }
         let listeners = std::mem::take(&mut process.listeners);
         self.let_go(&listeners, kernel);
         let leaves_others = forks && status == ExitStatus::Exited(0);
@@ -288,6 +322,8 @@ impl Keeper {
             self.act(id, kernel, rng, now);
         }
         self.to_manager.clear();
+        // The bus tells only who asks.
+        self.notify.retain(|event| !matches!(event, Event::BusName { .. }));
     }
 
     /// No more faults: what runs behaves from now on, except that what does not get ready never does.

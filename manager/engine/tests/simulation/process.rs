@@ -63,8 +63,19 @@ pub(crate) struct Process {
     pub(crate) phase: Phase,
     /// SIGSTOP
     pub(crate) is_stopped: bool,
+    /// It pats its watchdog, unless it is deaf.
+    pub(crate) is_watched: bool,
+    /// What it has yet to say of a reload.
+    pub(crate) word: Option<Word>,
     /// When it does something by itself.
     pub(crate) next: u64,
+}
+
+/// What a process says of a reload that it was told to do by signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    Begins,
+    IsDone,
 }
 
 /// What a process does of its own accord.
@@ -73,6 +84,9 @@ pub(crate) enum Deed {
     ExecFails,
     Execs,
     SaysReady,
+    SaysReloading,
+    PatsWatchdog,
+    TakesBusName,
     Accepts,
     Serves,
     Exits(ExitStatus),
@@ -101,13 +115,18 @@ impl Process {
         self.is_main() && !matches!(self.service, ServiceType::Oneshot | ServiceType::Forking)
     }
 
+    fn says_ready(&self) -> bool {
+        matches!(self.service, ServiceType::Notify | ServiceType::NotifyReload)
+    }
+
     /// Decides what it does now; the world makes it so and sets `next`.
     pub(crate) fn act(&mut self) -> Deed {
         match self.phase {
             Phase::Forked if self.temper.cannot_exec => Deed::ExecFails,
             Phase::Forked => Deed::Execs,
             Phase::Working if self.temper.hangs => Deed::Nothing,
-            Phase::Working if self.is_server() && self.service == ServiceType::Notify => Deed::SaysReady,
+            Phase::Working if self.is_server() && self.says_ready() => Deed::SaysReady,
+            Phase::Working if self.is_server() && self.service == ServiceType::Dbus => Deed::TakesBusName,
             Phase::Working => Deed::Exits(ExitStatus::Exited(i32::from(self.temper.fails))),
             Phase::Serving => self.serve(),
             Phase::Leaving => Deed::Exits(ExitStatus::Exited(0)),
@@ -129,12 +148,23 @@ impl Process {
             }
             None => false,
         };
+        if let Some(word) = self.word.take() {
+            return match word {
+                Word::Begins => {
+                    self.word = Some(Word::IsDone).filter(|_| !is_deaf);
+                    Deed::SaysReloading
+                }
+                Word::IsDone => Deed::SaysReady,
+            };
+        }
         if !self.accepted.is_empty() {
             Deed::Serves
         } else if self.connection.is_some() {
             Deed::Exits(ExitStatus::Exited(0))
         } else if is_deaf {
             Deed::Nothing
+        } else if self.is_watched {
+            Deed::PatsWatchdog
         } else {
             Deed::Accepts
         }
@@ -142,7 +172,7 @@ impl Process {
 
     /// The program runs.
     pub(crate) fn execed(&mut self) {
-        let serves_at_once = self.is_server() && self.service != ServiceType::Notify;
+        let serves_at_once = self.is_server() && !self.says_ready() && self.service != ServiceType::Dbus;
         self.phase = if serves_at_once { Phase::Serving } else { Phase::Working };
         if let Some(client) = self.connection {
             self.accepted.push(client);
@@ -154,6 +184,10 @@ impl Process {
         let heeds = matches!(signal, 2 | 15) && !self.temper.ignores_sigterm;
         match self.phase {
             Phase::Ended(_) => false,
+            Phase::Serving if signal == 1 && self.service == ServiceType::NotifyReload => {
+                (self.word, self.next) = (Some(Word::Begins), leaves_at);
+                false
+            }
             _ if matches!(signal, 6 | 9) => true,
             Phase::Forked if heeds => true,
             Phase::Working | Phase::Serving if heeds => {

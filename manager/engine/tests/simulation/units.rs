@@ -1,5 +1,12 @@
 //! The unit files of the simulated machine, in three versions that a reload may find.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use sockmgr_unit::{Library, Settings};
+
+use crate::support::library;
+
 /// Units whose sockets no command and no limit ever closes: every connection to them must be served.
 pub(crate) const KEPT: [&str; 4] = ["web.socket", "shared.socket", "http.socket", "always.socket"];
 
@@ -7,7 +14,7 @@ pub(crate) const KEPT: [&str; 4] = ["web.socket", "shared.socket", "http.socket"
 pub(crate) const HELD: [&str; 4] = ["web.socket", "shared.socket", "http.socket", "echo.socket"];
 
 /// What commands are given to. Sockets are among them only where their connections may be lost.
-pub(crate) const COMMANDED: [&str; 22] = [
+const COMMANDED: [&str; 27] = [
     "web.service",
     "web@1.service",
     "web@2.service",
@@ -30,10 +37,109 @@ pub(crate) const COMMANDED: [&str; 22] = [
     "missing.service",
     "daemon.service",
     "idle.service",
+    "watched.service",
+    "bus.service",
+    "reloading.service",
+    "day.service",
+    "night.service",
+];
+
+/// The service that has a watchdog.
+pub(crate) const WATCHED: &str = "watched.service";
+
+/// The name that `bus.service` takes.
+pub(crate) const BUS_NAME: &str = "org.example.Bus";
+
+/// Which units there are, and how long they are played with.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) name: &'static str,
+    /// None: all.
+    units: Option<&'static [&'static str]>,
+    /// Random steps.
+    pub(crate) steps: usize,
+}
+
+pub(crate) const EVERYTHING: Scene = Scene { name: "everything", units: None, steps: 400 };
+
+/// Few units each, that have to do with one another.
+pub(crate) const SCENES: [Scene; 14] = [
+    small("group", &["web.socket", "web@.service"]),
+    small("two groups", &["web.socket", "web@.service", "shared.socket", "shared@.service"]),
+    small("shared group", &["shared.socket", "shared@.service"]),
+    small("single", &["http.socket", "http.service"]),
+    small("always", &["always.socket", "always.service", "db.service"]),
+    small("requirements", &["always.socket", "always.service", "db.service", "once.service"]),
+    small("daemon", &["daemon.service", "idle.service"]),
+    small("cycle", &["loop1.service", "loop2.service"]),
+    small("moved", &["moved.socket", "moved.service"]),
+    small("inetd", &["inetd.socket", "inetd.service"]),
+    small("connections", &["echo.socket", "echo@.service"]),
+    small("limits", &["mail.socket", "mail@.service"]),
+    small("types", &["watched.service", "bus.service", "reloading.service"]),
+    small("conflict", &["day.service", "night.service", "idle.service"]),
+];
+
+const fn small(name: &'static str, units: &'static [&'static str]) -> Scene {
+    Scene { name, units: Some(units), steps: 30 }
+}
+
+thread_local! {
+    /// Reading unit files takes longer than playing with them.
+    static LIBRARIES: RefCell<BTreeMap<(&'static str, usize), Library>> = RefCell::default();
+}
+
+impl Scene {
+    /// The unit files of one version.
+    pub(crate) fn text(&self, version: usize) -> String {
+        let all = text(version);
+        let files = all.split("-- ").skip(1).filter(|file| self.has(file.lines().next().unwrap_or_default()));
+        let files: String = files.map(|file| format!("-- {file}")).collect();
+        let wanted: Vec<&str> = WANTED.iter().copied().filter(|unit| self.has(unit)).collect();
+        let wanted = wanted.join(" ");
+        format!("{files}-- all.target\n[Unit]\nWants={wanted}\nAfter={wanted}\n")
+    }
+
+    fn has(&self, unit: &str) -> bool {
+        self.units.is_none_or(|units| units.contains(&unit))
+    }
+
+    pub(crate) fn library(&self, version: usize) -> Library {
+        LIBRARIES.with_borrow_mut(|libraries| {
+            let read = || library(&self.text(version), &Settings::default());
+            libraries.entry((self.name, version)).or_insert_with(read).clone()
+        })
+    }
+
+    /// What commands are given to.
+    pub(crate) fn commanded(&self) -> Vec<&'static str> {
+        let has = |unit: &&str| {
+            let (group, instance) =
+                (unit.replace(".service", "@.service"), unit.replace(['1', '2', '3'], ""));
+            *unit == "all.target" || self.has(unit) || self.has(&group) || self.has(&instance)
+        };
+        COMMANDED.iter().copied().filter(has).collect()
+    }
+}
+
+/// What the machine starts with.
+const WANTED: [&str; 12] = [
+    "web.socket",
+    "shared.socket",
+    "http.socket",
+    "always.socket",
+    "inetd.socket",
+    "moved.socket",
+    "echo.socket",
+    "mail.socket",
+    "daemon.service",
+    "watched.service",
+    "bus.service",
+    "reloading.service",
 ];
 
 /// All files; `web_instances` and so on are what the versions differ in.
-pub(crate) fn text(version: usize) -> String {
+fn text(version: usize) -> String {
     // In the same pool, so that a reload changes the group while its listeners stay.
     let (instances, restart, connections) =
         [(3, "no", 3), (2, "on-failure", 1), (4, "always", 5)][version % 3];
@@ -214,10 +320,49 @@ TimeoutSec=500ms
 [Service]
 ExecStart=/bin/mail
 TimeoutStopSec=1s
--- all.target
+-- watched.service
+[Service]
+Type=notify
+ExecStart=/bin/watched
+WatchdogSec=10s
+Restart={restart}
+TimeoutStartSec=2s
+TimeoutStopSec=1s
+-- bus.service
+[Service]
+Type=dbus
+BusName={BUS_NAME}
+ExecStart=/bin/bus
+ExecStopPost=/bin/post
+Restart=on-failure
+TimeoutStartSec=2s
+TimeoutStopSec=1s
+-- reloading.service
 [Unit]
-Wants=web.socket shared.socket http.socket always.socket inetd.socket moved.socket echo.socket mail.socket daemon.service
-After=web.socket shared.socket http.socket always.socket inetd.socket moved.socket echo.socket mail.socket
+OnFailure=idle.service
+[Service]
+Type=notify-reload
+ExecStart=/bin/reloading
+{stop}TimeoutStartSec=2s
+TimeoutStopSec=1s
+-- day.service
+[Unit]
+Conflicts=night.service
+ConditionPathExists=/sun
+[Service]
+ExecStart=/bin/day
+ExecStop=/bin/stop
+TimeoutStopSec=1s
+-- night.service
+[Unit]
+After=day.service
+AssertPathExists=/moon
+OnFailure=idle.service
+[Service]
+Type=exec
+ExecStart=/bin/night
+Restart=on-failure
+TimeoutStopSec=1s
 "
     )
 }

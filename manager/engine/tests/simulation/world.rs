@@ -13,22 +13,26 @@ use crate::keeper::{Keeper, Message};
 use crate::kernel::{ClientId, Fate, Kernel};
 use crate::process::{NEVER, Phase};
 use crate::rng::Rng;
-use crate::support::{library, name, read_saved};
-use crate::units::{COMMANDED, HELD, KEPT, text};
+use crate::support::{name, read_saved};
+use crate::units::{HELD, KEPT, Scene};
 
-/// Random steps of one seed.
-const STEPS: usize = 400;
+/// The moment when a world begins.
+const BEGIN: u64 = 1_000_000;
 /// Steps within which everything must settle once the faults have stopped.
 const SETTLE_MAX: usize = 20_000;
-/// Lines of history that are printed when a check fails.
-const HISTORY_MAX: usize = 200;
+/// Longer than any time limit in the units, microseconds. Who is well for so long stays so: watchdogs are patted for ever.
+const QUIET: u64 = 40_000_000;
 
 pub(crate) struct World {
-    /// What happens is written down, and printed when a check fails.
-    is_told: bool,
+    scene: &'static Scene,
+    /// So much of what happened last is written down, and printed when a check fails.
+    history_max: usize,
+    tally: Tally,
     pub(crate) rng: Rng,
     /// Microseconds.
     pub(crate) now: u64,
+    /// When something was last decided.
+    pub(crate) decided: u64,
     version: usize,
     pub(crate) kernel: Kernel,
     pub(crate) keeper: Keeper,
@@ -57,6 +61,27 @@ pub(crate) struct World {
     history: VecDeque<String>,
 }
 
+/// What was played.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    /// Random choices of what happens next.
+    pub(crate) steps: u64,
+    /// Events that the engine was told.
+    pub(crate) events: u64,
+    /// Microseconds.
+    pub(crate) time: u64,
+}
+
+impl std::iter::Sum for Tally {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            steps: sum.steps + one.steps,
+            events: sum.events + one.events,
+            time: sum.time + one.time,
+        })
+    }
+}
+
 /// Where connections of a listener that goes away are moved to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moves {
@@ -70,11 +95,14 @@ pub(crate) enum Moves {
 
 impl World {
     /// Plays one seed to its end.
-    pub(crate) fn play(seed: u64, is_told: bool) {
+    pub(crate) fn play(scene: &'static Scene, seed: u64, history_max: usize) -> Tally {
         let mut world = Self {
-            is_told,
+            scene,
+            history_max,
+            tally: Tally::default(),
             rng: Rng::new(seed),
-            now: 1_000_000,
+            now: BEGIN,
+            decided: BEGIN,
             version: 0,
             kernel: Kernel::default(),
             keeper: Keeper::with_faults(),
@@ -87,7 +115,7 @@ impl World {
             late: VecDeque::new(),
             jobs: BTreeSet::new(),
             mains: BTreeMap::new(),
-            moves: [Moves::Never, Moves::WhereSteered, Moves::Anywhere][seed as usize % 3],
+            moves: [Moves::Never, Moves::WhereSteered, Moves::Anywhere][seed as usize / 64 % 3],
             doom: None,
             is_ending: false,
             has_booted: false,
@@ -95,12 +123,15 @@ impl World {
         };
         world.version = world.rng.below(3);
         world.manager_comes();
-        for _ in 0..STEPS {
+        for _ in 0..scene.steps {
             world.step();
         }
         world.come_to_rest();
         world.serve_everybody();
         world.end();
+        world.tally.time = world.now - BEGIN;
+        world.tally.steps = scene.steps as u64;
+        world.tally
     }
 
     fn step(&mut self) {
@@ -216,7 +247,7 @@ impl World {
     }
 
     fn command(&mut self) {
-        let unit = name(COMMANDED[self.rng.below(COMMANDED.len())]);
+        let unit = name(*self.rng.pick::<&str>(&self.scene.commanded()));
         let verbs = [
             Verb::Start,
             Verb::Start,
@@ -268,7 +299,7 @@ impl World {
 
     fn roll_out(&mut self) {
         let version = self.rng.below(3);
-        let mut fresh = library(&text(version), &Settings::default());
+        let mut fresh = self.scene.library(version);
         self.note(&format_args!("rollout of version {version}"));
         self.call(|engine, now, out| engine.roll_out(now, &name("web.service"), &mut fresh, out).ok());
     }
@@ -299,7 +330,7 @@ impl World {
 
     fn read_units(&mut self) {
         let settings = Settings::default();
-        let library = library(&text(self.version), &settings);
+        let library = self.scene.library(self.version);
         let version = self.version;
         self.note(&format_args!("daemon-reload of version {version}"));
         self.call(|engine, now, out| engine.reload(now, library, settings, out));
@@ -313,7 +344,7 @@ impl World {
         let version = self.version;
         self.note(&format_args!("a manager comes, with version {version}"));
         let settings = Settings::default();
-        let engine = Engine::new(library(&text(self.version), &settings), settings, 2);
+        let engine = Engine::new(self.scene.library(self.version), settings, 2);
         let units: Vec<SavedUnit> = self.keeper.remembered.values().map(|state| read_saved(state)).collect();
         self.stored.clone_from(&self.keeper.stored);
         let mut held = self.take_over_listeners();
@@ -380,6 +411,7 @@ impl World {
     }
 
     fn settle(&mut self) {
+        self.decided = self.now;
         for _ in 0..SETTLE_MAX {
             if !self.late.is_empty() {
                 self.answer_late();
@@ -389,7 +421,7 @@ impl World {
                 || self.kernel.listeners.values().any(|listener| listener.is_shut && listener.in_manager)
             {
                 self.traffic();
-            } else if self.next_due() != NEVER {
+            } else if self.next_due() != NEVER && self.now < self.decided + QUIET {
                 self.pass_time();
             } else {
                 return;
@@ -432,16 +464,20 @@ impl World {
         assert!(self.held.is_empty(), "connections that nobody has closed: {:?}", self.held);
     }
 
+    pub(crate) fn count_event(&mut self) {
+        self.tally.events += 1;
+    }
+
     pub(crate) fn is_kept(&self, unit: &UnitName) -> bool {
         KEPT.contains(&unit.as_str())
     }
 
     pub(crate) fn note(&mut self, what: &dyn Debug) {
-        if !self.is_told {
+        if self.history_max == 0 {
             return;
         }
         self.history.push_back(format!("{:>9} {what:?}", self.now));
-        if self.history.len() > HISTORY_MAX {
+        if self.history.len() > self.history_max {
             self.history.pop_front();
         }
     }

@@ -568,7 +568,7 @@ impl World {
                 let has_visitors = self.visited.remove(&fd);
                 self.feed(Event::Counted { fd, count: Some(count), has_visitors });
             }
-            Action::Freeze { process } => {
+            Action::Freeze { process, .. } => {
                 self.frozen.insert(process);
                 let is_restless =
                     self.children.get(&process).is_some_and(|child| child.plans.contains(&Plan::Restless));
@@ -792,7 +792,7 @@ impl World {
             }
             Action::Check { unit } => format!("check {unit}"),
             Action::Measure { .. } | Action::Count { .. } => return,
-            Action::Freeze { process } => {
+            Action::Freeze { process, .. } => {
                 format!("freeze {}", self.children.get(process).map_or("nobody", |child| child.unit.as_str()))
             }
             Action::Flush { fd } => format!("flush {}", self.fd_name(*fd)),

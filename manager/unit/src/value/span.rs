@@ -76,6 +76,11 @@ impl Span {
     /// No time at all.
     pub const ZERO: Self = Self(0);
 
+    /// One of so many equal parts; of what has no end, none has.
+    pub const fn part(self, of: u64) -> Self {
+        if self.is_infinite() { self } else { Self(self.0 / of) }
+    }
+
     /// So many seconds; infinity where that is more than a span can be.
     pub const fn from_secs(seconds: u64) -> Self {
         Self(seconds.saturating_mul(SECOND))
