@@ -247,7 +247,7 @@ impl World {
     }
 
     fn command(&mut self) {
-        let unit = name(*self.rng.pick::<&str>(&self.scene.commanded()));
+        let unit = name(self.rng.pick::<&str>(&self.scene.commanded()));
         let verbs = [
             Verb::Start,
             Verb::Start,

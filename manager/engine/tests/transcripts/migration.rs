@@ -57,9 +57,11 @@ fn a_crash_moves_the_queue_and_so_does_what_comes_before_the_successor_is_ready(
               steer web.socket to [0, 2]
               freeze web@2.service
               unwatch web.socket:0@1
+              unwatch web.socket:0@3
               migrate web.socket:0@1 web.socket:0@3
               SIGCONT to web@2.service ExecStart (Session)
               watch web.socket:0@1
+              watch web.socket:0@3
               steer web.socket to [0, 2]
             > ready web@2.service
               job 6: done (web@2.service)
