@@ -333,7 +333,7 @@ fn ipv6_and_a_bare_port_are_listened_on() {
 fn paths_have_the_modes_that_were_asked_for() {
     use std::os::unix::fs::PermissionsExt;
     let site = Site::new();
-    site.unit("deep.socket", "[Socket]\nListenStream={dir}/one/two/s\nSocketMode=0640\nDirectoryMode=0710\n");
+    site.unit("deep.socket", "[Socket]\nListenStream={dir}/one/two/s\nSocketMode=0620\nDirectoryMode=0710\n");
     site.unit("deep.service", SLEEPER);
     let manager = Setup::new(&site).start();
     manager.up("deep.socket");
