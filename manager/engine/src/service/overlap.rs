@@ -10,8 +10,8 @@
 
 use std::collections::BTreeSet;
 
+use sockmgr_unit::UnitName;
 use sockmgr_unit::value::{ReadyCheck, RestartMode, ServiceType};
-use sockmgr_unit::{UnitName, UnitType};
 
 use super::{Service, ServiceResult};
 use crate::condition::Check;
@@ -39,7 +39,9 @@ pub(crate) fn unit_of_other(name: &UnitName) -> Option<UnitName> {
 
 /// Whether this is the name of another generation.
 pub(crate) fn is_other(name: &UnitName) -> bool {
-    name.unit_type() == UnitType::Service && name.instance().is_some_and(|instance| instance.ends_with(MARK))
+    // Asked of every unit again and again: most are told by their last letters.
+    name.as_str().strip_suffix(".service").is_some_and(|stem| stem.ends_with(MARK))
+        && name.instance().is_some_and(|instance| instance.ends_with(MARK))
 }
 
 /// The other generation of a service, as it is saved with its unit.

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use sockmgr_engine::Engine;
 use sockmgr_unit::{Library, Settings};
 
-use crate::support::library;
+use crate::support::{library, name};
 
 /// Units whose sockets no command and no limit ever closes: every connection to them must be served.
 pub(crate) const KEPT: [&str; 4] = ["web.socket", "shared.socket", "http.socket", "always.socket"];
@@ -81,11 +82,11 @@ pub(crate) const SCENES: [Scene; 14] = [
 ];
 
 const fn small(name: &'static str, units: &'static [&'static str]) -> Scene {
-    Scene { name, units: Some(units), steps: 30 }
+    Scene { name, units: Some(units), steps: 20 }
 }
 
 thread_local! {
-    /// Reading unit files takes longer than playing with them.
+    /// By scene and version.
     static LIBRARIES: RefCell<BTreeMap<(&'static str, usize), Library>> = RefCell::default();
 }
 
@@ -106,9 +107,20 @@ impl Scene {
 
     pub(crate) fn library(&self, version: usize) -> Library {
         LIBRARIES.with_borrow_mut(|libraries| {
-            let read = || library(&self.text(version), &Settings::default());
-            libraries.entry((self.name, version)).or_insert_with(read).clone()
+            libraries.entry((self.name, version)).or_insert_with(|| self.read(version)).clone()
         })
+    }
+
+    /// All units are loaded already: reading their files takes longer than playing with them.
+    fn read(&self, version: usize) -> Library {
+        let settings = Settings::default;
+        let read = || library(&self.text(version), &settings());
+        let engine = Engine::new(read(), settings(), 2);
+        let mut library = read();
+        for unit in engine.unit_names().cloned().chain(self.commanded().into_iter().map(name)) {
+            library.unit(&unit);
+        }
+        library
     }
 
     /// What commands are given to.

@@ -400,8 +400,10 @@ impl World {
         if self.engine.is_none() {
             self.manager_comes();
         }
-        self.version = 0;
-        self.read_units();
+        if self.version != 0 {
+            self.version = 0;
+            self.read_units();
+        }
         self.call(|engine, now, out| engine.reset_failed(now, None, out).ok());
         for socket in HELD {
             self.call(|engine, now, out| engine.direct(now, &name(socket), Direction::Release, out).ok());
