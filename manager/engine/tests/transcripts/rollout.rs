@@ -171,6 +171,70 @@ fn a_canary_that_crashes_within_the_gate_is_undone() {
 }
 
 #[test]
+fn with_rollout_undo_no_a_bad_canary_stays_until_somebody_decides() {
+    let units = WEB.replace("RolloutGateSec=5s\n", "RolloutGateSec=5s\nRolloutUndo=no\n");
+    let canary = "rollout web.service; ready web@1@other.service; exit web@1@other.service 1; wait 200ms; ready web@1.service; wait 1h";
+    let decision = "undo-rollout web.service; ready web@1@other.service; wait 1h";
+    check(
+        &units,
+        &format!("{UP} {canary}; {decision}"),
+        expect![[r#"
+        > rollout web.service
+          Info: web.service: rollout: begins
+          job 6: restart web@1.service
+          Info: web@1.service: rollout: gets the new unit files
+          Info: web@1.service: starting its next generation beside it
+          run web@1@other.service ExecStartPre $INSTANCE=1 $INSTANCES=3
+          run web@1@other.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
+        > ready web@1@other.service
+          Info: web@1.service: running (pid 105)
+          Info: web@1.service: generation 2 serves now (pid 105)
+          job 6: done (web@1.service)
+          SIGTERM to web@1.service ExecStart (Session)
+        > exit web@1@other.service 1
+          steer web.socket to [1, 2]
+          migrate web.socket:0@0
+          Warning: web@1.service: exited with status 1
+          Error: web@1.service: failed: exit-code
+          Info: web@1.service: restarting in 100ms
+          Error: web.service: rollout: web@1.service failed: exit-code; it stops here
+          Info: web.service: rollout: stopped
+          watch web.socket:0@0
+          web.service: running -> degraded
+          web@1.service: running -> auto-restart
+          unwatch web.socket:0@0
+        > wait 200ms
+          at 100ms
+          job 7: start web@1.service
+          run web@1.service ExecStartPre $INSTANCE=1 $INSTANCES=3
+          web@1.service: auto-restart -> start-pre
+          run web@1.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
+          web@1.service: start-pre -> start
+        > ready web@1.service
+          job 7: done (web@1.service)
+          Info: web@1.service: running (pid 107)
+          steer web.socket to [0, 1, 2]
+          web.service: degraded -> running
+          web@1.service: start -> running
+        > wait 1h
+        > undo-rollout web.service
+          Info: web.service: rollout: undoing
+          Info: web@1.service: rollout: returns to the former unit files
+          job 8: restart web@1.service
+          Info: web@1.service: starting its next generation beside it
+          run web@1@other.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
+        > ready web@1@other.service
+          Info: web@1.service: running (pid 108)
+          Info: web@1.service: generation 4 serves now (pid 108)
+          job 8: done (web@1.service)
+          SIGTERM to web@1.service ExecStart (Session)
+          Info: web.service: rollout: undone
+        > wait 1h
+    "#]],
+    );
+}
+
+#[test]
 fn paused_it_begins_nothing_and_resumed_it_has_a_new_gate() {
     check(
         WEB,
