@@ -194,8 +194,7 @@ impl Driver {
                 MachineView::Socket(_) | MachineView::Target | MachineView::Group(_) => None,
             };
             let is_confined = owner.is_confined(list, index);
-            let isolation =
-                if is_confined { self.isolation(&unit, owner.sandbox(), is_first) } else { Ok(None) };
+            let isolation = if is_confined { self.isolation(&unit, owner, is_first) } else { Ok(None) };
             isolation.and_then(|isolation| {
                 let request = plan::Request {
                     unit: &unit_file.name,
@@ -230,9 +229,10 @@ impl Driver {
     fn isolation(
         &mut self,
         unit: &UnitName,
-        sandbox: &SandboxSection,
+        owner: plan::Owner,
         is_first: bool,
     ) -> Result<Option<Box<Isolation>>, PlanError> {
+        let sandbox = owner.sandbox();
         if !isolate::is_isolated(sandbox) {
             return Ok(None);
         }
@@ -248,6 +248,7 @@ impl Driver {
             available,
             nodes: &isolate::make_nodes(&self.options.runtime_dir).map_err(failed)?,
             temporary: self.temporary(unit, sandbox).map_err(failed)?,
+            writable: self.planner.writable(owner.exec()),
             notify: &self.options.runtime_dir.join("notify"),
         };
         let isolate::Isolated { isolation, left_out } = isolate::isolation(sandbox, &means)?;

@@ -372,6 +372,13 @@ fn a_dynamic_user_comes_and_goes() {
     let lines = format!("DynamicUser=yes\nRuntimeDirectory={name}\nCacheDirectory={name}");
     site.unit("dynamic.service", &format!("[Service]\nType=exec\n{lines}\nExecStart=/bin/sleep 1000\n"));
     site.unit("other.service", "[Service]\nType=exec\nDynamicUser=yes\nExecStart=/bin/sleep 1000\n");
+    // Its own directories are what it can write, of all that is kept.
+    let tries = "for d in $CACHE_DIRECTORY $RUNTIME_DIRECTORY /tmp; do touch $d/x || exit 3; done; for d in /usr /var/lib /home /root; do touch $d/x 2>/dev/null && exit 4; done; exit 0";
+    let line = format!("ExecStart=/bin/sh -c '{tries}'");
+    site.unit(
+        "tries.service",
+        &format!("[Service]\nType=oneshot\n{}\n{line}\n", lines.replace(&name, &format!("{name}-tries"))),
+    );
     manager.sockmgr(&["daemon-reload"]).ok();
     let uid_of = |unit: &str| {
         let ids = manager.main_process(unit).status("Uid").unwrap();
@@ -379,6 +386,8 @@ fn a_dynamic_user_comes_and_goes() {
     };
     manager.up("dynamic.service");
     manager.up("other.service");
+    manager.sockmgr(&["start", "tries.service"]).ok();
+    std::fs::remove_dir_all(format!("/var/cache/{name}-tries")).unwrap();
     let first = uid_of("dynamic.service");
     assert!((61_184..=65_519).contains(&first) && uid_of("other.service") != first);
     let kept = format!("/var/cache/{name}");

@@ -137,6 +137,16 @@ pub(super) fn variables(exec: &ExecSection, places: &Places) -> Vec<(&'static st
     all.filter(|(_, paths)| !paths.is_empty()).collect()
 }
 
+/// Where the processes of a unit may write whatever it says about all else: its directories, but for those of configuration.
+pub(super) fn writable(exec: &ExecSection, places: &Places) -> Vec<String> {
+    let purposes = Purpose::ALL.into_iter().filter(|purpose| *purpose != Purpose::Configuration);
+    let paths = purposes.flat_map(|purpose| {
+        let place = purpose.place(places);
+        purpose.wanted(exec).0.iter().map(|directory| place.join(&*directory.path).display().to_string())
+    });
+    paths.collect()
+}
+
 /// Removes all directories of a purpose, with what is in them.
 pub(super) fn remove(exec: &ExecSection, what: Resource, places: &Places) -> Vec<SysError> {
     let purpose = Purpose::of(what);

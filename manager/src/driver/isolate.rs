@@ -28,6 +28,8 @@ pub(super) struct Means<'a> {
     pub(super) nodes: &'a Path,
     /// The unit's own `/tmp` and `/var/tmp`, if it has them.
     pub(super) temporary: Option<[PathBuf; 2]>,
+    /// The unit's own directories, which it can write whatever it says about all else.
+    pub(super) writable: Vec<String>,
     /// The notify socket, to be seen in another root as well.
     pub(super) notify: &'a Path,
 }
@@ -360,6 +362,9 @@ impl<'a> View<'a> {
         for fs in sandbox.temporary_file_system.iter() {
             let (wish, read_only) = memory(&fs.options);
             self.add(&fs.path, Entry { wish, read_only, optional: false });
+        }
+        for path in &means.writable {
+            self.add(path, Entry { wish: Wish::ReadWrite, read_only: false, optional: true });
         }
         self.add_private(sandbox, means);
         self.add_protections(sandbox);

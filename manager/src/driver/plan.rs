@@ -361,6 +361,11 @@ impl Planner {
         Ok(all)
     }
 
+    /// The directories of a unit that its processes can write.
+    pub(super) fn writable(&self, exec: &ExecSection) -> Vec<String> {
+        directories::writable(exec, &self.places)
+    }
+
     /// Removes the directories that are not to outlive the processes of a unit; answers what went wrong.
     pub(super) fn clean_up(&self, unit: &UnitName, exec: &ExecSection, restarts: bool) -> Vec<SysError> {
         let mut errors = Vec::new();

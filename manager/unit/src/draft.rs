@@ -22,7 +22,9 @@ use crate::specifier::Host;
 use crate::suggest;
 use crate::syntax::{self, Assignment, Entry, Place, SyntaxError, Written};
 use crate::unit::{LoadState, ServiceUnit, SocketUnit, UnitKind};
-use crate::value::{KeyringMode, ListenAddress, Mode, ServiceType, Size, Span, ValueError, path};
+use crate::value::{
+    KeyringMode, ListenAddress, Mode, ProtectHome, ProtectSystem, ServiceType, Size, Span, ValueError, path,
+};
 
 /// Directives of `[Unit]` that systemd also takes, for old files, in `[Service]`.
 const UNIT_KEYS_IN_SERVICE: [&str; 2] = ["StartLimitInterval", "StartLimitBurst"];
@@ -608,12 +610,17 @@ fn resolve_surroundings(exec: &mut Arc<ExecSection>, resources: &mut Arc<Resourc
 }
 
 /// `DynamicUser=` without `User=` names the user after the unit, and without `Group=` the group after the user. Its processes can
-/// neither gain by programs with a set-user-ID bit nor leave any behind.
+/// neither gain by programs with a set-user-ID bit nor leave any behind, nor other files for whoever gets the user's number next.
 fn make_up_user(exec: &mut Arc<ExecSection>, sandbox: &mut Arc<SandboxSection>, name: &UnitName) {
     if exec.dynamic_user.0 {
         let (exec, sandbox) = (Arc::make_mut(exec), Arc::make_mut(sandbox));
         sandbox.no_new_privileges = true;
         sandbox.restrict_suid_sgid = true;
+        sandbox.private_tmp = true;
+        sandbox.protect_system = ProtectSystem::Strict;
+        if sandbox.protect_home == ProtectHome::No {
+            sandbox.protect_home = ProtectHome::ReadOnly;
+        }
         let user = exec.user.get_or_insert_with(|| Account::made_up_for(name)).clone();
         exec.group.get_or_insert(user);
     }

@@ -28,6 +28,10 @@ pub(crate) fn unknown(section: Section, key: &str) -> Unknown {
             format!("{key}= is a directive of systemd's that sockmgr does not support; it has no effect");
         return Unknown { message, help: None };
     }
+    if is_removed(section, key) {
+        let message = format!("{key}= is a directive that systemd has removed; it has no effect");
+        return Unknown { message, help: None };
+    }
     let message = format!("unknown directive {key}= in [{}]", section.as_str());
     let elsewhere = directives().find(|directive| directive.name == key);
     let help = match elsewhere {
@@ -74,6 +78,17 @@ fn distance(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
+/// Whether systemd 252 takes it without minding what it says.
+fn is_removed(section: Section, key: &str) -> bool {
+    let removed: &[&str] = match section {
+        Section::Unit => &["IgnoreOnSnapshot"],
+        Section::Service => &["BusPolicy", "Capabilities", "NetClass", "SysVStartPriority"],
+        Section::Socket => &["Capabilities", "NetClass"],
+        Section::Install | Section::Manager => &[],
+    };
+    removed.contains(&key)
+}
+
 fn is_known_to_systemd(section: Section, key: &str) -> bool {
     let lists: &[&str] = match section {
         Section::Unit => &[UNIT],
@@ -104,7 +119,8 @@ const UNIT: &str = "BindsTo Conflicts PartOf Upholds Requisite PropagatesReloadT
     AssertKernelVersion AssertSecurity AssertCapability AssertACPower AssertNeedsUpdate AssertFirstBoot AssertPathExists \
     AssertPathExistsGlob AssertPathIsDirectory AssertPathIsSymbolicLink AssertPathIsMountPoint AssertPathIsReadWrite \
     AssertPathIsEncrypted AssertDirectoryNotEmpty AssertFileNotEmpty AssertFileIsExecutable AssertUser AssertGroup \
-    AssertControlGroupController AssertMemory AssertCPUs AssertOSRelease AssertEnvironment AssertCredential";
+    AssertControlGroupController AssertMemoryPressure AssertCPUPressure AssertIOPressure AssertMemory \
+    AssertCPUs AssertOSRelease AssertEnvironment AssertCredential";
 
 /// systemd.socket(5)
 const SOCKET: &str = "ListenFIFO ListenSpecial ListenNetlink ListenMessageQueue ListenUSBFunction SocketProtocol Writable \
@@ -189,6 +205,12 @@ mod tests {
             "PAMName",
             "PAMName= is a directive of systemd's that sockmgr does not support; it has no effect",
         ),
+        (
+            Section::Service,
+            "BusPolicy",
+            "BusPolicy= is a directive that systemd has removed; it has no effect",
+        ),
+        (Section::Unit, "BusPolicy", "unknown directive BusPolicy= in [Unit]"),
         (Section::Unit, "ListenStream", "ListenStream= belongs in [Socket]"),
         (Section::Socket, "ExecStart", "ExecStart= belongs in [Service]"),
         (Section::Socket, "listenstream", "did you mean ListenStream=?"),

@@ -62,6 +62,18 @@ fn a_user_who_is_made_up_is_called_after_the_unit() {
     for implied in ["NoNewPrivileges", "RestrictSUIDSGID"] {
         assert_eq!(property("DynamicUser=yes", implied), Some(Property::Bool(true)), "{implied}");
     }
+    let implied = [
+        ("", "PrivateTmp", Property::Bool(true)),
+        ("PrivateTmp=no", "PrivateTmp", Property::Bool(true)),
+        ("ProtectSystem=no", "ProtectSystem", Property::Str("strict".to_owned())),
+        ("", "ProtectHome", Property::Str("read-only".to_owned())),
+        ("ProtectHome=no", "ProtectHome", Property::Str("read-only".to_owned())),
+        ("ProtectHome=yes", "ProtectHome", Property::Str("yes".to_owned())),
+        ("ProtectHome=tmpfs", "ProtectHome", Property::Str("tmpfs".to_owned())),
+    ];
+    for (line, name, value) in implied {
+        assert_eq!(property(&format!("DynamicUser=yes\n{line}"), name), Some(value), "{line} {name}");
+    }
     let (unit, _) = load("a.b.service", "[Service]\nExecStart=/bin/true\nDynamicUser=yes\n");
     let Some(Property::Str(user)) = unit.property("User") else { panic!("no user") };
     assert!(user.starts_with("_du") && user.len() == 19, "{user}");

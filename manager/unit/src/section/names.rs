@@ -59,12 +59,24 @@ fn instance_for(cx: &Context<'_>, name: UnitName) -> Result<UnitName, ValueError
     Ok(name.with_instance(cx.unit().instance_or_prefix())?)
 }
 
+/// What is said about relations that once could be overridden. Other old names mean what they always did: nothing is said.
+fn old_name(key: &str) -> Option<&'static str> {
+    match key {
+        "RequiresOverridable" => Some("cannot be overridden any more: this is Requires= now"),
+        "RequisiteOverridable" => Some("cannot be overridden any more: this is Requisite= now"),
+        _ => None,
+    }
+}
+
 /// Dependencies add up; an empty assignment does not take any away (systemd.unit(5)).
 impl Value for Vec<UnitName> {
     const FORM: &'static str = FORM;
     const SIGNATURE: &'static str = "as";
 
     fn assign(&mut self, text: &str, cx: &Context<'_>) -> Result<(), ValueError> {
+        if let Some(remark) = old_name(cx.key()) {
+            cx.warn(ValueError::Remark { text: text.to_owned(), remark });
+        }
         add_names(self, text, cx, |name| instance_for(cx, name));
         Ok(())
     }

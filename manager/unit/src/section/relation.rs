@@ -11,11 +11,11 @@ section! {
     pub struct RelationSection in Unit {
         /// Units that must be up already.
         requisite: Vec<UnitName> = Vec::new() => "Requisite" {
-            "Requisite": "Units that must be up already; where one is not, this one is not started";
+            "Requisite" | "RequisiteOverridable": "Units that must be up already; where one is not, this one is not started";
         }
         /// As `Requires=`, and this unit goes down with them for whatever reason.
         binds_to: Vec<UnitName> = Vec::new() => "BindsTo" {
-            "BindsTo": "As Requires=, and when one of them goes down by itself, this one is stopped";
+            "BindsTo" | "BindTo": "As Requires=, and when one of them goes down by itself, this one is stopped";
         }
         /// Units with which this one is stopped and restarted.
         part_of: Vec<UnitName> = Vec::new() => "PartOf" {

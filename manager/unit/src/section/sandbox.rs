@@ -146,15 +146,15 @@ section! {
         }
         /// Places that cannot be written.
         read_only_paths: PathList = PathList::default() => "ReadOnlyPaths" {
-            "ReadOnlyPaths": "Paths that cannot be written; -/path: may be missing; +/path: below RootDirectory=; empty: forget the earlier ones";
+            "ReadOnlyPaths" | "ReadOnlyDirectories": "Paths that cannot be written; -/path: may be missing; +/path: below RootDirectory=; empty: forget the earlier ones";
         }
         /// Places that can, within such.
         read_write_paths: PathList = PathList::default() => "ReadWritePaths" {
-            "ReadWritePaths": "Paths that stay writable within those that are not, written as for ReadOnlyPaths=";
+            "ReadWritePaths" | "ReadWriteDirectories": "Paths that stay writable within those that are not, written as for ReadOnlyPaths=";
         }
         /// Places that cannot be reached.
         inaccessible_paths: PathList = PathList::default() => "InaccessiblePaths" {
-            "InaccessiblePaths": "Paths that are out of reach, written as for ReadOnlyPaths=";
+            "InaccessiblePaths" | "InaccessibleDirectories": "Paths that are out of reach, written as for ReadOnlyPaths=";
         }
         /// Places whose programs can be run, within such.
         exec_paths: PathList = PathList::default() => "ExecPaths" {

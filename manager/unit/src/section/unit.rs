@@ -26,7 +26,7 @@ section! {
         }
         /// Units that a start of this one starts too, and must.
         requires: Vec<UnitName> = Vec::new() => "Requires" {
-            "Requires": "Units that are started with this one; where one cannot start, this one does not either";
+            "Requires" | "RequiresOverridable": "Units that are started with this one; where one cannot start, this one does not either";
         }
         /// Units that a start of this one starts too, if it can.
         wants: Vec<UnitName> = Vec::new() => "Wants" {
