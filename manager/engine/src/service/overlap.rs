@@ -69,7 +69,9 @@ impl Engine {
     pub(crate) fn restart_mode(&self, name: &UnitName) -> RestartMode {
         let section = &self.service_unit(name).service;
         let has_siblings = self.service(name).group().is_some_and(|group| self.group_size(group) > 1);
-        if self.is_rolling_out(name) && section.tells_own_readiness() && !self.descriptors(name).is_empty() {
+        let may_overlap = section.tells_own_readiness() && !self.descriptors(name).is_empty();
+        // The clients of one that hangs are served by the next generation, as soon as it is ready.
+        if may_overlap && (self.is_rolling_out(name) || self.holds_clients_up(name)) {
             return RestartMode::Overlap;
         }
         section.restart_mode.unwrap_or_else(|| match section.tells_own_readiness() {

@@ -16,6 +16,7 @@ use sockmgr_unit::value::OnHang;
 use crate::engine::{Engine, Timer};
 use crate::event::{Action, Port};
 use crate::ids::{FdId, ProcessId, Time};
+use crate::job::JobKind;
 
 /// Looks within `AcceptTimeoutSec=`.
 const LOOKS: u64 = 4;
@@ -173,8 +174,30 @@ impl Engine {
         let why = "accepts nobody (AcceptTimeoutSec=)";
         match self.section(name).on_hang {
             OnHang::Steer => self.log_warning(instance, format!("{why}; new connections go to others")),
+            OnHang::Restart
+                if self.job_of(instance).is_none()
+                    && self.holds_clients_up(instance)
+                    && self.restart_overlaps(instance) =>
+            {
+                self.log_warning(instance, format!("{why}; starting another beside it"));
+                self.queue_job(instance, JobKind::Restart, false);
+            }
             OnHang::Restart => self.watchdog_bites(instance, &format!("{why}; restarting it")),
         }
+    }
+
+    /// It hangs, and what waits for it cannot be moved: only another process with its listeners can serve that.
+    pub(crate) fn holds_clients_up(&self, instance: &UnitName) -> bool {
+        self.is_hung(instance)
+            && self.service(instance).group().is_some_and(|group| {
+                let mut sockets = self.links(group).triggered_by.iter();
+                sockets.any(|socket| {
+                    self.nodes
+                        .get(socket)
+                        .and_then(|node| node.socket())
+                        .is_some_and(|socket| !socket.may_move())
+                })
+            })
     }
 
     /// The process that is in this slot now was found to hang.

@@ -239,6 +239,11 @@ impl Socket {
         self.state.has_listeners() && self.state != SocketState::StartOpen
     }
 
+    /// Connections of its group can be moved, as far as anybody knows.
+    fn may_move(&self) -> bool {
+        self.movable != migration::Movable::No
+    }
+
     pub(crate) fn has_fresh(&self) -> bool {
         self.ports.iter().any(|open| open.is_fresh)
     }

@@ -122,6 +122,46 @@ fn with_on_hang_restart_he_is_aborted() {
 }
 
 #[test]
+fn where_nothing_can_be_moved_another_one_is_ready_before_he_is_stopped() {
+    // One crash shows that it cannot.
+    let first = "exit web@1.service 1; wait 1s; ready web@1.service; wait 1s";
+    check(
+        &WEB.replace("400ms\n", "400ms\nOnHang=restart\n")
+            .replace("Type=notify\n", "Type=notify\nRestart=always\n"),
+        &format!(
+            "{}; {first} | connect web.socket:0@0; wait 500ms; ready web@1@other.service; take web@1@other.service; wait 1s",
+            UP.trim_end_matches(" | ")
+        ),
+        expect![[r#"
+            > connect web.socket:0@0
+              unwatch web.socket:0@0
+            > wait 500ms
+              at 2.100000s
+              at 2.200000s
+              at 2.300000s
+              at 2.400000s
+              steer web.socket to [1, 2]
+              Warning: web@1.service: accepts nobody (AcceptTimeoutSec=); starting another beside it
+              job 7: restart web@1.service
+              Info: web@1.service: starting its next generation beside it
+              run web@1@other.service ExecStart web.socket=web.socket:0@0 $INSTANCE=1 $INSTANCES=3
+              at 2.500000s
+            > ready web@1@other.service
+              Info: web@1.service: running (pid 105)
+              Info: web@1.service: generation 3 serves now (pid 105)
+              job 7: done (web@1.service)
+              steer web.socket to [0, 1, 2]
+              SIGTERM to web@1.service ExecStart (Session)
+            > take web@1@other.service
+            > wait 1s
+              at 2.600000s
+              watch web.socket:0@0
+              at 2.700000s
+        "#]],
+    );
+}
+
+#[test]
 fn when_most_are_late_there_is_too_much_to_do_and_nobody_hangs() {
     check_web(
         WEB,
