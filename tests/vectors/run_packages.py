@@ -4,7 +4,8 @@
 Downloads the Debian packages that LIST names (one a line, then a colon-separated part is a comment), unpacks their unit files without
 installing anything, loads all of them in both managers, and compares the load state of every .socket and .service, and of those that
 are loaded every property that systemd shows. LIST also says which properties are not compared, with the reason (lines
-"- PROPERTY…: why", "- UNIT PROPERTY…: why"). Prints FAIL lines, what differs by property, and counts."""
+"- PROPERTY…: why", "- UNIT PROPERTY…: why"; with ~ for what differs on some hosts only). Prints FAIL lines, what differs by
+property, and counts. A reason that no difference needs any more is a failure as well."""
 import collections, glob, os, re, shutil, subprocess, sys, tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -27,15 +28,16 @@ def text(result):
     return result.stdout.decode('utf-8', 'replace')
 
 def read_listing():
-    packages, left_out = [], {}
+    packages, left_out, by_host = [], {}, set()
     for line in open(listing):
         what, _, why = line.rstrip('\n').partition(':')
-        if what.startswith('- '):
+        if what.startswith(('- ', '~ ')):
             words = what.split()[1:]
             unit = words.pop(0) + ' ' if '.' in words[0] else ''
             left_out |= {unit + word: why.strip() for word in words}
+            if what.startswith('~'): by_host |= {unit + word for word in words}
         elif what and not what.startswith('#'): packages += what.split()
-    return packages, left_out
+    return packages, left_out, by_host
 
 def download(packages):
     """The files of the packages, of the versions of the day; what is in the cache is not fetched again."""
@@ -113,7 +115,7 @@ def same(name, unit, one, other):
     if name in NAMES: return ours is not None and own_names((one, other), one, unit, name) == own_names((one, other), other, unit, name)
     return (ours or '') == theirs if theirs == '' else ours == theirs
 
-packages, left_out = read_listing()
+packages, left_out, by_host = read_listing()
 files = download(packages)
 ours, theirs = Side(peer), Side(oracle)
 place = tempfile.mkdtemp(prefix='units')
@@ -139,6 +141,7 @@ shutil.rmtree(place)
 for name, cases in sorted(differing.items(), key=lambda item: -len(item[1])):
     print(f'{len(cases):5} {name}')
     for unit, value, mine in cases[:None if verbose else 2]: print(f'        {unit}: {mine!r}, systemd: {value!r}'[:400])
-for reason in sorted(set(left_out) - used): print(f'STALE {reason}: nothing differs')
+stale = sorted(set(left_out) - used - by_host)
+for reason in stale: print(f'STALE {reason}: nothing differs')
 print(f'{len(packages)} packages, {counts} units, {sockets} of them sockets; {failed} differ')
-sys.exit(1 if failed else 0)
+sys.exit(1 if failed or stale else 0)
