@@ -109,11 +109,14 @@ fn tang_for_each_connection() {
 fn uwsgi_as_a_dynamic_user() {
     let site = Site::new();
     let manager = with_units(&site, &["uwsgi-app@.socket", "uwsgi-app@.service"]);
-    let app = site.file("app.py", "import getpass\ndef application(environ, start):\n    start('200 OK', [])\n    return [b'hello from ' + getpass.getuser().encode()]\n");
+    let app = "import getpass\ndef application(environ, start):\n    start('200 OK', [])\n    return [b'hello from ' + getpass.getuser().encode()]\n";
+    // Not below /tmp: a dynamic user has one of its own.
+    let ini = "[uwsgi]\nprotocol = http\nmaster = true\nplugin = python3\nwsgi-file = /etc/uwsgi/app.py\n";
     let _ = inside(&manager, "mkdir -p /etc/uwsgi/apps-available /run/uwsgi").code(0);
-    let ini =
-        format!("[uwsgi]\nprotocol = http\nmaster = true\nplugin = python3\nwsgi-file = {}\n", app.display());
-    let _ = inside(&manager, &format!("printf '{ini}' > /etc/uwsgi/apps-available/demo.ini")).code(0);
+    for (file, text) in [("app.py", app), ("apps-available/demo.ini", ini)] {
+        let source = site.file("source", text);
+        let _ = inside(&manager, &format!("install -m 644 {} /etc/uwsgi/{file}", source.display())).code(0);
+    }
     let client = "curl -sSf --unix-socket /run/uwsgi/demo.socket http://localhost/";
     serves_again_after_a_stop(
         &manager,

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::thread;
+use std::time::Duration;
 
 use nix::unistd::{Pid, getpgid, getsid};
 
@@ -52,7 +54,7 @@ impl Family<'_> {
 
     fn is_marked(&self, pid: i32) -> bool {
         let Some(mark) = self.mark else { return false };
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let environment = environment_of(pid).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|entry| entry == mark)
     }
 
@@ -147,13 +149,47 @@ fn children_by_scan(parent: i32) -> Vec<i32> {
     pids.filter(|pid| parent_of(*pid) == Some(parent)).collect()
 }
 
-/// proc_pid_stat(5): pid (name) state ppid …; the name may have blanks and brackets. `None` for one that has ended.
+/// The environment that a process began its program with. In the middle of execve(2) the kernel shows none, or what it has of it by
+/// then: that is waited for, as nobody is taken for a stranger because he was looked at in that moment.
+fn environment_of(pid: i32) -> io::Result<Vec<u8>> {
+    /// An execve(2) takes far less; one that waits for a disk is seen at the next look.
+    const LOOKS: usize = 200;
+    /// The place is there for a moment before what belongs into it.
+    const LOOKS_AT_EMPTY: usize = 8;
+    let mut empty = 0;
+    for _ in 0..LOOKS {
+        let environment = fs::read(format!("/proc/{pid}/environ"))?;
+        let is_whole = environment_size(pid) == Some(environment.len());
+        empty = if is_whole && environment.is_empty() { empty + 1 } else { 0 };
+        if is_whole && (empty == 0 || empty == LOOKS_AT_EMPTY) {
+            return Ok(environment);
+        }
+        thread::sleep(Duration::from_micros(100));
+    }
+    Ok(Vec::new())
+}
+
+/// How large a process's environment was at the start of its program, from env_start and env_end of proc_pid_stat(5). Zero for one
+/// that has ended; in the middle of execve(2) it is not known.
+fn environment_size(pid: i32) -> Option<usize> {
+    /// Counted from the state, the third field.
+    const ENV_START: usize = 50 - 3;
+    let Some(fields) = stat_of(pid) else { return Some(0) };
+    let mut fields = fields.split_ascii_whitespace().skip(ENV_START).map(str::parse::<usize>);
+    let (start, end) = (fields.next()?.ok()?, fields.next()?.ok()?);
+    if end == 0 { None } else { end.checked_sub(start) }
+}
+
 fn parent_of(pid: i32) -> Option<i32> {
+    stat_of(pid)?.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// proc_pid_stat(5) from the third field: the two before are pid (name), and the name may have blanks and brackets. `None` for one
+/// that has ended.
+fn stat_of(pid: i32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let lives = !matches!(fields.next()?, "Z" | "X");
-    let parent = fields.next()?.parse().ok();
-    parent.filter(|_| lives)
+    let fields = stat.rsplit_once(')')?.1.trim_start();
+    (!fields.starts_with(['Z', 'X'])).then(|| fields.to_owned())
 }
 
 /// No thread of it runs: it is stopped, or has ended.
@@ -205,6 +241,7 @@ pub fn check_member(family: &Family<'_>, pid: i32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::os::unix::process::CommandExt;
     use std::process::{Child, Command};
 
@@ -252,5 +289,24 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(family.members().is_empty());
+    }
+    #[test]
+    fn whoever_becomes_another_program_is_known_all_the_while() {
+        let script = "if [ $0 -gt 0 ]; then exec sh -c \"$1\" $(($0 - 1)) \"$1\"; fi; echo; exec sleep 100";
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", script, "300", script])
+            .env("MARK", "exec-test")
+            .stdout(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut output = child.stdout.take().unwrap();
+        let is_over = thread::spawn(move || output.read_exact(&mut [0]));
+        let family = Family { founder: None, mark: Some(b"MARK=exec-test"), is_other: &NOBODY };
+        while !is_over.is_finished() {
+            assert!(family.is_marked(child.id().cast_signed()));
+        }
+        is_over.join().unwrap().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }
